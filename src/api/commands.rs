@@ -1,0 +1,36 @@
+//! What the API asks other parts to do, as traits that the composition fills in.
+
+use async_trait::async_trait;
+use url::Url;
+
+use crate::model::delivery::Attempt;
+use crate::model::endpoint::{Endpoint, Health};
+use crate::model::event::EventType;
+use crate::model::id::EndpointNumber;
+use crate::model::resource::SourceName;
+use crate::model::source::{PassKind, PassReport, SourceStatus};
+
+/// What the API asks of the sources.
+pub trait Sources: Send + Sync {
+    /// All of them, in the order of the configuration.
+    fn list(&self) -> Vec<SourceStatus>;
+
+    /// One of them.
+    fn get(&self, name: &SourceName) -> Option<SourceStatus>;
+
+    /// Asks for a pass. If one of that kind waits already, that one is answered. `None`: no such source.
+    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport>;
+}
+
+/// What the API asks of the deliveries.
+#[async_trait]
+pub trait Deliveries: Send + Sync {
+    /// Sends that type's example to an endpoint, now and once, outside its queue.
+    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt;
+
+    /// Whether a URL may be registered; the error says why not and what would permit it.
+    async fn admit(&self, url: &Url) -> Result<(), String>;
+
+    /// How an endpoint has been doing.
+    fn health(&self, endpoint: EndpointNumber) -> Health;
+}

@@ -1,0 +1,19 @@
+//! Our own API: endpoints, events, deliveries, sources.
+//!
+//! Invariants: every answer of `/v1` is JSON in one of two shapes (a value or an error); nothing is done without
+//! a key; secrets leave only where the contract says so; no call waits on a source or a subscriber except those
+//! that exist for it.
+//!
+//! This room knows nothing of how sources are read, changes found or deliveries made: it reads the store, and asks
+//! for work through the traits in [`commands`].
+
+pub mod commands;
+
+/// What configuration says about our API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: std::net::SocketAddr,
+    /// The root key.
+    pub api_key: secrecy::SecretString,
+}

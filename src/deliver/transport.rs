@@ -1,0 +1,47 @@
+//! One HTTP request to a subscriber, and what became of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::delivery::Outcome;
+use crate::model::endpoint::EndpointUrl;
+
+/// A signed request, ready to go.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Where it goes.
+    pub url: EndpointUrl,
+    /// Headers beside `content-type` and `user-agent`, which the transport sets.
+    pub headers: Vec<(&'static str, String)>,
+    /// The event's bytes.
+    pub body: bytes::Bytes,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// What it meant.
+    pub outcome: Outcome,
+    /// The response's status, if one came.
+    pub status_code: Option<u16>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The first KiB of a failure's body.
+    pub body: Option<String>,
+    /// The address that was connected to.
+    pub address: Option<String>,
+    /// What a 429 or 503 asks for, as it came: seconds or a date, not yet judged.
+    pub retry_after: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The seam to the network.
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends a request. Always comes back within the deadline, and never with an error of its own: whatever
+    /// happens is an outcome.
+    async fn send(&self, request: Request) -> Response;
+}

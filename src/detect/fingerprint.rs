@@ -1,0 +1,1 @@
+//! Rows recognised by their bytes.

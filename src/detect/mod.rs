@@ -1,0 +1,14 @@
+//! What changed: a pure comparison of the last sight of a resource with the next.
+//!
+//! Invariants: the same inputs always give the same events in the same order; no event without a difference; every
+//! difference is told by at least one event; what was not observed is not invented.
+//!
+//! This room knows nothing of time, stores, HTTP or who will hear of it. It has no state.
+//!
+//! In reading order: [`compare`] (when two values are the same), [`diff`] (the transitions), [`fingerprint`]
+//! (rows recognised by their bytes), [`catalogue`] (every event type, as data).
+
+pub mod catalogue;
+pub mod compare;
+pub mod diff;
+pub mod fingerprint;

@@ -1,0 +1,3 @@
+//! The `certhook` program.
+
+fn main() {}

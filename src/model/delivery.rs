@@ -1,0 +1,128 @@
+//! Deliveries and their attempts.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::EventType;
+use super::id::{DeliveryId, EndpointId, EventId};
+use super::resource::ResourceKey;
+use super::time::Timestamp;
+
+/// What an attempt meant. Every way in which one can end is here, and policy is a function of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// 2xx.
+    Delivered,
+    /// 3xx; never followed.
+    Redirected,
+    /// 410: the receiver wants no more.
+    Gone,
+    /// 429 or 503: later, please.
+    Throttled,
+    /// Any other 4xx.
+    Rejected,
+    /// Any other 5xx, and what is no HTTP status that we know.
+    ServerError,
+    /// The name could not be resolved.
+    DnsFailed,
+    /// The address guard refused an address of the URL.
+    AddressRefused,
+    /// No connection.
+    ConnectFailed,
+    /// A connection, but no trust.
+    TlsFailed,
+    /// The deadline passed before a response was there.
+    TimedOut,
+    /// The connection broke, or what came was not HTTP.
+    Broken,
+}
+
+/// What made an attempt happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The schedule.
+    Scheduled,
+    /// An operator.
+    Manual,
+    /// A replay.
+    Replay,
+    /// A look whether a failing endpoint is back.
+    Probe,
+}
+
+/// One HTTP try of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Counted from 1.
+    pub number: u32,
+    /// When it began.
+    pub at: Timestamp,
+    /// How long it took.
+    pub duration_ms: u64,
+    /// What it meant.
+    pub outcome: Outcome,
+    /// The response's status, if one came.
+    pub status_code: Option<u16>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The first KiB of a failure's response body.
+    pub response_body: Option<String>,
+    /// The address that was connected to.
+    pub address: Option<String>,
+    /// The instant in the signature.
+    pub signed_at: Timestamp,
+    /// What made it happen.
+    pub trigger: Trigger,
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// It will be tried, or tried again.
+    Pending,
+    /// A 2xx was seen.
+    Delivered,
+    /// Every attempt failed.
+    Failed,
+    /// An operator or the end of the endpoint stopped it.
+    Canceled,
+}
+
+/// How many attempts are kept from the beginning, and how many from the end.
+pub const ATTEMPTS_KEPT: usize = 10;
+
+/// One event for one endpoint, from the first attempt on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRecord {
+    /// Names it; carries the event's position and the endpoint's number.
+    pub id: DeliveryId,
+    /// Which event.
+    pub event_id: EventId,
+    /// Its type, so that lists need not look it up.
+    pub event_type: EventType,
+    /// For which endpoint.
+    pub endpoint_id: EndpointId,
+    /// The resource that the event is about, if any.
+    pub resource: Option<ResourceKey>,
+    /// Where it stands.
+    pub status: DeliveryStatus,
+    /// When it is due again, while it is pending.
+    pub next_attempt_at: Option<Timestamp>,
+    /// Attempts so far, kept or not.
+    pub attempt_count: u32,
+    /// The first and the last ten.
+    pub attempts: Vec<Attempt>,
+}
+
+impl DeliveryRecord {
+    /// Adds an attempt, and drops the oldest that is neither among the first nor among the last ones.
+    pub fn push(&mut self, attempt: Attempt) {
+        self.attempt_count = attempt.number;
+        self.attempts.push(attempt);
+        if self.attempts.len() > 2 * ATTEMPTS_KEPT {
+            self.attempts.remove(ATTEMPTS_KEPT);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Subscribers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::event::EventType;
+use super::filter::Filter;
+use super::id::{EndpointId, Position};
+use super::pattern::Pattern;
+use super::time::Timestamp;
+
+/// Whether an endpoint gets anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointStatus {
+    /// It gets what it asked for.
+    Enabled,
+    /// It gets nothing; its place in the log is kept.
+    Disabled,
+}
+
+/// Why an endpoint is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisabledReason {
+    /// Through the API.
+    Manual,
+    /// The receiver answered 410.
+    Gone,
+    /// It failed without interruption for too long.
+    Failing,
+}
+
+/// Whether events of one resource wait for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// While one is being retried, later events of the same resource wait.
+    #[default]
+    PerResource,
+    /// Every event goes out as soon as it can.
+    None,
+}
+
+/// A key that signs deliveries.
+#[derive(Clone, Debug)]
+pub struct SigningSecret {
+    /// The key's bytes, 24 to 64 of them.
+    pub key: SecretSlice<u8>,
+    /// When it stops signing; `None` for the current one.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl SigningSecret {
+    /// Whether it signs at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
+impl PartialEq for SigningSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.expose_secret() == other.key.expose_secret() && self.expires_at == other.expires_at
+    }
+}
+
+/// A URL whose query may be confidential: `Debug` shows nothing of it.
+#[derive(Clone, Debug)]
+pub struct EndpointUrl(SecretString);
+
+impl EndpointUrl {
+    /// Takes a URL that was checked.
+    pub fn new(url: &url::Url) -> Self {
+        Self(url.as_str().into())
+    }
+
+    /// The whole URL, for the connection and the store alone.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// The URL with its query masked, for people.
+    pub fn masked(&self) -> String {
+        match self.expose().split_once('?') {
+            Some((before, _)) => format!("{before}?***"),
+            None => self.expose().into(),
+        }
+    }
+}
+
+impl PartialEq for EndpointUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+/// A subscriber: where events go, which ones, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Given at registration.
+    pub id: EndpointId,
+    /// The subscriber's own name for it, unique if given.
+    pub uid: Option<String>,
+    /// Where events go.
+    pub url: EndpointUrl,
+    /// Free text for people.
+    pub description: String,
+    /// Which types it gets; never empty.
+    pub types: Vec<Pattern>,
+    /// What else an event must meet.
+    pub filter: Filter,
+    /// Whether events of one resource wait for each other.
+    pub ordering: Ordering,
+    /// Its own waits between attempts, instead of the configured ones.
+    pub retry: Option<Vec<Duration>>,
+    /// Its own limit of requests at a time, instead of the configured one.
+    pub max_in_flight: Option<u32>,
+    /// The subscriber's own notes.
+    pub metadata: BTreeMap<String, String>,
+    /// Current first, then those that still sign for a while.
+    pub secrets: Vec<SigningSecret>,
+    /// Whether it gets anything.
+    pub status: EndpointStatus,
+    /// Why it does not.
+    pub disabled_reason: Option<DisabledReason>,
+    /// Events up to this position are not for it.
+    pub start: Position,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Endpoint {
+    /// Whether one of its patterns means that type.
+    pub fn wants(&self, event_type: EventType) -> bool {
+        self.types.iter().any(|pattern| pattern.matches(event_type))
+    }
+}
+
+/// How an endpoint has been doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthState {
+    /// Its last attempt succeeded, or there was none.
+    #[default]
+    Healthy,
+    /// Its last attempt failed.
+    Failing,
+}
+
+/// How an endpoint has been doing since this process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// In one word.
+    pub state: HealthState,
+    /// The last attempt that delivered.
+    pub last_success_at: Option<Timestamp>,
+    /// The last attempt that did not.
+    pub last_failure_at: Option<Timestamp>,
+    /// Failed attempts since the last success.
+    pub consecutive_failures: u32,
+}

@@ -1,0 +1,115 @@
+//! What an endpoint wants to hear about beside its event types.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::{Event, EventType};
+use super::json::Fields;
+use super::resource::SourceName;
+
+/// Keys are ANDed, the values of one key ORed, an empty key matches everything. The two customer lists are one
+/// condition. Of a filter only `sources` applies to what the gateway says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Filter {
+    /// Names of sources.
+    pub sources: Vec<SourceName>,
+    /// The upstream's customer ids.
+    pub customer_ids: Vec<String>,
+    /// The account's own customer ids.
+    pub reference_customer_ids: Vec<String>,
+    /// Jurisdiction ids such as `US-CA`.
+    pub jurisdictions: Vec<String>,
+    /// Certificate types, by stable identifier or by numeric id.
+    pub certificate_type_ids: Vec<String>,
+    /// Thresholds of `will_expire`; other events are not concerned.
+    pub will_expire_days: Vec<u32>,
+}
+
+/// What filters look at, taken from an event once and matched against many filters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facets {
+    source: Option<SourceName>,
+    about_a_resource: bool,
+    customer_ids: Vec<String>,
+    reference_customer_ids: Vec<String>,
+    jurisdictions: Vec<String>,
+    certificate_type_ids: Vec<String>,
+    threshold_days: Option<u64>,
+}
+
+impl Facets {
+    /// Collects them from the resource as it is now and as it was before; an event that names a jurisdiction is
+    /// about that one alone.
+    pub fn of(event: &Event) -> Self {
+        let mut facets = Self {
+            source: event.sight.source().cloned(),
+            about_a_resource: event.event_type.is_about_a_resource(),
+            ..Self::default()
+        };
+        if !facets.about_a_resource {
+            return facets;
+        }
+        facets.collect(&event.sight.object.fields());
+        facets.collect(&event.sight.previous_attributes.fields());
+        let details = event.details.fields();
+        if let Some(jurisdiction) = details.get("jurisdiction_id").and_then(Value::as_str) {
+            facets.jurisdictions = vec![jurisdiction.into()];
+        }
+        let reminds = matches!(event.event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire);
+        facets.threshold_days = details.get("threshold_days").and_then(Value::as_u64).filter(|_| reminds);
+        facets
+    }
+
+    fn collect(&mut self, fields: &Fields) {
+        if let Some(customer) = fields.get("customer") {
+            push(&mut self.customer_ids, customer.get("id"));
+            push(&mut self.reference_customer_ids, customer.get("reference_customer_id"));
+        }
+        for entry in fields.get("jurisdictions").and_then(Value::as_array).into_iter().flatten() {
+            push(&mut self.jurisdictions, Some(entry.get("jurisdiction_id").unwrap_or(entry)));
+        }
+        push(&mut self.certificate_type_ids, fields.get("certificate_type_id"));
+        if let Some(certificate_type) = fields.get("certificate_type") {
+            push(&mut self.certificate_type_ids, certificate_type.get("certificate_identifier"));
+            push(&mut self.certificate_type_ids, certificate_type.get("id"));
+        }
+    }
+}
+
+fn push(values: &mut Vec<String>, value: Option<&Value>) {
+    if let Some(text) = value.and_then(Value::as_str)
+        && !values.iter().any(|known| known == text)
+    {
+        values.push(text.into());
+    }
+}
+
+impl Filter {
+    /// Whether it lets everything through, so that no facets need to be collected for it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an event with these facets is let through.
+    pub fn matches(&self, facets: &Facets) -> bool {
+        let source = self.sources.is_empty() || facets.source.as_ref().is_some_and(|name| self.sources.contains(name));
+        source && (!facets.about_a_resource || self.matches_resource(facets))
+    }
+
+    fn matches_resource(&self, facets: &Facets) -> bool {
+        let customers = self.customer_ids.is_empty() && self.reference_customer_ids.is_empty()
+            || any(&self.customer_ids, &facets.customer_ids)
+            || any(&self.reference_customer_ids, &facets.reference_customer_ids);
+        let days = self.will_expire_days.is_empty()
+            || facets.threshold_days.is_none_or(|days| self.will_expire_days.iter().any(|&one| u64::from(one) == days));
+        customers
+            && days
+            && (self.jurisdictions.is_empty() || any(&self.jurisdictions, &facets.jurisdictions))
+            && (self.certificate_type_ids.is_empty() || any(&self.certificate_type_ids, &facets.certificate_type_ids))
+    }
+}
+
+fn any(wanted: &[String], present: &[String]) -> bool {
+    wanted.iter().any(|one| present.contains(one))
+}

@@ -1,0 +1,19 @@
+//! The nouns, as plain data.
+//!
+//! Everything that two rooms must agree on lives here: what a resource, an event, an endpoint and a delivery
+//! *are*, and how one becomes bytes. Nothing here does I/O, waits, reads a clock or draws a random number, and
+//! nothing here knows another room.
+//!
+//! In reading order: [`time`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
+//! [`endpoint`], [`delivery`].
+
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod filter;
+pub mod id;
+pub mod json;
+pub mod pattern;
+pub mod resource;
+pub mod source;
+pub mod time;

@@ -1,0 +1,215 @@
+//! What is watched: certificates and certificate requests of a source, and our last sight of each.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::json::{Fields, Json};
+use super::time::Timestamp;
+
+/// The two kinds of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A submitted exemption certificate.
+    Certificate,
+    /// An outstanding ask for one.
+    CertificateRequest,
+}
+
+impl Kind {
+    /// Both, certificates first: a request's events may speak of a certificate, never the other way round.
+    pub const ALL: [Self; 2] = [Self::Certificate, Self::CertificateRequest];
+
+    /// The word that starts this kind's event types.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::CertificateRequest => "certificate_request",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text breaks the rule for names or ids that the message states.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("must match {0}")]
+pub struct BadName(pub &'static str);
+
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $rule:literal, $allowed:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadName;
+
+            fn from_str(text: &str) -> Result<Self, BadName> {
+                let allowed: fn(u8) -> bool = $allowed;
+                if (1..=$max).contains(&text.len()) && text.bytes().all(allowed) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(BadName($rule))
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = BadName;
+
+            fn try_from(text: String) -> Result<Self, BadName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.as_ref().into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// The identity of a source, as configured.
+    SourceName, 32, "[a-z0-9_-]{1,32}", |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-')
+);
+
+checked_text!(
+    /// The upstream's id of a resource. Opaque: the vendor's prefixes are no rule.
+    ResourceId, 128, "[A-Za-z0-9_-]{1,128}", |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+);
+
+/// What names one resource among all sources.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// The source that holds it.
+    pub source: SourceName,
+    /// Which of the two kinds it is.
+    pub kind: Kind,
+    /// Its id there.
+    pub id: ResourceId,
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.source, self.kind, self.id)
+    }
+}
+
+/// What is known of a certificate's document. The URL itself is confidential and never gets here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Download {
+    /// No answer that would tell was seen.
+    #[default]
+    Unknown,
+    /// `download_url` was null.
+    Missing,
+    /// `download_url` was a URL.
+    Available,
+}
+
+/// Whether an answer tells everything about a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// A row of a listing: a field that is absent is unknown.
+    Row,
+    /// An answer by id: a field that is absent is null.
+    Whole,
+}
+
+/// One resource as an answer showed it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// Its fields as they came, without `download_url`.
+    pub fields: Fields,
+    /// Whether absent fields are unknown or null.
+    pub coverage: Coverage,
+    /// What the answer told of the document.
+    pub download: Download,
+}
+
+impl Seen {
+    /// The top-level status, if the answer carried one.
+    pub fn status(&self) -> Option<&str> {
+        self.fields.get("status").and_then(|status| status.as_str())
+    }
+
+    /// `updated_at` as an instant, if the answer carried one.
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        updated_at(&self.fields)
+    }
+}
+
+/// `updated_at` of a resource's fields as an instant.
+pub fn updated_at(fields: &Fields) -> Option<Timestamp> {
+    fields.get("updated_at")?.as_str()?.parse().ok()
+}
+
+/// Why and when a resource was found to be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// `not_found` or `unlisted`.
+    pub reason: String,
+    /// When it was confirmed.
+    pub at: Timestamp,
+}
+
+/// Our last sight of one resource, as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// Counts the sights that gave an observed event; 0 for what a silent baseline found.
+    pub object_version: u64,
+    /// The resource as upstream last showed it, without `download_url`.
+    pub object: Json,
+    /// When the answer that this snapshot comes from arrived.
+    pub observed_at: Timestamp,
+    /// Fingerprint of the row's raw bytes in a listing; `None` if only answers by id were seen.
+    pub row_fingerprint: Option<u128>,
+    /// What is known of its document.
+    pub download: Download,
+    /// Set once it was confirmed gone; the row stays, so that the version lives on.
+    pub removed: Option<Removal>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_to_their_alphabet() {
+        assert!("numeral-eu_2".parse::<SourceName>().is_ok());
+        assert_eq!("Numeral".parse::<SourceName>(), Err(BadName("[a-z0-9_-]{1,32}")));
+        assert!("".parse::<SourceName>().is_err());
+        assert!("cert_A-1".parse::<ResourceId>().is_ok());
+        assert!("cert/../x".parse::<ResourceId>().is_err());
+        assert!("x".repeat(129).parse::<ResourceId>().is_err());
+    }
+}

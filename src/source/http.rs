@@ -1,0 +1,1 @@
+//! HTTP as every source uses it: bucket, limits, errors.

@@ -1,0 +1,256 @@
+//! What is kept: snapshots, the event log, endpoints, delivery records and positions.
+//!
+//! The traits here are named for their callers and used as `Arc<dyn …>`; every backend passes the same conformance
+//! suite. Callers hand over values that are committed whole. No closure and no transaction crosses the seam, and
+//! no code outside this room may assume that it is the only process.
+//!
+//! Invariants: nothing is acknowledged before it is durable; nobody sees an event beyond the durable head; the log
+//! has no gaps and its timestamps never go back; what a sight changed (snapshot, events) is durable together or
+//! not at all; secrets are sealed before they reach the disk.
+//!
+//! In reading order: the traits below, [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{broadcast, watch};
+
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::model::endpoint::Endpoint;
+use crate::model::event::{Event, EventDraft, Sight};
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
+use crate::model::resource::{Kind, ResourceId, Snapshot, SourceName};
+use crate::model::source::SourceProgress;
+use crate::model::time::Timestamp;
+
+pub mod codec;
+pub mod sled;
+pub mod vault;
+
+/// What configuration says about keeping.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folder of the sled store.
+    pub path: std::path::PathBuf,
+    /// 32 bytes that seal secrets; `None`: the key file beside the store, made when it is missing.
+    pub encryption_key: Option<secrecy::SecretSlice<u8>>,
+}
+
+/// Why the store did not do what it was asked. What is not here (a failed sync, a broken invariant) ends the
+/// process: a retried sync lies, a restart recovers.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder could not be opened, and nothing was changed.
+    #[error("cannot open the store at {path}: {reason}")]
+    Open {
+        /// The folder.
+        path: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// Something stored cannot be read.
+    #[error("cannot read {what}: {reason}")]
+    Unreadable {
+        /// What it is.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The value breaks a limit of the store and was not written.
+    #[error("{what} is too large to be stored: {size} bytes, at most {max}")]
+    TooLarge {
+        /// What it is.
+        what: &'static str,
+        /// Its size.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Another endpoint has that `uid`.
+    #[error("another endpoint has the uid {0:?}")]
+    UidTaken(String),
+    /// The store is being closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// One sight to be committed: the new snapshot, and what it tells.
+#[derive(Clone, Debug)]
+pub struct SightCommit {
+    /// The snapshot after the sight; `None` for what the gateway says about itself.
+    pub snapshot: Option<Snapshot>,
+    /// The sight and its events, in order; `None` if it tells nothing (a silent baseline, a mere touch).
+    pub told: Option<(Sight, Vec<EventDraft>)>,
+}
+
+/// The store as passes need it. One writer per source: the caller serialises what it commits for a source.
+#[async_trait]
+pub trait SightStore: Send + Sync {
+    /// The snapshots of these ids, in their order; `None` where there is none.
+    async fn snapshots(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<Vec<Option<Snapshot>>, StoreError>;
+
+    /// How many snapshots a source has of a kind, removed ones left out.
+    async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError>;
+
+    /// Where a source's passes stand; `None` if it was never read.
+    async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError>;
+
+    /// Commits sights in their order, each whole or not at all, then the progress. Returns once all is durable.
+    /// A sight's `observed_before` is moved up to the log's latest timestamp if it lies before it.
+    async fn commit_sights(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>)
+    -> Result<(), StoreError>;
+}
+
+/// The event log as readers need it.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// The durable head: the last position that may be read. Marked as changed after every commit.
+    fn head(&self) -> watch::Receiver<Position>;
+
+    /// Up to `limit` events after a position, oldest first. Recent ones come from memory.
+    async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// Up to `limit` events before a position, newest first.
+    async fn events_before(&self, before: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// The event at a position.
+    async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError>;
+
+    /// The first position whose event is not earlier than an instant; the one after the head if there is none.
+    async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError>;
+}
+
+/// Where every queue stood when it was last saved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// Nothing is pending at or below it for any endpoint that has no position of its own.
+    pub live_mark: Position,
+    /// Endpoints that have one of their own: nothing is pending at or below it, deliveries that wait apart.
+    pub own: Vec<(EndpointNumber, Position)>,
+}
+
+/// A delivery that waits for its next attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Which delivery.
+    pub id: DeliveryId,
+    /// When it is due.
+    pub due: Timestamp,
+}
+
+/// What deliveries leave behind, committed together.
+#[derive(Clone, Debug, Default)]
+pub struct DeliveryCommit {
+    /// Records, each as it is now. One that is pending with an instant is found again by [`DeliveryStore::waiting`].
+    pub records: Vec<DeliveryRecord>,
+    /// The live mark, if it moved.
+    pub live_mark: Option<Position>,
+    /// Own positions that were set, moved (`Some`) or given up (`None`).
+    pub positions: Vec<(EndpointNumber, Option<Position>)>,
+}
+
+/// The store as deliveries need it.
+#[async_trait]
+pub trait DeliveryStore: EventLog {
+    /// Where the queues stood.
+    async fn positions(&self) -> Result<Positions, StoreError>;
+
+    /// An endpoint's deliveries that wait for their next attempt, the earliest due first.
+    async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError>;
+
+    /// Which deliveries at the positions after `after` and up to `until` have a record.
+    async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError>;
+
+    /// One record.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+
+    /// Commits all of it in one act. Returns once it is durable.
+    async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
+}
+
+/// Which deliveries a list is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryQuery {
+    /// Only those for this endpoint.
+    pub endpoint: Option<EndpointNumber>,
+    /// Only those of the event at this position.
+    pub position: Option<Position>,
+    /// Only those of this resource.
+    pub resource_id: Option<ResourceId>,
+    /// Only those that stand so.
+    pub status: Option<DeliveryStatus>,
+    /// Only those of events from this instant on.
+    pub since: Option<Timestamp>,
+    /// Only those of events before this instant.
+    pub until: Option<Timestamp>,
+    /// Only those after this one in the order of the list.
+    pub after: Option<DeliveryId>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A page of a list that is filtered while it is read.
+#[derive(Clone, Debug)]
+pub struct Filtered<T, C> {
+    /// What matched; may be fewer than asked for, even none, although there is more.
+    pub found: Vec<T>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<C>,
+}
+
+/// How many entries a filtered page reads at most.
+pub const ENTRIES_READ_MAX: usize = 10_000;
+
+/// Endpoints and delivery records as the API needs them.
+#[async_trait]
+pub trait EndpointStore: Send + Sync {
+    /// Tells the number of every endpoint that was created, changed or deleted from now on. A receiver that lags
+    /// must read them all again.
+    fn changes(&self) -> broadcast::Receiver<EndpointNumber>;
+
+    /// Registers an endpoint. The store gives the number in its id; the rest of the id comes with the value.
+    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
+
+    /// Replaces an endpoint; `false` if there is none of that id.
+    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError>;
+
+    /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id.
+    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError>;
+
+    /// One endpoint by id.
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
+
+    /// One endpoint by number.
+    async fn by_number(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError>;
+
+    /// One endpoint by its subscriber's name for it.
+    async fn by_uid(&self, uid: &str) -> Result<Option<Endpoint>, StoreError>;
+
+    /// Up to `limit` endpoints beyond a number, in the order of registration or against it.
+    async fn endpoints(
+        &self,
+        beyond: Option<EndpointNumber>,
+        ascending: bool,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError>;
+
+    /// A page of delivery records. Reads at most [`ENTRIES_READ_MAX`] entries.
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError>;
+}
+
+/// All of it, for the place that composes the gateway.
+#[async_trait]
+pub trait Store: SightStore + DeliveryStore + EndpointStore {
+    /// Writes something and reads it back: whether the store can be used.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Everything acknowledged is on disk when this returns; nothing can be written afterwards.
+    async fn close(&self);
+}

@@ -1,0 +1,1 @@
+//! The `api` room, through its door.

@@ -1,0 +1,8 @@
+//! The tests that go through a public door, in one binary.
+
+mod api;
+mod config;
+mod deliver;
+mod sandbox;
+mod source;
+mod store;

@@ -1,0 +1,1 @@
+//! The `sandbox` room, through its door.

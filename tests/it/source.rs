@@ -1,0 +1,1 @@
+//! The `source` room, through its door.
