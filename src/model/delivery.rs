@@ -15,7 +15,7 @@ pub enum Outcome {
     Delivered,
     /// 3xx; never followed.
     Redirected,
-    /// 410: the receiver wants no more.
+    /// 410, or a response header `webhook-delivery: disable`: the receiver wants no more.
     Gone,
     /// 429 or 503: later, please.
     Throttled,
@@ -35,6 +35,8 @@ pub enum Outcome {
     TimedOut,
     /// The connection broke, or what came was not HTTP.
     Broken,
+    /// A response header `webhook-delivery: abort-message`: the receiver never wants this delivery.
+    Aborted,
 }
 
 /// What made an attempt happen.
