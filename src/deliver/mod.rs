@@ -9,15 +9,41 @@
 //! This room knows nothing of sources, detection, passes or our API.
 //!
 //! In reading order: [`sign`], [`guard`] (which addresses may be called), [`transport`] (one HTTP request),
-//! [`policy`] (what follows from an outcome).
+//! [`policy`] (what follows from an outcome), `attempt` (one try, whole), `lane` (one endpoint's queue, as a value),
+//! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
+//! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an attempt), `board` (health).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
+use self::attempt::Tools;
+use self::board::Board;
+use self::dispatch::Dispatcher;
+use self::transport::Transport;
+use crate::clock::Clock;
+use crate::model::delivery::{Attempt, Trigger};
+use crate::model::endpoint::{Endpoint, Health};
+use crate::model::event::Event;
+use crate::model::id::EndpointNumber;
+use crate::store::{Store, StoreError};
+
+mod attempt;
+mod board;
+mod conclude;
+mod dispatch;
+mod feed;
 pub mod guard;
+mod index;
+mod lane;
+mod ledger;
 pub mod policy;
+mod roster;
 pub mod sign;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 
 /// What configuration says about delivering.
@@ -41,4 +67,41 @@ pub struct Settings {
     pub ca_file: Option<std::path::PathBuf>,
     /// The proxy for every delivery, if any. It must keep private addresses out: the guard cannot see behind it.
     pub proxy: Option<url::Url>,
+}
+
+/// All deliveries of one process.
+pub struct Deliverer {
+    tools: Tools,
+    settings: Settings,
+    board: Arc<Board>,
+}
+
+impl Deliverer {
+    /// Deliveries from this store, over this transport.
+    pub fn new(
+        store: Arc<dyn Store>,
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        Self { tools: Tools { store, transport, clock }, settings, board: Arc::default() }
+    }
+
+    /// Delivers until `stop`; then starts nothing more, lets attempts in flight end, and saves what came of them.
+    ///
+    /// # Errors
+    /// If the store fails. Nothing is lost: what was not recorded is sent again after a restart.
+    pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
+        Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board)).run(stop).await
+    }
+
+    /// Sends an event to an endpoint now and once, outside its queue and without a record.
+    pub async fn send_once(&self, endpoint: &Endpoint, event: &Event) -> Attempt {
+        self.tools.send(endpoint, event, 1, Trigger::Manual).await.0
+    }
+
+    /// How an endpoint has been doing since this process started.
+    pub fn health(&self, endpoint: EndpointNumber) -> Health {
+        self.board.health(endpoint)
+    }
 }

@@ -61,6 +61,22 @@ impl Facets {
         facets
     }
 
+    /// How an index may name a customer by the upstream's id.
+    pub fn customer(id: &str) -> String {
+        format!("id:{id}")
+    }
+
+    /// How an index may name a customer by the account's own id.
+    pub fn reference_customer(id: &str) -> String {
+        format!("reference_customer_id:{id}")
+    }
+
+    /// Every customer concerned, as an index names them.
+    pub fn customers(&self) -> impl Iterator<Item = String> {
+        let own = self.customer_ids.iter().map(|id| Self::customer(id));
+        own.chain(self.reference_customer_ids.iter().map(|id| Self::reference_customer(id)))
+    }
+
     fn collect(&mut self, fields: &Fields) {
         if let Some(customer) = fields.get("customer") {
             push(&mut self.customer_ids, customer.get("id"));

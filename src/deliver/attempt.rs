@@ -1,0 +1,101 @@
+//! One attempt: load what is not in memory, sign, send, and say what happened.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::lane::Work;
+use super::sign;
+use super::transport::{Request, Transport};
+use crate::clock::Clock;
+use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
+use crate::model::endpoint::Endpoint;
+use crate::model::event::Event;
+use crate::model::id::DeliveryId;
+use crate::store::{Store, StoreError};
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub(super) struct Tried {
+    pub(super) event: Arc<Event>,
+    /// The delivery before this attempt, if there was an earlier one.
+    pub(super) record: Option<DeliveryRecord>,
+    pub(super) attempt: Attempt,
+    /// What the receiver asks to wait, as it came.
+    pub(super) retry_after: Option<String>,
+}
+
+/// An attempt that could not be made.
+#[derive(Debug)]
+pub(super) enum Untried {
+    /// The event is no longer in the log, or the delivery is no longer pending.
+    Moot,
+    /// The store could not be read; it may be later.
+    Unreadable(StoreError),
+    /// The attempt panicked: a defect of ours, contained.
+    Panicked,
+}
+
+impl From<StoreError> for Untried {
+    fn from(error: StoreError) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+/// What attempts are made with.
+#[derive(Clone)]
+pub(super) struct Tools {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Tools {
+    /// Makes the attempt that `work` stands for.
+    pub(super) async fn attempt(&self, endpoint: &Endpoint, work: &Work) -> Result<Tried, Untried> {
+        let (event, record) = match &work.event {
+            Some(event) => (Arc::clone(event), None),
+            None => self.load(endpoint, work).await?,
+        };
+        let number = record.as_ref().map_or(0, |known| known.attempt_count) + 1;
+        let (attempt, retry_after) = self.send(endpoint, &event, number, Trigger::Scheduled).await;
+        Ok(Tried { event, record, attempt, retry_after })
+    }
+
+    async fn load(&self, endpoint: &Endpoint, work: &Work) -> Result<(Arc<Event>, Option<DeliveryRecord>), Untried> {
+        let event = self.store.event(work.position).await?.ok_or(Untried::Moot)?;
+        let id = DeliveryId { position: work.position, endpoint: endpoint.id.number, epoch: event.id.epoch };
+        let record = self.store.delivery(id).await?;
+        if record.as_ref().is_some_and(|known| known.next_attempt_at.is_none()) {
+            return Err(Untried::Moot);
+        }
+        Ok((event, record))
+    }
+
+    /// Signs and sends an event once, whatever became of it before.
+    pub(super) async fn send(
+        &self,
+        endpoint: &Endpoint,
+        event: &Event,
+        number: u32,
+        trigger: Trigger,
+    ) -> (Attempt, Option<String>) {
+        let signed_at = self.clock.now();
+        let body = Bytes::from(event.body().text().to_owned());
+        let headers = sign::headers(event.id, &body, &endpoint.secrets, number, signed_at);
+        let response = self.transport.send(Request { url: endpoint.url.clone(), headers, body }).await;
+        let attempt = Attempt {
+            number,
+            at: signed_at,
+            duration_ms: u64::try_from(response.took.as_millis()).unwrap_or(u64::MAX),
+            outcome: response.outcome,
+            status_code: response.status_code,
+            error: response.error,
+            response_body: response.body,
+            address: response.address,
+            signed_at,
+            trigger,
+        };
+        (attempt, response.retry_after)
+    }
+}

@@ -1,0 +1,326 @@
+//! The loop that owns every lane: it feeds them from the log, starts attempts, and commits what came of them.
+//!
+//! All state lives in one task. What waits (reads, attempts, commits) is a task of its own that hands back a
+//! [`Done`]; at most one page is being routed and one commit written at a time, so that commits grow with the load.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Settings;
+use super::attempt::{Tools, Tried, Untried};
+use super::board::Board;
+use super::feed::Page;
+use super::index::Index;
+use super::lane::{Feed, Lane, Work};
+use super::ledger::Ledger;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{EndpointNumber, Position};
+use crate::model::time::Timestamp;
+use crate::store::StoreError;
+
+/// How long a delivery waits whose event or record could not be read.
+pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
+
+/// What a stop grants beyond the deadline of the attempts that are in flight.
+const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// A lane, and where it is registered.
+pub(super) struct Station {
+    pub(super) lane: Lane,
+    /// Tells a lane from the one that the same endpoint had before it was disabled.
+    pub(super) generation: u64,
+    /// Whether it has a position of its own.
+    pub(super) own: bool,
+    held: Option<Position>,
+    queued: bool,
+    wake: Option<Timestamp>,
+}
+
+/// What a task hands back.
+pub(super) enum Done {
+    Routed(Result<Page, StoreError>),
+    Read {
+        number: EndpointNumber,
+        generation: u64,
+        page: Result<Page, StoreError>,
+    },
+    Tried {
+        number: EndpointNumber,
+        generation: u64,
+        endpoint: Arc<Endpoint>,
+        work: Work,
+        result: Box<Result<Tried, Untried>>,
+    },
+    Committed(Result<(), StoreError>),
+    Disabled(Result<(), StoreError>),
+}
+
+/// The state of the loop.
+pub(super) struct Dispatcher {
+    pub(super) tools: Tools,
+    pub(super) settings: Settings,
+    pub(super) board: Arc<Board>,
+    pub(super) stations: HashMap<EndpointNumber, Station>,
+    /// Where disabled endpoints stopped.
+    pub(super) stopped: HashMap<EndpointNumber, Position>,
+    pub(super) index: Index,
+    pub(super) ledger: Ledger,
+    /// Everything up to it was offered to the live lanes.
+    pub(super) routed: Position,
+    /// Up to it events may have records from before the start.
+    pub(super) recheck_until: Position,
+    pub(super) own_moved: BTreeSet<EndpointNumber>,
+    pub(super) generations: u64,
+    pub(super) tasks: JoinSet<Done>,
+    /// Lanes that are behind and have room for a page.
+    pub(super) hungry: BTreeSet<EndpointNumber>,
+    pub(super) readers: usize,
+    pub(super) routing: bool,
+    turns: VecDeque<EndpointNumber>,
+    wakes: BTreeSet<(Timestamp, EndpointNumber)>,
+    in_flight: usize,
+    committing: bool,
+    stopping: bool,
+}
+
+impl Dispatcher {
+    pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>) -> Self {
+        Self {
+            tools,
+            settings,
+            board,
+            stations: HashMap::new(),
+            stopped: HashMap::new(),
+            index: Index::default(),
+            ledger: Ledger::default(),
+            routed: Position::START,
+            recheck_until: Position::START,
+            own_moved: BTreeSet::new(),
+            generations: 0,
+            tasks: JoinSet::new(),
+            turns: VecDeque::new(),
+            wakes: BTreeSet::new(),
+            hungry: BTreeSet::new(),
+            in_flight: 0,
+            readers: 0,
+            routing: false,
+            committing: false,
+            stopping: false,
+        }
+    }
+
+    /// Runs until `stop`, then lets attempts in flight end and saves what came of them.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut changes = self.tools.store.changes();
+        let mut head = self.tools.store.head();
+        self.load(*head.borrow_and_update()).await?;
+        while !stop.is_cancelled() {
+            let now = self.tools.clock.now();
+            self.wake_lanes(now);
+            self.start_tasks(*head.borrow(), now);
+            self.step(&mut changes, &mut head, &stop, now).await?;
+        }
+        self.stop().await
+    }
+
+    /// Waits for one thing to happen, and deals with it.
+    async fn step(
+        &mut self,
+        changes: &mut broadcast::Receiver<EndpointNumber>,
+        head: &mut watch::Receiver<Position>,
+        stop: &CancellationToken,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let wake = self.wakes.first().map_or(Duration::from_secs(3600), |(at, _)| at.since(now));
+        tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            Some(done) = self.tasks.join_next() => self.done(finished(done)),
+            moved = head.changed() => moved.map_err(|_| StoreError::Closed),
+            changed = changes.recv() => self.endpoint_changed(changed).await,
+            () = tokio::time::sleep(wake) => Ok(()),
+        }
+    }
+
+    async fn stop(mut self) -> Result<(), StoreError> {
+        self.stopping = true;
+        let deadline = tokio::time::Instant::now() + self.settings.timeout + STOP_GRACE;
+        loop {
+            self.start_commit();
+            if self.in_flight == 0 && !self.committing && !self.ledger.has_news(self.routed) {
+                return Ok(());
+            }
+            match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
+                Ok(Some(done)) => self.done(finished(done))?,
+                Ok(None) | Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    fn wake_lanes(&mut self, now: Timestamp) {
+        while let Some(&(at, number)) = self.wakes.first().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, number));
+            if let Some(station) = self.stations.get_mut(&number) {
+                station.wake = None;
+                station.lane.wake(now);
+            }
+            self.settle(number, now);
+        }
+    }
+
+    /// Starts whatever can start: routing, reads of lanes that are behind, attempts in fair turns, a commit.
+    fn start_tasks(&mut self, head: Position, now: Timestamp) {
+        self.start_reads(head);
+        while self.in_flight < self.settings.max_in_flight
+            && let Some(number) = self.turns.pop_front()
+        {
+            self.start_attempt(number, now);
+        }
+        self.start_commit();
+    }
+
+    fn start_attempt(&mut self, number: EndpointNumber, now: Timestamp) {
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        station.queued = false;
+        if let Some(work) = station.lane.start(now) {
+            self.in_flight += 1;
+            let (generation, endpoint, tools) =
+                (station.generation, Arc::clone(&station.lane.endpoint), self.tools.clone());
+            self.tasks.spawn(async move {
+                let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work)).catch_unwind().await;
+                let result = Box::new(attempt.unwrap_or(Err(Untried::Panicked)));
+                Done::Tried { number, generation, endpoint, work, result }
+            });
+        }
+        self.settle(number, now);
+    }
+
+    fn start_commit(&mut self) {
+        if self.committing {
+            return;
+        }
+        let now = self.tools.clock.now();
+        let records = self.ledger.take_records();
+        for record in &records {
+            if let Some(station) = self.stations.get_mut(&record.id.endpoint) {
+                station.lane.close(record.id.position);
+                self.settle(record.id.endpoint, now);
+            }
+        }
+        self.place_lanes(now);
+        let worth = if self.stopping { self.ledger.has_news(self.routed) } else { self.ledger.is_due(self.routed) };
+        if records.is_empty() && !worth {
+            return;
+        }
+        let commit = self.ledger.commit(records, self.routed);
+        let store = Arc::clone(&self.tools.store);
+        self.committing = true;
+        self.tasks.spawn(async move { Done::Committed(store.commit_deliveries(commit).await) });
+    }
+
+    /// Gives a position of its own to whoever holds the mark back, saves those that moved, and takes them away
+    /// from lanes that keep up again.
+    fn place_lanes(&mut self, now: Timestamp) {
+        while let Some(number) = self.ledger.holdout(self.routed) {
+            if let Some(station) = self.stations.get_mut(&number) {
+                station.own = true;
+            }
+            self.settle(number, now);
+        }
+        for number in std::mem::take(&mut self.own_moved) {
+            let Some(station) = self.stations.get_mut(&number) else { continue };
+            let position = station.lane.position(self.routed);
+            if station.lane.feed == Feed::Live && position >= self.ledger.mark(self.routed) {
+                station.own = false;
+                self.ledger.position(number, None);
+                self.settle(number, now);
+            } else {
+                self.ledger.position(number, Some(position));
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), StoreError> {
+        let now = self.tools.clock.now();
+        match done {
+            Done::Routed(page) => {
+                self.routing = false;
+                self.route(&page?, now);
+            }
+            Done::Read { number, generation, page } => {
+                self.readers -= 1;
+                self.feed(number, generation, &page?, now);
+            }
+            Done::Tried { number, generation, endpoint, work, result } => {
+                self.in_flight -= 1;
+                self.tried((number, generation), &endpoint, &work, *result, now);
+            }
+            Done::Committed(result) => {
+                self.committing = false;
+                result?;
+            }
+            Done::Disabled(result) => result?,
+        }
+        Ok(())
+    }
+
+    /// Registers a lane anew for everything that it may want after it was touched.
+    pub(super) fn settle(&mut self, number: EndpointNumber, now: Timestamp) {
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        let held = if station.own { None } else { station.lane.first_open() };
+        self.ledger.hold(number, station.held, held);
+        station.held = held;
+        if station.own {
+            self.own_moved.insert(number);
+        }
+        if !station.queued && station.lane.has_ready(now) {
+            station.queued = true;
+            self.turns.push_back(number);
+        }
+        let wake = station.lane.next_wake(now);
+        if wake != station.wake {
+            station.wake.map(|at| self.wakes.remove(&(at, number)));
+            wake.map(|at| self.wakes.insert((at, number)));
+            station.wake = wake;
+        }
+        if station.lane.wants_page() {
+            self.hungry.insert(number);
+        } else {
+            self.hungry.remove(&number);
+        }
+    }
+
+    /// Puts a lane to work.
+    pub(super) fn open(&mut self, number: EndpointNumber, lane: Lane, own: bool, now: Timestamp) {
+        self.generations += 1;
+        self.index.insert(&lane.endpoint);
+        let generation = self.generations;
+        self.stations.insert(number, Station { lane, generation, own, held: None, queued: false, wake: None });
+        self.settle(number, now);
+    }
+
+    /// Takes a lane away; gives the position where it stopped.
+    pub(super) fn close(&mut self, number: EndpointNumber) -> Option<Position> {
+        let station = self.stations.remove(&number)?;
+        self.index.remove(&station.lane.endpoint);
+        self.ledger.hold(number, station.held, None);
+        station.wake.map(|at| self.wakes.remove(&(at, number)));
+        self.hungry.remove(&number);
+        self.own_moved.remove(&number);
+        Some(station.lane.position(self.routed))
+    }
+}
+
+/// Tasks of this loop contain the panics of attempts; any other panic is a broken invariant and goes on.
+fn finished(done: Result<Done, tokio::task::JoinError>) -> Done {
+    match done {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

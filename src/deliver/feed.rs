@@ -1,0 +1,117 @@
+//! From the log to the lanes: the router for those that keep up, pages for those that are behind.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::dispatch::{Dispatcher, Done};
+use super::lane::Feed;
+use crate::model::event::Event;
+use crate::model::filter::Facets;
+use crate::model::id::{EndpointNumber, Position};
+use crate::model::time::Timestamp;
+use crate::store::StoreError;
+
+/// Events in one read of the log.
+const PAGE: usize = 256;
+
+/// Endpoints that read the log for themselves at the same time; the rest take turns.
+const READERS_MAX: usize = 8;
+
+/// A stretch of the log, with those of its deliveries that have a record from before.
+pub(super) struct Page {
+    pub(super) events: Vec<Arc<Event>>,
+    pub(super) recorded: HashSet<(Position, EndpointNumber)>,
+}
+
+impl Dispatcher {
+    /// Reads on where the router and the lanes that are behind have come to.
+    pub(super) fn start_reads(&mut self, head: Position) {
+        if self.routed < head && !self.routing {
+            self.routing = true;
+            let read = self.read(self.routed, self.recheck_until);
+            self.tasks.spawn(async move { Done::Routed(read.await) });
+        }
+        while self.readers < READERS_MAX
+            && let Some(number) = self.hungry.pop_first()
+        {
+            self.start_read(number);
+        }
+    }
+
+    fn read(&self, after: Position, recheck_until: Position) -> impl Future<Output = Result<Page, StoreError>> + use<> {
+        let store = Arc::clone(&self.tools.store);
+        async move {
+            let events = store.events_after(after, PAGE).await?;
+            let last = events.last().map_or(after, |event| event.position());
+            let recorded = if after < recheck_until { store.recorded(after, last).await? } else { Vec::new() };
+            Ok(Page { events, recorded: recorded.into_iter().map(|id| (id.position, id.endpoint)).collect() })
+        }
+    }
+
+    fn start_read(&mut self, number: EndpointNumber) {
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        station.lane.reading = true;
+        self.readers += 1;
+        let (generation, after, recheck_until) = (station.generation, station.lane.taken, station.lane.recheck_until);
+        let read = self.read(after, recheck_until);
+        self.tasks.spawn(async move { Done::Read { number, generation, page: read.await } });
+    }
+
+    /// Offers freshly committed events to the live lanes.
+    pub(super) fn route(&mut self, page: &Page, now: Timestamp) {
+        for event in &page.events {
+            let position = event.position();
+            if self.index.has(event.event_type) {
+                let facets = if self.index.looks_at_facets() { Facets::of(event) } else { Facets::default() };
+                for number in self.index.candidates(event, &facets) {
+                    if !page.recorded.contains(&(position, number)) {
+                        self.offer(number, event, &facets, now);
+                    }
+                }
+            }
+            self.routed = position;
+        }
+    }
+
+    fn offer(&mut self, number: EndpointNumber, event: &Arc<Event>, facets: &Facets, now: Timestamp) {
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        let lane = &mut station.lane;
+        if lane.feed == Feed::Behind || event.position() <= lane.taken || !lane.endpoint.filter.matches(facets) {
+            return;
+        }
+        if lane.is_full() {
+            lane.feed = Feed::Behind;
+            lane.taken = event.position().previous();
+            station.own = true;
+        } else {
+            lane.take(event);
+        }
+        self.settle(number, now);
+    }
+
+    /// Gives a lane that is behind what it asked for.
+    pub(super) fn feed(&mut self, number: EndpointNumber, generation: u64, page: &Page, now: Timestamp) {
+        let routed = self.routed;
+        let Some(station) = self.stations.get_mut(&number).filter(|one| one.generation == generation) else { return };
+        let lane = &mut station.lane;
+        lane.reading = false;
+        if page.events.is_empty() {
+            lane.taken = lane.taken.max(routed);
+        }
+        for event in &page.events {
+            if lane.is_full() {
+                break;
+            }
+            lane.taken = event.position();
+            let wanted = lane.endpoint.wants(event.event_type)
+                && (lane.endpoint.filter.is_empty() || lane.endpoint.filter.matches(&Facets::of(event)));
+            if wanted && !page.recorded.contains(&(event.position(), number)) {
+                lane.take(event);
+            }
+        }
+        if lane.taken >= routed && !lane.is_full() {
+            lane.feed = Feed::Live;
+        }
+        self.settle(number, now);
+    }
+}

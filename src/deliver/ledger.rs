@@ -1,0 +1,86 @@
+//! What is to be committed next: records, and how far the queues have come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::delivery::DeliveryRecord;
+use crate::model::id::{EndpointNumber, Position};
+use crate::store::DeliveryCommit;
+
+/// Records in one commit. A success is about 200 bytes, so that a commit stays within one batch of the store.
+const RECORDS_MAX: usize = 256;
+
+/// How far the mark may lag behind the router before an endpoint that holds it back gets a position of its own, and
+/// before the mark is saved although there is nothing else to save. A restart looks at so many events again.
+pub(super) const MARK_LAG_MAX: u64 = 1_024;
+
+/// Collects what the next commit saves.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    records: Vec<DeliveryRecord>,
+    positions: BTreeMap<EndpointNumber, Option<Position>>,
+    /// The first open event of each endpoint without a position of its own.
+    held: BTreeSet<(Position, EndpointNumber)>,
+    saved_mark: Position,
+}
+
+impl Ledger {
+    /// A ledger whose mark was saved at `mark`.
+    pub(super) fn new(mark: Position) -> Self {
+        Self { saved_mark: mark, ..Self::default() }
+    }
+
+    /// Adds a record.
+    pub(super) fn record(&mut self, record: DeliveryRecord) {
+        self.records.push(record);
+    }
+
+    /// Saves an endpoint's own position, or gives it up.
+    pub(super) fn position(&mut self, number: EndpointNumber, own: Option<Position>) {
+        self.positions.insert(number, own);
+    }
+
+    /// Notes which event an endpoint without a position of its own holds the mark back with.
+    pub(super) fn hold(&mut self, number: EndpointNumber, before: Option<Position>, now: Option<Position>) {
+        if before != now {
+            before.map(|position| self.held.remove(&(position, number)));
+            now.map(|position| self.held.insert((position, number)));
+        }
+    }
+
+    /// Nothing is pending at or below it for any endpoint without a position of its own.
+    pub(super) fn mark(&self, routed: Position) -> Position {
+        self.held.first().map_or(routed, |(first, _)| first.previous())
+    }
+
+    /// The endpoint that holds the mark back for too long, if one does.
+    pub(super) fn holdout(&self, routed: Position) -> Option<EndpointNumber> {
+        let (first, number) = self.held.first()?;
+        (first.0 + MARK_LAG_MAX <= routed.0).then_some(*number)
+    }
+
+    /// Whether there is anything that is worth a commit.
+    pub(super) fn is_due(&self, routed: Position) -> bool {
+        !self.records.is_empty()
+            || !self.positions.is_empty()
+            || self.mark(routed).0 >= self.saved_mark.0.saturating_add(MARK_LAG_MAX)
+    }
+
+    /// Whether saving would move anything at all.
+    pub(super) fn has_news(&self, routed: Position) -> bool {
+        self.is_due(routed) || self.mark(routed) > self.saved_mark
+    }
+
+    /// The records of the next commit.
+    pub(super) fn take_records(&mut self) -> Vec<DeliveryRecord> {
+        let rest = self.records.split_off(self.records.len().min(RECORDS_MAX));
+        std::mem::replace(&mut self.records, rest)
+    }
+
+    /// The next commit, once the lanes know which records it holds.
+    pub(super) fn commit(&mut self, records: Vec<DeliveryRecord>, routed: Position) -> DeliveryCommit {
+        let mark = self.mark(routed);
+        let live_mark = (mark > self.saved_mark).then_some(mark);
+        self.saved_mark = self.saved_mark.max(mark);
+        DeliveryCommit { records, live_mark, positions: std::mem::take(&mut self.positions).into_iter().collect() }
+    }
+}

@@ -1,0 +1,142 @@
+//! Endpoints that come, change and go, as the dispatcher sees it.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use super::dispatch::Dispatcher;
+use super::lane::{Feed, Lane};
+use crate::model::endpoint::{Endpoint, EndpointStatus};
+use crate::model::id::{EndpointNumber, Position};
+use crate::store::StoreError;
+
+/// Endpoints in one read.
+const ENDPOINTS_PAGE: usize = 200;
+
+/// Waiting deliveries that are taken up for one endpoint: more than a lane ever lets wait.
+const WAITING_LOAD: usize = 16_384;
+
+impl Dispatcher {
+    /// Takes up every queue where it was when the process ended.
+    pub(super) async fn load(&mut self, head: Position) -> Result<(), StoreError> {
+        let positions = self.tools.store.positions().await?;
+        self.ledger = super::ledger::Ledger::new(positions.live_mark);
+        self.routed = positions.live_mark;
+        self.recheck_until = head;
+        self.stopped = positions.own.into_iter().collect();
+        self.read_all(Some(positions.live_mark)).await
+    }
+
+    /// A change that was told, or a lag behind the telling after which everything is looked at again.
+    pub(super) async fn endpoint_changed(
+        &mut self,
+        changed: Result<EndpointNumber, RecvError>,
+    ) -> Result<(), StoreError> {
+        match changed {
+            Ok(number) => {
+                let endpoint = self.tools.store.by_number(number).await?;
+                self.apply(number, endpoint, None).await
+            }
+            Err(RecvError::Lagged(_)) => {
+                self.read_all(None).await?;
+                self.drop_deleted().await
+            }
+            Err(RecvError::Closed) => Err(StoreError::Closed),
+        }
+    }
+
+    async fn read_all(&mut self, mark: Option<Position>) -> Result<(), StoreError> {
+        let mut beyond = None;
+        loop {
+            let page = self.tools.store.endpoints(beyond, true, ENDPOINTS_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            beyond = Some(last.id.number);
+            for endpoint in page {
+                self.apply(endpoint.id.number, Some(endpoint), mark).await?;
+            }
+        }
+    }
+
+    async fn drop_deleted(&mut self) -> Result<(), StoreError> {
+        for number in self.stations.keys().copied().collect::<Vec<_>>() {
+            if self.tools.store.by_number(number).await?.is_none() {
+                self.apply(number, None, None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings one lane in line with its endpoint. `mark` is where endpoints without a position of their own stand
+    /// when the process starts; later ones begin where they were registered.
+    async fn apply(
+        &mut self,
+        number: EndpointNumber,
+        endpoint: Option<Endpoint>,
+        mark: Option<Position>,
+    ) -> Result<(), StoreError> {
+        match endpoint {
+            None => {
+                self.close(number);
+                self.stopped.remove(&number);
+                self.board.forget(number);
+                self.ledger.position(number, None);
+                Ok(())
+            }
+            Some(endpoint) if endpoint.status == EndpointStatus::Disabled => {
+                self.park(&endpoint, mark);
+                Ok(())
+            }
+            Some(endpoint) => match self.stations.get(&number).map(|station| station.lane.endpoint.ordering) {
+                Some(ordering) if ordering == endpoint.ordering => {
+                    self.replace(endpoint);
+                    Ok(())
+                }
+                Some(_) => {
+                    self.park(&endpoint, mark);
+                    self.take_up(endpoint, mark).await
+                }
+                None => self.take_up(endpoint, mark).await,
+            },
+        }
+    }
+
+    /// Takes the lane away; the endpoint keeps its place in the log.
+    fn park(&mut self, endpoint: &Endpoint, mark: Option<Position>) {
+        let number = endpoint.id.number;
+        let known = self.close(number).or_else(|| self.stopped.get(&number).copied());
+        let position = known.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
+        self.stopped.insert(number, position);
+        self.ledger.position(number, Some(position));
+    }
+
+    fn replace(&mut self, endpoint: Endpoint) {
+        let limit = self.settings.per_endpoint_in_flight;
+        let now = self.tools.clock.now();
+        let number = endpoint.id.number;
+        if let Some(station) = self.stations.get_mut(&number) {
+            self.index.remove(&station.lane.endpoint);
+            self.index.insert(&endpoint);
+            station.lane.replace(Arc::new(endpoint), limit);
+        }
+        self.settle(number, now);
+    }
+
+    async fn take_up(&mut self, endpoint: Endpoint, mark: Option<Position>) -> Result<(), StoreError> {
+        let number = endpoint.id.number;
+        let own = self.stopped.remove(&number);
+        let taken = own.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
+        let settings = (self.settings.per_endpoint_in_flight, self.settings.order_wait);
+        let mut lane = Lane::new(Arc::new(endpoint), settings.0, settings.1, taken);
+        lane.recheck_until = self.routed.max(self.recheck_until);
+        for waiting in self.tools.store.waiting(number, WAITING_LOAD).await? {
+            if let Some(record) = self.tools.store.delivery(waiting.id).await? {
+                let failed_at = record.attempts.first().map_or(waiting.due, |attempt| attempt.at);
+                lane.resume(waiting.id.position, waiting.due, failed_at, record.resource);
+            }
+        }
+        lane.feed = if taken >= self.routed { Feed::Live } else { Feed::Behind };
+        let own = own.is_some() || lane.feed == Feed::Behind;
+        self.open(number, lane, own, self.tools.clock.now());
+        Ok(())
+    }
+}
