@@ -25,7 +25,11 @@ fn load_from(path: &Path, variables: &[(&str, &str)]) -> Result<Config, Errors> 
 fn an_empty_file_gives_the_defaults() {
     println!("{:#?}", load("", &[]).unwrap());
     println!("{}", load("[server]\nlistn = 1\n[sources]\n[[source]]\nb=1\n[delivery]\ntimeout='3h'\nretry=[\n'5s',\n'x']\n[log]\nlevel='verbose'\nprobe=1", &[("CERTHOOK_SERVER__LISTEN","x"),("CERTHOOK_SERVER__LISTN","x"), ("CERTHOOK_SOURCES__NUMERAL__POLL__SWEEP", "0 0 0 30 2 *")]).unwrap_err());
-    println!("{}", load("[[sources]]\n\n[[sources]]\napi_key='sk_test_x'\n[sources.poll]\nchangs='1s'\npage_size=0", &[]).unwrap_err());
+    println!(
+        "{}",
+        load("[[sources]]\n\n[[sources]]\napi_key='sk_test_x'\n[sources.poll]\nchangs='1s'\npage_size=0", &[])
+            .unwrap_err()
+    );
     println!("{}", load("[[sources\na=1\na=2\nx='", &[]).unwrap_err());
     println!("{}", load("[log]\na=1\na=2\nx='\nlevel='info'", &[]).unwrap_err());
 }
