@@ -1,4 +1,6 @@
 //! One HTTP request to a subscriber, and what became of it.
+//!
+//! In reading order: the seam below, [`http`] (the real network), [`answer`] (what a response or an error means).
 
 use std::fmt;
 use std::time::Duration;
@@ -7,6 +9,11 @@ use async_trait::async_trait;
 
 use crate::model::delivery::Outcome;
 use crate::model::endpoint::EndpointUrl;
+
+pub mod answer;
+pub mod http;
+
+pub use http::{HttpTransport, TransportError};
 
 /// A signed request, ready to go.
 #[derive(Clone, Debug)]
