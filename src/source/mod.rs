@@ -87,13 +87,20 @@ pub struct Exchange {
     pub upstream_at: Option<Timestamp>,
 }
 
-/// One row of a page, known to have a proper id and not yet looked at further.
-#[derive(Clone, Debug)]
+/// One row of a page, known to have a proper id and not yet looked at further. `Debug` shows nothing of its bytes,
+/// which may hold a `download_url`.
+#[derive(Clone)]
 pub struct Row {
     /// Its id.
     pub id: ResourceId,
     /// Its bytes as they came.
     pub raw: Box<RawValue>,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row").field("id", &self.id).field("bytes", &self.raw.get().len()).finish()
+    }
 }
 
 /// An item that cannot be used. It is counted, shields its id, and spoils nothing else.

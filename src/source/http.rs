@@ -1,1 +1,0 @@
-//! HTTP as every source uses it: bucket, limits, errors.

@@ -1,0 +1,272 @@
+//! One call: a token, a request, and an answer within its limits.
+
+use std::error::Error as _;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::super::{Exchange, Settings, SourceError, Urgency};
+use super::bucket::Bucket;
+use super::failure::{self, Said};
+use super::turns::Turns;
+use super::{Limits, SetupError, date, foreign};
+use crate::clock::Clock;
+
+/// How we name ourselves.
+const USER_AGENT: &str = concat!("certhook/", env!("CARGO_PKG_VERSION"));
+
+/// How long an idle connection is kept: less than the 5 s after which the most impatient of common servers (Node)
+/// hangs up, so that no call goes out on a connection that is being closed.
+const IDLE_MAX: Duration = Duration::from_secs(4);
+
+/// Idle connections kept: as many as there are kinds of passes.
+const IDLE_CONNECTIONS_MAX: usize = 4;
+
+/// How much of an error's body is read, in bytes. The vendor's have a few hundred; an error page of a proxy is cut.
+const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// An answer that came whole, with what its status says.
+pub(in crate::source) struct Answer {
+    /// When it was asked for and there.
+    pub(in crate::source) exchange: Exchange,
+    /// The body of a 200; what any other status means.
+    pub(in crate::source) body: Result<Vec<u8>, SourceError>,
+}
+
+/// The way to one source: its client, its bucket, its key.
+pub(in crate::source) struct Client {
+    http: reqwest::Client,
+    base_url: Url,
+    api_key: SecretString,
+    bucket: Bucket,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("base_url", &self.base_url.as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client for a source, whose calls carry `headers` beside the key and our name.
+    ///
+    /// # Errors
+    /// What is wrong in the settings.
+    pub(in crate::source) fn new(
+        settings: &Settings,
+        headers: &[(&'static str, &'static str, &str)],
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SetupError> {
+        let turns = Turns::new(settings.requests_per_second).ok_or_else(|| SetupError::Setting {
+            field: "requests_per_second",
+            reason: "must be above 0, and at least one call an hour (0.0003)".into(),
+        })?;
+        Ok(Self {
+            http: build(settings, all_headers(settings, headers)?, limits)?,
+            base_url: checked(&settings.base_url)?,
+            api_key: settings.api_key.clone(),
+            bucket: Bucket::new(turns),
+            clock,
+            limits,
+        })
+    }
+
+    /// Asks for a resource below the base URL: `path` segment by segment, each of them encoded.
+    ///
+    /// Waits for a token for as long as that takes; drop the future to give up.
+    ///
+    /// # Errors
+    /// If no answer came, or a wait that upstream asked for earlier is not over.
+    pub(in crate::source) async fn get(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        urgency: Urgency,
+    ) -> Result<Answer, SourceError> {
+        self.bucket.token(urgency).await.map_err(|retry_after| SourceError::Throttled { retry_after })?;
+        let asked_at = self.clock.now();
+        let response = self.http.get(self.url(path, query)).send().await.map_err(|error| self.broken(error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let upstream_at = text_of(&headers, DATE).and_then(date::http_date);
+        let body = if status == 200 {
+            Ok(self.whole_body(response).await?)
+        } else {
+            Err(first_bytes(response, ERROR_BODY_BYTES_MAX).await)
+        };
+        let answered_at = self.clock.now();
+        let body = body.map_err(|body| {
+            let said = Said {
+                status,
+                body: &body,
+                retry_after: text_of(&headers, RETRY_AFTER),
+                location: text_of(&headers, LOCATION),
+                date: upstream_at,
+            };
+            failure::judge(&said, answered_at, self.api_key.expose_secret())
+        });
+        if let Err(SourceError::Throttled { retry_after }) = &body {
+            self.bucket.pause(*retry_after);
+        }
+        Ok(Answer { exchange: Exchange { asked_at, answered_at, upstream_at }, body })
+    }
+
+    /// What a 200 means whose body is no answer to what was asked.
+    pub(in crate::source) fn useless(&self, body: &[u8], reason: &str) -> SourceError {
+        failure::judge_useless(body, reason, self.api_key.expose_secret())
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base_url.clone();
+        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Reads a body to its end, counting what it is after decompression.
+    async fn whole_body(&self, mut response: reqwest::Response) -> Result<Vec<u8>, SourceError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {
+            if body.len() + chunk.len() > self.limits.body_bytes {
+                let max = self.limits.body_bytes;
+                return Err(SourceError::Unavailable(format!("the answer is larger than {max} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// What a call means that gave no answer.
+    fn broken(&self, error: reqwest::Error) -> SourceError {
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (true, true) => format!("no connection within {:?}", self.limits.connect.min(self.limits.total)),
+            (true, false) => "no connection".into(),
+            (false, true) => {
+                format!("no whole answer within {:?}, or silence for {:?}", self.limits.total, self.limits.read)
+            }
+            (false, false) => "the answer broke off".into(),
+        };
+        let why = foreign::text(&chain(error), self.api_key.expose_secret());
+        SourceError::Unavailable(format!("{what}: {why}"))
+    }
+}
+
+/// Why an error happened, in the words of all its causes, without the URL.
+fn chain(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        // Several layers only repeat what the layer below says.
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        cause = error.source();
+    }
+    texts.join(": ")
+}
+
+/// The beginning of a body, as far as it came.
+async fn first_bytes(mut response: reqwest::Response, bytes_max: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() >= bytes_max {
+            body.truncate(bytes_max);
+            break;
+        }
+    }
+    body
+}
+
+fn text_of(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The one place that builds a client.
+fn build(settings: &Settings, headers: HeaderMap, limits: Limits) -> Result<reqwest::Client, SetupError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .default_headers(headers)
+        .gzip(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .no_proxy()
+        .connect_timeout(limits.connect)
+        .read_timeout(limits.read)
+        .timeout(limits.total)
+        .pool_idle_timeout(IDLE_MAX)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
+    if let Some(proxy) = &settings.proxy {
+        let proxy = reqwest::Proxy::all(proxy.clone())
+            .map_err(|error| SetupError::Setting { field: "proxy", reason: chain(error) })?;
+        builder = builder.proxy(proxy);
+    }
+    let plain = settings.base_url.scheme() == "http" && settings.proxy.is_none();
+    builder = match &settings.ca_file {
+        Some(path) => builder.tls_certs_merge(roots(path)?),
+        // No redirect is followed, so this client never does TLS, and need not fail where there are no roots.
+        None if plain => builder.tls_certs_only([]),
+        None => builder,
+    };
+    builder.build().map_err(|error| match &settings.ca_file {
+        Some(path) => SetupError::CaFile { path: path.clone(), reason: chain(error) },
+        None => SetupError::Tls(chain(error)),
+    })
+}
+
+/// The trusted roots in a PEM file, of which there must be some.
+fn roots(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
+    let unusable = |reason: String| SetupError::CaFile { path: path.into(), reason };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(chain(error)))?;
+    if roots.is_empty() {
+        return Err(unusable("holds no certificate; PEM with BEGIN CERTIFICATE lines is expected".into()));
+    }
+    Ok(roots)
+}
+
+/// The headers of every call; `headers` are the dialect's own, each with the setting that its value comes from.
+fn all_headers(settings: &Settings, headers: &[(&'static str, &'static str, &str)]) -> Result<HeaderMap, SetupError> {
+    let value = |field: &'static str, text: &str| {
+        let reason = "must be visible ASCII without line breaks";
+        HeaderValue::from_str(text).map_err(|_| SetupError::Setting { field, reason: reason.into() })
+    };
+    let mut all = HeaderMap::new();
+    all.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let mut bearer = value("api_key", &format!("Bearer {}", settings.api_key.expose_secret()))?;
+    bearer.set_sensitive(true);
+    all.insert(AUTHORIZATION, bearer);
+    for (name, field, text) in headers {
+        all.insert(HeaderName::from_static(name), value(field, text)?);
+    }
+    Ok(all)
+}
+
+/// A base URL that calls can be made from.
+fn checked(base_url: &Url) -> Result<Url, SetupError> {
+    let usable = matches!(base_url.scheme(), "http" | "https")
+        && base_url.has_host()
+        && base_url.username().is_empty()
+        && base_url.password().is_none()
+        && base_url.query().is_none()
+        && base_url.fragment().is_none();
+    if usable {
+        Ok(base_url.clone())
+    } else {
+        let reason = "must be http or https with a host, without user, password, query or fragment";
+        Err(SetupError::Setting { field: "base_url", reason: reason.into() })
+    }
+}
