@@ -7,7 +7,23 @@
 //! This room knows nothing of how sources are read, changes found or deliveries made: it reads the store, and asks
 //! for work through the traits in [`commands`].
 
+mod auth;
+mod body;
 pub mod commands;
+mod deliveries;
+mod endpoints;
+mod error;
+mod events;
+mod health;
+mod input;
+mod page;
+mod request_id;
+mod routes;
+mod sources;
+mod state;
+
+pub use routes::router;
+pub use state::Parts;
 
 /// What configuration says about our API.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +56,29 @@ pub struct SigningSecret {
     pub expires_at: Option<Timestamp>,
 }
 
+/// The text is no signing secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be whsec_ and the base64 of 24 to 64 bytes")]
+pub struct BadSecret;
+
 impl SigningSecret {
+    /// What starts the text of every secret.
+    const PREFIX: &str = "whsec_";
+
+    /// Reads the text form of Standard Webhooks 1.0: `whsec_` and padded base64 of 24 to 64 bytes.
+    ///
+    /// # Errors
+    /// If it is anything else; the error shows nothing of it.
+    pub fn parse_text(text: &str) -> Result<Self, BadSecret> {
+        let key = text.strip_prefix(Self::PREFIX).and_then(|rest| STANDARD.decode(rest).ok()).ok_or(BadSecret)?;
+        if (24..=64).contains(&key.len()) { Ok(Self { key: key.into(), expires_at: None }) } else { Err(BadSecret) }
+    }
+
+    /// The text that [`Self::parse_text`] reads, for the subscriber alone.
+    pub fn to_text(&self) -> SecretString {
+        format!("{}{}", Self::PREFIX, STANDARD.encode(self.key.expose_secret())).into()
+    }
+
     /// Whether it signs at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|at| now < at)
@@ -163,4 +187,29 @@ pub struct Health {
     pub last_failure_at: Option<Timestamp>,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_reads_back_from_its_text() {
+        for length in [24, 32, 64] {
+            let secret = SigningSecret { key: vec![7; length].into(), expires_at: None };
+            let text = secret.to_text();
+            assert_eq!(SigningSecret::parse_text(text.expose_secret()), Ok(secret));
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        let short = format!("whsec_{}", STANDARD.encode([7; 23]));
+        let long = format!("whsec_{}", STANDARD.encode([7; 65]));
+        let bare = STANDARD.encode([7; 32]);
+        let urlsafe = format!("whsec_{}", "-_".repeat(22));
+        for text in ["", "whsec_", "whsec_!", &short, &long, &bare, &urlsafe] {
+            assert_eq!(SigningSecret::parse_text(text), Err(BadSecret), "{text:?}");
+        }
+    }
 }

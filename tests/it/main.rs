@@ -6,3 +6,4 @@ mod deliver;
 mod sandbox;
 mod source;
 mod store;
+mod support;

@@ -1,0 +1,111 @@
+//! Requests, taken apart: the body, the query and the path, each with errors in our shape.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::Value;
+
+use super::error::{ApiError, ErrorKind};
+use super::input::{Input, must_be};
+use crate::model::json::Fields;
+
+/// The largest body that is read. The largest sensible one, an endpoint with every list full, is a tenth of it.
+pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// The fields of a body that is a JSON object; an absent one is `{}`.
+pub(super) struct Body(pub(super) Fields);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
+                return Err(ApiError::new(ErrorKind::BodyTooLarge, message));
+            }
+            Err(_) => return Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
+        };
+        if bytes.is_empty() {
+            return Ok(Self(Fields::new()));
+        }
+        check_media_type(&head.headers)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// A body without `content-type` is taken for JSON; one that says that it is something else is not, because what
+/// `curl -d` calls a form is as often a real form.
+fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_json = essence == "application/json" || essence.starts_with("application/") && essence.ends_with("+json");
+    if is_json {
+        return Ok(());
+    }
+    let message = "the body must be JSON: send the header content-type: application/json";
+    Err(ApiError::new(ErrorKind::UnsupportedMediaType, message))
+}
+
+fn parse(bytes: &Bytes) -> Result<Fields, ApiError> {
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(other) => {
+            Err(ApiError::new(ErrorKind::InvalidRequest, format!("the body {}", must_be("a JSON object", &other))))
+        }
+        Err(error) => Err(ApiError::new(ErrorKind::InvalidJson, format!("the body is not JSON: {error}"))),
+    }
+}
+
+/// The parameters of a query, still to be taken.
+pub(super) struct Query(pub(super) Input);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(Input::of_query(parts.uri.query().unwrap_or_default())))
+    }
+}
+
+/// For calls that take no query parameters: any is an error.
+pub(super) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(input) = Query::from_request_parts(parts, state).await?;
+        input.finish().map(|()| Self)
+    }
+}
+
+/// For calls that take a body and know no field of it: any is an error.
+pub(super) struct NoFields;
+
+impl<S: Send + Sync> FromRequest<S> for NoFields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let Body(fields) = Body::from_request(request, state).await?;
+        Input::of_body(fields).finish().map(|()| Self)
+    }
+}
+
+/// The one variable segment of a path, decoded.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) => Ok(Self(name)),
+            Err(_) => Err(ApiError::new(ErrorKind::RouteNotFound, "the path is not UTF-8")),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Deliveries: what was tried for whom, and how it went.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::body::{Named, NoQuery, Query};
+use super::error::{ApiError, ErrorKind};
+use super::events;
+use super::page::{List, Order, Page, PageQuery};
+use super::state::Api;
+use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
+use crate::model::event::EventType;
+use crate::model::id::{DeliveryId, EndpointId, EventId};
+use crate::model::resource::ResourceKey;
+use crate::model::time::Timestamp;
+use crate::store::DeliveryQuery;
+
+/// A delivery in a list.
+#[derive(Serialize)]
+pub(super) struct DeliveryRow {
+    id: DeliveryId,
+    object: &'static str,
+    event_id: EventId,
+    event_type: EventType,
+    endpoint_id: EndpointId,
+    resource: Option<ResourceKey>,
+    status: DeliveryStatus,
+    next_attempt_at: Option<Timestamp>,
+    attempt_count: u32,
+}
+
+/// A delivery by itself.
+#[derive(Serialize)]
+pub(super) struct DeliveryView {
+    #[serde(flatten)]
+    row: DeliveryRow,
+    attempts: Vec<Attempt>,
+}
+
+impl From<DeliveryRecord> for DeliveryView {
+    fn from(record: DeliveryRecord) -> Self {
+        let row = DeliveryRow {
+            id: record.id,
+            object: "delivery",
+            event_id: record.event_id,
+            event_type: record.event_type,
+            endpoint_id: record.endpoint_id,
+            resource: record.resource,
+            status: record.status,
+            next_attempt_at: record.next_attempt_at,
+            attempt_count: record.attempt_count,
+        };
+        Self { row, attempts: record.attempts }
+    }
+}
+
+const STATUSES: [(&str, DeliveryStatus); 4] = [
+    ("pending", DeliveryStatus::Pending),
+    ("delivered", DeliveryStatus::Delivered),
+    ("failed", DeliveryStatus::Failed),
+    ("canceled", DeliveryStatus::Canceled),
+];
+
+/// `GET /v1/deliveries`: those that were tried at least once.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Query(mut input): Query,
+) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+    let page = PageQuery::<DeliveryId>::take(&mut input, List::Deliveries);
+    let endpoint_id = input.parsed::<EndpointId>("endpoint_id");
+    let event_id = input.parsed::<EventId>("event_id");
+    let query = DeliveryQuery {
+        endpoint: endpoint_id.map(|id| id.number),
+        position: event_id.map(|id| id.position),
+        resource_id: input.parsed("resource_id"),
+        status: input.choice("status", &STATUSES),
+        since: input.parsed("since"),
+        until: input.parsed("until"),
+        ..DeliveryQuery::default()
+    };
+    input.finish()?;
+    // Numbers and positions find records fast; whether they are those of the whole ids is another question.
+    let meant = |record: &DeliveryRecord| {
+        endpoint_id.is_none_or(|id| id == record.endpoint_id) && event_id.is_none_or(|id| id == record.event_id)
+    };
+    read(&api, page, query, meant).await
+}
+
+/// `GET /v1/events/{id}/deliveries`.
+pub(super) async fn list_of_event(
+    State(api): State<Arc<Api>>,
+    Named(id): Named,
+    Query(mut input): Query,
+) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+    let page = PageQuery::<DeliveryId>::take(&mut input, List::EventDeliveries);
+    input.finish()?;
+    let event = events::find(&api, &id).await?;
+    let query = DeliveryQuery { position: Some(event.position()), ..DeliveryQuery::default() };
+    read(&api, page, query, |_| true).await
+}
+
+async fn read(
+    api: &Api,
+    page: PageQuery<DeliveryId>,
+    query: DeliveryQuery,
+    meant: impl Fn(&DeliveryRecord) -> bool,
+) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+    let ascending = page.order == Order::OldestFirst;
+    let query = DeliveryQuery { after: page.after, ascending, limit: page.limit, ..query };
+    let read = api.store.deliveries(query).await?;
+    let rows = read.found.into_iter().filter(meant).map(|record| DeliveryView::from(record).row).collect();
+    Ok(Json(page.answer(rows, read.next)))
+}
+
+/// `GET /v1/deliveries/{id}`, with its attempts.
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let not_found = || ApiError::new(ErrorKind::DeliveryNotFound, format!("there is no delivery {name:?}"));
+    let id: DeliveryId = name.parse().map_err(|_| not_found())?;
+    let record = api.store.delivery(id).await?.ok_or_else(not_found)?;
+    Ok(Json(record.into()))
+}

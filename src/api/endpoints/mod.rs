@@ -1,0 +1,244 @@
+//! Endpoints: registering, showing, changing, switching on and off, testing, deleting.
+//!
+//! In reading order: [`settings`] (what a caller may set), [`fields`] (each of them, with its limits), [`view`] (what
+//! answers show), and the calls below.
+
+mod fields;
+mod settings;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use self::settings::{Draft, Settings, Start, with_status};
+use self::view::{DeletedView, EndpointView, SecretView};
+use super::body::{Body, Named, NoFields, NoQuery, Query};
+use super::error::{ApiError, ErrorKind};
+use super::input::Input;
+use super::page::{List, Order, Page, PageQuery};
+use super::state::Api;
+use crate::clock::random_bytes;
+use crate::model::delivery::Attempt;
+use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, SigningSecret};
+use crate::model::event::EventType;
+use crate::model::id::{EndpointId, EndpointNumber, Position};
+use crate::store::StoreError;
+
+/// `GET /v1/endpoints`.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Query(mut input): Query,
+) -> Result<Json<Page<EndpointView>>, ApiError> {
+    let page = PageQuery::<u32>::take(&mut input, List::Endpoints);
+    input.finish()?;
+    let beyond = page.after.map(EndpointNumber);
+    let endpoints = api.store.endpoints(beyond, page.order == Order::OldestFirst, page.limit + 1).await?;
+    let numbered = endpoints.into_iter().map(|endpoint| (endpoint.id.number.0, view(&api, endpoint))).collect();
+    let page = page.answer_with_one_more(numbered, |&(number, _)| number);
+    Ok(Json(page.map(|(_, view)| view)))
+}
+
+/// `POST /v1/endpoints`.
+pub(super) async fn create(State(api): State<Arc<Api>>, _: NoQuery, Body(given): Body) -> Result<Response, ApiError> {
+    let mut draft = Draft::read(given);
+    admit(&api, &mut draft, None).await;
+    let start = locate(&api, &mut draft).await?;
+    register(&api, draft.finish()?, start).await
+}
+
+/// `PUT /v1/endpoints/{uid}`: registers it, or replaces the settings of the one that is there. A status or secret
+/// that is not given stays as it is, so that the same call twice does nothing the second time.
+pub(super) async fn upsert(
+    State(api): State<Arc<Api>>,
+    Named(uid): Named,
+    _: NoQuery,
+    Body(mut given): Body,
+) -> Result<Response, ApiError> {
+    let other_uid =
+        given.insert("uid".into(), Value::String(uid.clone())).filter(|inside| inside.as_str() != Some(&uid));
+    let mut draft = Draft::read(given);
+    if other_uid.is_some_and(|inside| !inside.is_null()) {
+        draft.problems.report("uid", "must be the one in the path, or be left out");
+    }
+    let known = api.store.by_uid(&uid).await?.map(|endpoint| endpoint.url);
+    admit(&api, &mut draft, known.as_ref()).await;
+    let start = locate(&api, &mut draft).await?;
+    let settings = draft.finish()?;
+    let _changing = api.changing_endpoints.lock().await;
+    match api.store.by_uid(&uid).await? {
+        None => register(&api, settings, start).await,
+        Some(before) => {
+            let after = settings.apply(&before, api.clock.now());
+            Ok(Json(save(&api, before, after).await?).into_response())
+        }
+    }
+}
+
+/// `GET /v1/endpoints/{id or uid}`.
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<EndpointView>, ApiError> {
+    let endpoint = find(&api, &name).await?;
+    Ok(Json(view(&api, endpoint)))
+}
+
+/// `PATCH /v1/endpoints/{id or uid}`: a merge patch; null resets a field to its default, and a secret to a new one.
+pub(super) async fn change(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(patch): Body,
+) -> Result<Json<EndpointView>, ApiError> {
+    let seen = find(&api, &name).await?;
+    let mut draft = Draft::read_patch(&seen, &patch);
+    admit(&api, &mut draft, Some(&seen.url)).await;
+    draft.finish()?;
+    // The look at the network is over; now the patch meets the endpoint as it is by now.
+    let _changing = api.changing_endpoints.lock().await;
+    let before = api.store.endpoint(seen.id).await?.ok_or_else(|| not_found(&name))?;
+    let mut after = Draft::read_patch(&before, &patch).finish()?.apply(&before, api.clock.now());
+    if patch.get("secret").is_some_and(Value::is_null) {
+        after = Endpoint { secrets: vec![draw_secret()], updated_at: api.clock.now(), ..after };
+    }
+    Ok(Json(save(&api, before, after).await?))
+}
+
+/// `DELETE /v1/endpoints/{id or uid}`: 200 with what was deleted, as Stripe and the upstream vendor's cancel answer.
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<DeletedView>, ApiError> {
+    let id = find(&api, &name).await?.id;
+    if api.store.delete(id).await? { Ok(Json(DeletedView::new(id))) } else { Err(not_found(&name)) }
+}
+
+/// `GET /v1/endpoints/{id or uid}/secret`.
+pub(super) async fn secret(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<impl IntoResponse, ApiError> {
+    let endpoint = find(&api, &name).await?;
+    Ok(([NOT_TO_BE_KEPT], Json(SecretView::new(&endpoint))))
+}
+
+/// `POST /v1/endpoints/{id or uid}/enable`.
+pub(super) async fn enable(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<EndpointView>, ApiError> {
+    switch(&api, &name, EndpointStatus::Enabled).await
+}
+
+/// `POST /v1/endpoints/{id or uid}/disable`.
+pub(super) async fn disable(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<EndpointView>, ApiError> {
+    switch(&api, &name, EndpointStatus::Disabled).await
+}
+
+/// `POST /v1/endpoints/{id or uid}/test`: sends an example, and waits for what becomes of it.
+pub(super) async fn test(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Json<Attempt>, ApiError> {
+    let mut input = Input::of_body(given);
+    let event_type = input.parsed("type").unwrap_or(EventType::WebhookTest);
+    input.finish()?;
+    let endpoint = find(&api, &name).await?;
+    Ok(Json(api.deliveries.send_test(&endpoint, event_type).await))
+}
+
+const NOT_TO_BE_KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+async fn find(api: &Api, name: &str) -> Result<Endpoint, ApiError> {
+    let found = match name.parse() {
+        Ok(id) => api.store.endpoint(id).await?,
+        Err(_) => api.store.by_uid(name).await?,
+    };
+    found.ok_or_else(|| not_found(name))
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::EndpointNotFound, format!("there is no endpoint {name:?}"))
+}
+
+fn view(api: &Api, endpoint: Endpoint) -> EndpointView {
+    let health = api.deliveries.health(endpoint.id.number);
+    EndpointView::new(endpoint, health)
+}
+
+/// Asks whether the URL may be called, unless the endpoint has it already.
+async fn admit(api: &Api, draft: &mut Draft, known: Option<&EndpointUrl>) {
+    let Some(url) = &draft.url else { return };
+    if known.is_some_and(|known| known.expose() == url.as_str()) {
+        return;
+    }
+    if let Err(why) = api.deliveries.admit(url).await {
+        draft.problems.report("url", why);
+    }
+}
+
+/// Where in the log an endpoint begins: the position before the first event that it gets.
+async fn locate(api: &Api, draft: &mut Draft) -> Result<Position, StoreError> {
+    match draft.start {
+        Start::Now => Ok(*api.store.head().borrow()),
+        Start::Earliest => Ok(Position::START),
+        Start::At(instant) => Ok(api.store.position_at(instant).await?.previous()),
+        Start::Event(id) => {
+            let event = api.store.event(id.position).await?;
+            if event.is_none_or(|event| event.id != id) {
+                draft.problems.report("start.event", "there is no such event");
+            }
+            Ok(id.position.previous())
+        }
+    }
+}
+
+async fn register(api: &Api, settings: Settings, start: Position) -> Result<Response, ApiError> {
+    // The store gives the number.
+    let id = EndpointId { number: EndpointNumber(0), random: u128::from_le_bytes(random_bytes()) >> 32 };
+    let endpoint = settings.register(id, draw_secret(), start, api.clock.now());
+    let endpoint = api.store.create(endpoint).await?;
+    let location = (header::LOCATION, format!("/v1/endpoints/{}", endpoint.id));
+    let health = api.deliveries.health(endpoint.id.number);
+    let view = EndpointView::registered(endpoint, health);
+    Ok((StatusCode::CREATED, [location], [NOT_TO_BE_KEPT], Json(view)).into_response())
+}
+
+fn draw_secret() -> SigningSecret {
+    SigningSecret { key: random_bytes::<32>().to_vec().into(), expires_at: None }
+}
+
+async fn switch(api: &Api, name: &str, status: EndpointStatus) -> Result<Json<EndpointView>, ApiError> {
+    let _changing = api.changing_endpoints.lock().await;
+    let before = find(api, name).await?;
+    let mut after = with_status(before.clone(), status);
+    if after != before {
+        after.updated_at = api.clock.now();
+    }
+    Ok(Json(save(api, before, after).await?))
+}
+
+/// Writes an endpoint unless nothing changed. Needs `changing_endpoints` to be held.
+async fn save(api: &Api, before: Endpoint, after: Endpoint) -> Result<EndpointView, ApiError> {
+    if after != before && !api.store.update(after.clone()).await? {
+        return Err(not_found(&before.id.to_string()));
+    }
+    Ok(view(api, after))
+}

@@ -1,0 +1,100 @@
+//! Endpoints as answers show them: the URL's query masked, the secret only at registration.
+
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+use serde::Serialize;
+
+use super::fields::duration_text;
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, Health, Ordering, SigningSecret};
+use crate::model::filter::Filter;
+use crate::model::id::EndpointId;
+use crate::model::pattern::Pattern;
+use crate::model::time::Timestamp;
+
+/// An endpoint.
+#[derive(Serialize)]
+pub(in crate::api) struct EndpointView {
+    id: EndpointId,
+    object: &'static str,
+    uid: Option<String>,
+    url: String,
+    description: String,
+    types: Vec<Pattern>,
+    filter: Filter,
+    ordering: Ordering,
+    retry: Option<Vec<String>>,
+    max_in_flight: Option<u32>,
+    metadata: BTreeMap<String, String>,
+    status: EndpointStatus,
+    disabled_reason: Option<DisabledReason>,
+    health: Health,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+impl EndpointView {
+    /// What everybody may see.
+    pub(super) fn new(endpoint: Endpoint, health: Health) -> Self {
+        let text = |waits: Vec<_>| waits.into_iter().map(duration_text).collect();
+        Self {
+            id: endpoint.id,
+            object: "endpoint",
+            uid: endpoint.uid,
+            url: endpoint.url.masked(),
+            description: endpoint.description,
+            types: endpoint.types,
+            filter: endpoint.filter,
+            ordering: endpoint.ordering,
+            retry: endpoint.retry.map(text),
+            max_in_flight: endpoint.max_in_flight,
+            metadata: endpoint.metadata,
+            status: endpoint.status,
+            disabled_reason: endpoint.disabled_reason,
+            health,
+            created_at: endpoint.created_at,
+            updated_at: endpoint.updated_at,
+            secret: None,
+        }
+    }
+
+    /// The same, with the secret that signs from now on.
+    pub(super) fn registered(endpoint: Endpoint, health: Health) -> Self {
+        let secret = current_secret(&endpoint);
+        Self { secret, ..Self::new(endpoint, health) }
+    }
+}
+
+/// The secret alone.
+#[derive(Serialize)]
+pub(in crate::api) struct SecretView {
+    secret: Option<String>,
+}
+
+impl SecretView {
+    /// The one that signs from now on.
+    pub(super) fn new(endpoint: &Endpoint) -> Self {
+        Self { secret: current_secret(endpoint) }
+    }
+}
+
+fn current_secret(endpoint: &Endpoint) -> Option<String> {
+    endpoint.secrets.first().map(SigningSecret::to_text).map(|text| text.expose_secret().into())
+}
+
+/// What is left of a deleted endpoint.
+#[derive(Serialize)]
+pub(in crate::api) struct DeletedView {
+    id: EndpointId,
+    object: &'static str,
+    deleted: bool,
+}
+
+impl DeletedView {
+    /// It is gone.
+    pub(super) fn new(id: EndpointId) -> Self {
+        Self { id, object: "endpoint", deleted: true }
+    }
+}

@@ -1,0 +1,194 @@
+//! Errors as callers see them: one shape, a status and a word for each kind, and nothing of our insides.
+
+use std::fmt::Display;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::store::StoreError;
+
+/// Every kind of error there is. The word tells programs what happened, the status tells proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ErrorKind {
+    InvalidRequest,
+    UnrecognizedField,
+    InvalidJson,
+    BodyIncomplete,
+    MissingKey,
+    WrongKey,
+    RouteNotFound,
+    EndpointNotFound,
+    EventNotFound,
+    DeliveryNotFound,
+    SourceNotFound,
+    MethodNotAllowed,
+    UidTaken,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    Internal,
+    StoreUnavailable,
+}
+
+impl ErrorKind {
+    const fn status_and_word(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, "INVALID_REQUEST"),
+            Self::UnrecognizedField => (StatusCode::BAD_REQUEST, "UNRECOGNIZED_FIELD"),
+            Self::InvalidJson => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
+            Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "BODY_INCOMPLETE"),
+            Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
+            Self::EndpointNotFound => (StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND"),
+            Self::EventNotFound => (StatusCode::NOT_FOUND, "EVENT_NOT_FOUND"),
+            Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
+            Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
+        }
+    }
+}
+
+/// What is wrong with one field or query parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct FieldError {
+    field: String,
+    message: String,
+}
+
+/// What is wrong with a request, collected so that its author hears of everything at once.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    errors: Vec<FieldError>,
+    unrecognized: bool,
+}
+
+impl Problems {
+    /// Notes that a field is wrong.
+    pub(super) fn report(&mut self, field: impl Into<String>, message: impl Display) {
+        self.errors.push(FieldError { field: field.into(), message: message.to_string() });
+    }
+
+    /// Notes that the call knows no such field.
+    pub(super) fn unrecognized(&mut self, field: impl Into<String>, message: impl Display) {
+        self.unrecognized = true;
+        self.report(field, message);
+    }
+
+    /// Takes over what another part of the request was found to have.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.unrecognized |= other.unrecognized;
+    }
+
+    /// Whether nothing is wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// All of it as one error, or nothing.
+    pub(super) fn finish(self) -> Result<(), ApiError> {
+        if self.is_empty() { Ok(()) } else { Err(self.into()) }
+    }
+}
+
+impl From<Problems> for ApiError {
+    /// The message speaks of the first problem, for those who read nothing else.
+    fn from(problems: Problems) -> Self {
+        let kind = if problems.unrecognized { ErrorKind::UnrecognizedField } else { ErrorKind::InvalidRequest };
+        let mut message = match problems.errors.first() {
+            Some(first) => format!("{}: {}", first.field, first.message),
+            None => "the request cannot be used".into(),
+        };
+        if problems.errors.len() > 1 {
+            message += &format!(" (and {} more)", problems.errors.len() - 1);
+        }
+        Self { kind, message, errors: problems.errors }
+    }
+}
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    kind: ErrorKind,
+    message: String,
+    errors: Vec<FieldError>,
+}
+
+impl ApiError {
+    /// An error that is about no single field.
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), errors: Vec::new() }
+    }
+
+    /// Something went wrong here; what exactly is for the log.
+    pub(super) fn internal() -> Self {
+        Self::new(ErrorKind::Internal, "something went wrong in certhook; its log says more under this x-request-id")
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::UidTaken(_) => Self::new(ErrorKind::UidTaken, error.to_string()),
+            StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
+            StoreError::Open { .. } | StoreError::Closed => {
+                tracing::error!(%error, "api.store_unavailable");
+                Self::new(ErrorKind::StoreUnavailable, "the store cannot be used at the moment; try again later")
+            }
+            StoreError::Unreadable { .. } => {
+                tracing::error!(%error, "api.store_failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: u16,
+    r#type: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, word) = self.kind.status_and_word();
+        let body = ErrorBody { code: status.as_u16(), r#type: word, message: &self.message, errors: &self.errors };
+        let mut response = (status, Json(body)).into_response();
+        if let Some(challenge) = challenge(self.kind) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+/// What a 401 has to carry. RFC 6750, section 3.1: no error code where no key was sent.
+fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
+    match kind {
+        ErrorKind::MissingKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook""#)),
+        ErrorKind::WrongKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook", error="invalid_token""#)),
+        ErrorKind::InvalidRequest
+        | ErrorKind::UnrecognizedField
+        | ErrorKind::InvalidJson
+        | ErrorKind::BodyIncomplete
+        | ErrorKind::RouteNotFound
+        | ErrorKind::EndpointNotFound
+        | ErrorKind::EventNotFound
+        | ErrorKind::DeliveryNotFound
+        | ErrorKind::SourceNotFound
+        | ErrorKind::MethodNotAllowed
+        | ErrorKind::UidTaken
+        | ErrorKind::BodyTooLarge
+        | ErrorKind::UnsupportedMediaType
+        | ErrorKind::Internal
+        | ErrorKind::StoreUnavailable => None,
+    }
+}

@@ -1,0 +1,169 @@
+//! Lists, page by page: what asks for a page, where the next one begins, and the shape of the answer.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+use super::input::Input;
+
+/// The upstream vendor's own bounds, so that one client can page through both.
+const LIMIT_MAX: usize = 100;
+const LIMIT_DEFAULT: usize = 10;
+
+/// The lists there are; a cursor of one means nothing to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    Endpoints,
+    Events,
+    EventDeliveries,
+    Deliveries,
+    Sources,
+}
+
+impl List {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Endpoints => "endpoints",
+            Self::Events => "events",
+            Self::EventDeliveries => "event_deliveries",
+            Self::Deliveries => "deliveries",
+            Self::Sources => "sources",
+        }
+    }
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+impl Order {
+    const WORDS: [(&str, Self); 2] = [("asc", Self::OldestFirst), ("desc", Self::NewestFirst)];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::OldestFirst => "asc",
+            Self::NewestFirst => "desc",
+        }
+    }
+}
+
+/// What asks for a page of a list whose entries are found by a `K`.
+#[derive(Debug)]
+pub(super) struct PageQuery<K> {
+    list: List,
+    /// Which end of the list comes first.
+    pub(super) order: Order,
+    /// How many entries at most.
+    pub(super) limit: usize,
+    /// The last entry of the page before.
+    pub(super) after: Option<K>,
+}
+
+impl<K: FromStr + Display> PageQuery<K> {
+    /// Takes `limit`, `order` and `cursor`.
+    pub(super) fn take(input: &mut Input, list: List) -> Self {
+        let order = input.choice("order", &Order::WORDS);
+        Self::take_in_order(input, list, order)
+    }
+
+    /// Takes `limit` and `cursor`, for a list that has one order only.
+    pub(super) fn take_unordered(input: &mut Input, list: List) -> Self {
+        Self::take_in_order(input, list, Some(Order::OldestFirst))
+    }
+
+    /// A cursor goes on in its own order; `order` need not be said again, but must not say otherwise.
+    fn take_in_order(input: &mut Input, list: List, asked: Option<Order>) -> Self {
+        let limit = take_limit(input);
+        let mut page = Self { list, order: asked.unwrap_or(Order::NewestFirst), limit, after: None };
+        let Some(text) = input.text("cursor") else { return page };
+        match read_cursor(&text) {
+            Some(cursor) if cursor.list != list.as_str() => {
+                input.report("cursor", format!("belongs to another list ({})", cursor.list));
+            }
+            Some(cursor) if asked.is_some_and(|asked| asked != cursor.order) => {
+                input.report("cursor", format!("belongs to order={}", cursor.order.as_str()));
+            }
+            Some(Cursor { order, key: Ok(key), .. }) => {
+                page.order = order;
+                page.after = Some(key);
+            }
+            Some(Cursor { key: Err(_), .. }) | None => {
+                input.report("cursor", "is not a cursor; pass next_cursor on as it came");
+            }
+        }
+        page
+    }
+
+    /// The answer, whose next page begins after `next`.
+    pub(super) fn answer<T>(&self, data: Vec<T>, next: Option<K>) -> Page<T> {
+        let cursor = |key: K| {
+            URL_SAFE_NO_PAD.encode(format!("{CURSOR_VERSION} {} {} {key}", self.list.as_str(), self.order.as_str()))
+        };
+        Page { object: "list", data, has_more: next.is_some(), next_cursor: next.map(cursor) }
+    }
+
+    /// The answer to a query that read one entry more than the page has, to know whether there is more.
+    pub(super) fn answer_with_one_more<T>(&self, mut data: Vec<T>, key: impl Fn(&T) -> K) -> Page<T> {
+        let more = data.len() > self.limit;
+        data.truncate(self.limit);
+        let next = data.last().filter(|_| more).map(key);
+        self.answer(data, next)
+    }
+}
+
+fn take_limit(input: &mut Input) -> usize {
+    let Some(text) = input.text("limit") else { return LIMIT_DEFAULT };
+    match text.parse() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => limit,
+        Ok(_) | Err(_) => {
+            input.report("limit", format!("must be a whole number from 1 to {LIMIT_MAX}"));
+            LIMIT_DEFAULT
+        }
+    }
+}
+
+/// So that a cursor of another version of ours is recognised, not misread.
+const CURSOR_VERSION: &str = "1";
+
+/// What a cursor carries.
+struct Cursor<K: FromStr> {
+    list: String,
+    order: Order,
+    key: Result<K, K::Err>,
+}
+
+fn read_cursor<K: FromStr>(text: &str) -> Option<Cursor<K>> {
+    let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+    let mut parts = plain.splitn(4, ' ');
+    if parts.next()? != CURSOR_VERSION {
+        return None;
+    }
+    let list = parts.next()?.to_owned();
+    let word = parts.next()?;
+    let (_, order) = Order::WORDS.into_iter().find(|(known, _)| *known == word)?;
+    Some(Cursor { list, order, key: parts.next()?.parse() })
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(super) struct Page<T> {
+    object: &'static str,
+    data: Vec<T>,
+    has_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// The same page of something else.
+    pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Page<U> {
+        let Self { object, data, has_more, next_cursor } = self;
+        Page { object, data: data.into_iter().map(change).collect(), has_more, next_cursor }
+    }
+}

@@ -1,0 +1,60 @@
+//! Sources: how they stand, and passes on demand.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+
+use super::body::{Body, Named, NoQuery, Query};
+use super::error::{ApiError, ErrorKind};
+use super::input::Input;
+use super::page::{List, Page, PageQuery};
+use super::state::Api;
+use crate::model::resource::SourceName;
+use crate::model::source::{PassKind, SourceStatus};
+
+/// `GET /v1/sources`, in the order of the configuration.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Query(mut input): Query,
+) -> Result<Json<Page<SourceStatus>>, ApiError> {
+    let page = PageQuery::<SourceName>::take_unordered(&mut input, List::Sources);
+    input.finish()?;
+    let all = api.sources.list();
+    let begin = match &page.after {
+        None => 0,
+        Some(last) => all.iter().position(|source| source.name == *last).map_or(all.len(), |place| place + 1),
+    };
+    let rest = all.into_iter().skip(begin).take(page.limit + 1).collect();
+    Ok(Json(page.answer_with_one_more(rest, |source| source.name.clone())))
+}
+
+/// `GET /v1/sources/{name}`.
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<SourceStatus>, ApiError> {
+    name.parse().ok().and_then(|name| api.sources.get(&name)).map(Json).ok_or_else(|| not_found(&name))
+}
+
+/// `POST /v1/sources/{name}/poll`: asks for a pass and does not wait for it.
+pub(super) async fn poll(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(fields): Body,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut input = Input::of_body(fields);
+    let passes = [PassKind::Changes, PassKind::Sweep].map(|pass| (pass.as_str(), pass));
+    let pass = input.choice("pass", &passes).unwrap_or(PassKind::Changes);
+    input.finish()?;
+    let asked = name.parse().ok().and_then(|name| api.sources.poll(&name, pass));
+    asked.map(|report| (StatusCode::ACCEPTED, Json(report))).ok_or_else(|| not_found(&name))
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::SourceNotFound, format!("there is no source {name:?}"))
+}

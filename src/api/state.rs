@@ -1,0 +1,44 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+
+use super::auth::RootKey;
+use super::commands::{Deliveries, Sources};
+use crate::clock::Clock;
+use crate::store::Store;
+
+/// What the API is composed of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What is asked of the sources.
+    pub sources: Arc<dyn Sources>,
+    /// What is asked of the deliveries.
+    pub deliveries: Arc<dyn Deliveries>,
+    /// When endpoints are created and changed.
+    pub clock: Arc<dyn Clock>,
+    /// The root key.
+    pub api_key: SecretString,
+}
+
+/// [`Parts`], ready for use.
+pub(super) struct Api {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) sources: Arc<dyn Sources>,
+    pub(super) deliveries: Arc<dyn Deliveries>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) root_key: RootKey,
+    /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
+    pub(super) changing_endpoints: Mutex<()>,
+}
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        let Parts { store, sources, deliveries, clock, api_key } = parts;
+        let root_key = RootKey::new(&api_key);
+        Self { store, sources, deliveries, clock, root_key, changing_endpoints: Mutex::new(()) }
+    }
+}

@@ -1,0 +1,219 @@
+//! The API over a store and stand-ins for what it asks work of.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use certhook::api::commands::{Deliveries, Sources};
+use certhook::api::{Parts, router};
+use certhook::clock::ManualClock;
+use certhook::model::delivery::{Attempt, Outcome, Trigger};
+use certhook::model::endpoint::{Endpoint, Health, HealthState};
+use certhook::model::event::EventType;
+use certhook::model::id::EndpointNumber;
+use certhook::model::resource::SourceName;
+use certhook::model::source::{BaselineStatus, PassKind, PassReport, PassStatus, SourceState, SourceStatus};
+use certhook::model::time::Timestamp;
+use certhook::store::Store;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+use url::Url;
+
+use crate::support::memory::Memory;
+
+/// The root key of every test.
+pub(super) const KEY: &str = "the-root-key-of-these-tests";
+
+/// When every test begins.
+pub(super) const BEGIN: &str = "2026-11-21T04:00:00.000Z";
+
+/// The store that these tests run on; every promise made here holds for any other.
+async fn new_store() -> Arc<dyn Store> {
+    Arc::new(Memory::new())
+}
+
+/// The API and what is behind it.
+pub(super) struct Door {
+    router: Router,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) deliveries: Arc<Receivers>,
+    pub(super) sources: Arc<Accounts>,
+}
+
+impl Door {
+    /// Over an empty store.
+    pub(super) async fn open() -> Self {
+        Self::over(new_store().await)
+    }
+
+    /// Over this store.
+    pub(super) fn over(store: Arc<dyn Store>) -> Self {
+        let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+        let deliveries = Arc::new(Receivers::default());
+        let sources = Arc::new(Accounts::default());
+        let router = router(Parts {
+            store: Arc::clone(&store),
+            sources: Arc::clone(&sources) as Arc<dyn Sources>,
+            deliveries: Arc::clone(&deliveries) as Arc<dyn Deliveries>,
+            clock: Arc::clone(&clock) as Arc<dyn certhook::clock::Clock>,
+            api_key: KEY.into(),
+        });
+        Self { router, store, clock, deliveries, sources }
+    }
+
+    /// Sends any request.
+    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, text: String::from_utf8(bytes.into()).unwrap() }
+    }
+
+    /// Sends a request such as `GET /v1/events` with the key, and with a JSON body unless that is empty.
+    pub(super) async fn call(&self, line: &str, body: &str) -> Answer {
+        let (method, path) = line.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {KEY}"));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(request.body(body.to_owned().into()).unwrap()).await
+    }
+
+    /// Sends a request that must succeed with a 2xx, and gives the JSON of its answer.
+    pub(super) async fn json(&self, line: &str, body: &str) -> Value {
+        let answer = self.call(line, body).await;
+        assert!(answer.status.is_success(), "{line}: {} {}", answer.status, answer.text);
+        answer.json()
+    }
+
+    /// Every page of a list, each with its number of entries, and all entries.
+    pub(super) async fn pages(&self, path: &str) -> (Vec<usize>, Vec<Value>) {
+        let (mut sizes, mut all) = (Vec::new(), Vec::new());
+        let mut line = format!("GET {path}");
+        loop {
+            let mut page = self.json(&line, "").await;
+            assert_eq!(page["object"], "list");
+            let Value::Array(data) = page["data"].take() else { panic!("data is an array") };
+            sizes.push(data.len());
+            all.extend(data);
+            assert_eq!(page["has_more"], page.get("next_cursor").is_some(), "a cursor if and only if there is more");
+            let Some(cursor) = page.get("next_cursor").and_then(Value::as_str) else { return (sizes, all) };
+            let join = if path.contains('?') { '&' } else { '?' };
+            line = format!("GET {path}{join}cursor={cursor}");
+        }
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answer {
+    /// Its body as JSON.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {}", self.text))
+    }
+
+    /// A header's text, empty if it is missing.
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Deliveries that go nowhere: tests are written down, and every URL but those of 10.0.0.1 is admitted.
+#[derive(Default)]
+pub(super) struct Receivers {
+    pub(super) tests: Mutex<Vec<(String, EventType)>>,
+    pub(super) looked_at: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Deliveries for Receivers {
+    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt {
+        self.tests.lock().unwrap().push((endpoint.id.to_string(), event_type));
+        Attempt {
+            number: 1,
+            at: BEGIN.parse().unwrap(),
+            duration_ms: 12,
+            outcome: Outcome::Rejected,
+            status_code: Some(404),
+            error: None,
+            response_body: Some("no such page".into()),
+            address: Some("203.0.113.7:443".into()),
+            signed_at: BEGIN.parse().unwrap(),
+            trigger: Trigger::Manual,
+        }
+    }
+
+    async fn admit(&self, url: &Url) -> Result<(), String> {
+        self.looked_at.lock().unwrap().push(url.to_string());
+        if url.host_str() == Some("10.0.0.1") {
+            return Err("10.0.0.1 is a private address; allow_networks = [\"10.0.0.1/32\"] would permit it".into());
+        }
+        Ok(())
+    }
+
+    fn health(&self, endpoint: EndpointNumber) -> Health {
+        if endpoint.0 != 2 {
+            return Health::default();
+        }
+        let last_failure_at = Some(BEGIN.parse().unwrap());
+        Health { state: HealthState::Failing, last_success_at: None, last_failure_at, consecutive_failures: 3 }
+    }
+}
+
+/// Three accounts, of which the last breaks whoever asks it.
+#[derive(Default)]
+pub(super) struct Accounts {
+    pub(super) polls: Mutex<Vec<(String, PassKind)>>,
+}
+
+impl Sources for Accounts {
+    fn list(&self) -> Vec<SourceStatus> {
+        ["numeral", "europe", "broken"].map(status).into()
+    }
+
+    fn get(&self, name: &SourceName) -> Option<SourceStatus> {
+        assert_ne!(name.as_str(), "broken", "the secret inside of a panic");
+        self.list().into_iter().find(|source| source.name == *name)
+    }
+
+    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
+        self.get(name)?;
+        self.polls.lock().unwrap().push((name.to_string(), pass));
+        Some(PassReport {
+            id: "pass_1".into(),
+            pass,
+            status: PassStatus::Waiting,
+            pages: 0,
+            seen: 0,
+            changed: 0,
+            started_at: None,
+            duration_ms: None,
+            error: None,
+        })
+    }
+}
+
+fn status(name: &str) -> SourceStatus {
+    SourceStatus {
+        name: name.parse().unwrap(),
+        object: "source",
+        kind: "numeral".into(),
+        base_url: "https://api.numeralhq.com/".into(),
+        status: SourceState::Healthy,
+        lag_seconds: Some(7),
+        baseline: BaselineStatus { complete: true, seen: 350 },
+        watermark: Some(Timestamp::from_millis(1_795_233_600_000)),
+        clock_skew_seconds: Some(-1),
+        passes: Vec::new(),
+    }
+}

@@ -1,0 +1,318 @@
+//! A store without a disk: what the traits promise, as plainly as it can be said.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
+use certhook::model::endpoint::Endpoint;
+use certhook::model::event::{Event, EventDraft, Sight};
+use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
+use certhook::model::resource::{Kind, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::source::SourceProgress;
+use certhook::model::time::Timestamp;
+use certhook::store::{
+    DeliveryCommit, DeliveryQuery, DeliveryStore, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions,
+    SightCommit, SightStore, Store, StoreError, Waiting,
+};
+use tokio::sync::{broadcast, watch};
+
+const EPOCH: u32 = 1_795_233_600;
+const START: u32 = 5;
+
+#[derive(Default)]
+struct State {
+    events: Vec<Arc<Event>>,
+    snapshots: BTreeMap<ResourceKey, Snapshot>,
+    progress: BTreeMap<SourceName, SourceProgress>,
+    endpoints: BTreeMap<EndpointNumber, Endpoint>,
+    endpoints_created: u32,
+    records: BTreeMap<DeliveryId, DeliveryRecord>,
+    positions: Positions,
+    failing: Option<fn() -> StoreError>,
+}
+
+/// The store.
+pub(crate) struct Memory {
+    state: Mutex<State>,
+    head: watch::Sender<Position>,
+    changes: broadcast::Sender<EndpointNumber>,
+}
+
+impl Memory {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        let (changes, _) = broadcast::channel(64);
+        Self { state: Mutex::default(), head: watch::Sender::new(Position::START), changes }
+    }
+
+    /// From now on every call gives this error.
+    pub(crate) fn fail_with(&self, error: fn() -> StoreError) {
+        self.state.lock().unwrap().failing = Some(error);
+    }
+
+    fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state.lock().unwrap();
+        match state.failing {
+            Some(error) => Err(error()),
+            None => Ok(state),
+        }
+    }
+
+    fn changed(&self, number: EndpointNumber) {
+        // Without a receiver there is nobody to tell.
+        let _ = self.changes.send(number);
+    }
+}
+
+impl State {
+    fn append(&mut self, mut sight: Sight, drafts: Vec<EventDraft>) {
+        let latest = self.events.last().map_or(Timestamp::EPOCH, |event| event.timestamp());
+        sight.detection.observed_before = sight.detection.observed_before.max(latest);
+        let sight = Arc::new(sight);
+        for EventDraft { event_type, details } in drafts {
+            let position = Position(self.events.len() as u64 + 1);
+            let id = EventId { position, epoch: EPOCH, start: START };
+            self.events.push(Arc::new(Event { id, event_type, details, sight: Arc::clone(&sight) }));
+        }
+    }
+
+    fn check_uid(&self, endpoint: &Endpoint, number: Option<EndpointNumber>) -> Result<(), StoreError> {
+        let Some(uid) = &endpoint.uid else { return Ok(()) };
+        let taken =
+            self.endpoints.values().any(|other| Some(other.id.number) != number && other.uid.as_ref() == Some(uid));
+        if taken { Err(StoreError::UidTaken(uid.clone())) } else { Ok(()) }
+    }
+
+    fn matches(&self, record: &DeliveryRecord, query: &DeliveryQuery) -> bool {
+        let at = self.events[record.id.position.0 as usize - 1].timestamp();
+        query.endpoint.is_none_or(|number| number == record.id.endpoint)
+            && query.position.is_none_or(|position| position == record.id.position)
+            && query.resource_id.as_ref().is_none_or(|id| record.resource.as_ref().is_some_and(|key| key.id == *id))
+            && query.status.is_none_or(|status| status == record.status)
+            && query.since.is_none_or(|since| at >= since)
+            && query.until.is_none_or(|until| at < until)
+    }
+}
+
+#[async_trait]
+impl SightStore for Memory {
+    async fn snapshots(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<Vec<Option<Snapshot>>, StoreError> {
+        let state = self.state()?;
+        let key = |id: &ResourceId| ResourceKey { source: source.clone(), kind, id: id.clone() };
+        Ok(ids.iter().map(|id| state.snapshots.get(&key(id)).cloned()).collect())
+    }
+
+    async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError> {
+        let state = self.state()?;
+        let counts = |one: &&Snapshot| one.key.source == *source && one.key.kind == kind && one.removed.is_none();
+        Ok(state.snapshots.values().filter(counts).count() as u64)
+    }
+
+    async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError> {
+        Ok(self.state()?.progress.get(source).cloned())
+    }
+
+    async fn commit_sights(
+        &self,
+        sights: Vec<SightCommit>,
+        progress: Option<SourceProgress>,
+    ) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        for SightCommit { snapshot, told } in sights {
+            if let Some(snapshot) = snapshot {
+                state.snapshots.insert(snapshot.key.clone(), snapshot);
+            }
+            if let Some((sight, drafts)) = told {
+                state.append(sight, drafts);
+            }
+        }
+        if let Some(progress) = progress {
+            state.progress.insert(progress.name.clone(), progress);
+        }
+        self.head.send_replace(Position(state.events.len() as u64));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EventLog for Memory {
+    fn head(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        Ok(self.state()?.events.iter().skip(after.0 as usize).take(limit).cloned().collect())
+    }
+
+    async fn events_before(&self, before: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
+        let earlier = |event: &&Arc<Event>| event.position() < before;
+        Ok(self.state()?.events.iter().rev().filter(earlier).take(limit).cloned().collect())
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError> {
+        Ok(self.state()?.events.iter().find(|event| event.position() == position).cloned())
+    }
+
+    async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
+        let state = self.state()?;
+        let earlier = state.events.iter().take_while(|event| event.timestamp() < instant).count();
+        Ok(Position(earlier as u64 + 1))
+    }
+}
+
+#[async_trait]
+impl DeliveryStore for Memory {
+    async fn positions(&self) -> Result<Positions, StoreError> {
+        Ok(self.state()?.positions.clone())
+    }
+
+    async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        let state = self.state()?;
+        let mut waiting: Vec<_> = state
+            .records
+            .values()
+            .filter(|record| record.id.endpoint == endpoint && record.status == DeliveryStatus::Pending)
+            .filter_map(|record| record.next_attempt_at.map(|due| Waiting { id: record.id, due }))
+            .collect();
+        waiting.sort_by_key(|one| (one.due, one.id));
+        waiting.truncate(limit);
+        Ok(waiting)
+    }
+
+    async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError> {
+        let within = |id: &&DeliveryId| id.position > after && id.position <= until;
+        Ok(self.state()?.records.keys().filter(within).copied().collect())
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        Ok(self.state()?.records.get(&id).cloned())
+    }
+
+    async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        for record in commit.records {
+            state.records.insert(record.id, record);
+        }
+        if let Some(mark) = commit.live_mark {
+            state.positions.live_mark = mark;
+        }
+        for (number, position) in commit.positions {
+            state.positions.own.retain(|(known, _)| *known != number);
+            state.positions.own.extend(position.map(|position| (number, position)));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl EndpointStore for Memory {
+    fn changes(&self) -> broadcast::Receiver<EndpointNumber> {
+        self.changes.subscribe()
+    }
+
+    async fn create(&self, mut endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        let mut state = self.state()?;
+        state.check_uid(&endpoint, None)?;
+        state.endpoints_created += 1;
+        endpoint.id.number = EndpointNumber(state.endpoints_created);
+        state.endpoints.insert(endpoint.id.number, endpoint.clone());
+        self.changed(endpoint.id.number);
+        Ok(endpoint)
+    }
+
+    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
+        let mut state = self.state()?;
+        if state.endpoints.get(&endpoint.id.number).is_none_or(|known| known.id != endpoint.id) {
+            return Ok(false);
+        }
+        state.check_uid(&endpoint, Some(endpoint.id.number))?;
+        self.changed(endpoint.id.number);
+        state.endpoints.insert(endpoint.id.number, endpoint);
+        Ok(true)
+    }
+
+    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
+        let mut state = self.state()?;
+        if state.endpoints.get(&id.number).is_none_or(|known| known.id != id) {
+            return Ok(false);
+        }
+        state.endpoints.remove(&id.number);
+        let waits = |record: &&mut DeliveryRecord| {
+            record.id.endpoint == id.number && record.status == DeliveryStatus::Pending
+        };
+        for record in state.records.values_mut().filter(waits) {
+            record.status = DeliveryStatus::Canceled;
+            record.next_attempt_at = None;
+        }
+        self.changed(id.number);
+        Ok(true)
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.state()?.endpoints.get(&id.number).filter(|known| known.id == id).cloned())
+    }
+
+    async fn by_number(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.state()?.endpoints.get(&number).cloned())
+    }
+
+    async fn by_uid(&self, uid: &str) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.state()?.endpoints.values().find(|endpoint| endpoint.uid.as_deref() == Some(uid)).cloned())
+    }
+
+    async fn endpoints(
+        &self,
+        beyond: Option<EndpointNumber>,
+        ascending: bool,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let state = self.state()?;
+        let all = state.endpoints.values();
+        Ok(if ascending {
+            all.filter(|one| beyond.is_none_or(|number| one.id.number > number)).take(limit).cloned().collect()
+        } else {
+            all.rev().filter(|one| beyond.is_none_or(|number| one.id.number < number)).take(limit).cloned().collect()
+        })
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
+        let state = self.state()?;
+        let mut ordered: Vec<_> = state.records.values().collect();
+        if !query.ascending {
+            ordered.reverse();
+        }
+        let passed = |record: &&DeliveryRecord| {
+            query.after.is_some_and(|last| if query.ascending { record.id <= last } else { record.id >= last })
+        };
+        let mut found = Vec::new();
+        let mut last = None;
+        for (read, record) in ordered.into_iter().skip_while(passed).enumerate() {
+            if read == ENTRIES_READ_MAX {
+                return Ok(Filtered { found, next: last });
+            }
+            if state.matches(record, &query) {
+                if found.len() == query.limit {
+                    return Ok(Filtered { found, next: last });
+                }
+                found.push(record.clone());
+            }
+            last = Some(record.id);
+        }
+        Ok(Filtered { found, next: None })
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn check(&self) -> Result<(), StoreError> {
+        self.state().map(|_| ())
+    }
+
+    async fn close(&self) {}
+}
