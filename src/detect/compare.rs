@@ -1,1 +1,287 @@
-//! When two values are the same.
+//! When two values are the same, and what a row of a listing adds to what is known.
+//!
+//! Two values are the same if they mean the same: the order of keys, the spelling of a number (`1.50`, `1.5`) and
+//! of an instant (`…09Z`, `…09.000Z`) do not matter, and a key that is absent is a key that is null. Jurisdictions
+//! are compared by their ids, whatever their order.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::model::json::Fields;
+
+/// The field that lists what a resource covers: objects on certificates, texts on requests.
+pub const JURISDICTIONS: &str = "jurisdictions";
+
+/// Whether two values mean the same; `None` is an absent key.
+pub fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
+    one == other || canonical(one.unwrap_or(&Value::Null)) == canonical(other.unwrap_or(&Value::Null))
+}
+
+/// Whether a top-level field means the same in two states of a resource.
+pub fn same_field(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
+    match (name, one, other) {
+        (JURISDICTIONS, Some(Value::Array(one)), Some(Value::Array(other))) => {
+            one == other || canonical_entries(one) == canonical_entries(other)
+        }
+        _ => same(one, other),
+    }
+}
+
+/// The names of the top-level fields that mean something else in `after`, in the order of `before`, new ones last.
+pub fn changed_fields<'a>(before: &'a Fields, after: &'a Fields) -> Vec<&'a str> {
+    let added = after.keys().filter(|name| !before.contains_key(*name));
+    before
+        .keys()
+        .chain(added)
+        .filter(|name| !same_field(name, before.get(*name), after.get(*name)))
+        .map(String::as_str)
+        .collect()
+}
+
+/// Whether `before` and `after` are dates (or instants) and `after` is the later one.
+pub fn is_later(before: Option<&Value>, after: Option<&Value>) -> bool {
+    let (Some(before), Some(after)) = (before.and_then(Value::as_str), after.and_then(Value::as_str)) else {
+        return false;
+    };
+    match (date(before), date(after)) {
+        (Some(before), Some(after)) => before < after,
+        _ => match (instant(before), instant(after)) {
+            (Some(before), Some(after)) => before < after,
+            _ => false,
+        },
+    }
+}
+
+/// The id of an entry of `jurisdictions`, in either of its two forms.
+pub fn jurisdiction_id(entry: &Value) -> Option<&str> {
+    entry.get("jurisdiction_id").unwrap_or(entry).as_str()
+}
+
+/// What is known after a row of a listing: what it carries, over what was known before. What it does not carry
+/// stays, inside objects and jurisdiction entries too, as long as they speak of the same thing.
+pub fn merge(before: &Fields, row: &Fields) -> Fields {
+    let mut merged = before.clone();
+    for (name, value) in row {
+        let value = match (before.get(name), value) {
+            (Some(Value::Array(before)), Value::Array(row)) if name == JURISDICTIONS => {
+                Value::Array(row.iter().map(|entry| merge_entry(before, entry)).collect())
+            }
+            (Some(before), row) => merge_value(before, row),
+            (None, row) => row.clone(),
+        };
+        merged.insert(name.clone(), value);
+    }
+    merged
+}
+
+/// An entry of `jurisdictions` over the known one of the same id. Where that id stands twice, what the entry
+/// leaves out cannot be known.
+fn merge_entry(before: &[Value], entry: &Value) -> Value {
+    let id = jurisdiction_id(entry);
+    let mut known = before.iter().filter(|known| id.is_some() && jurisdiction_id(known) == id);
+    match (known.next(), known.next()) {
+        (Some(known), None) => merge_value(known, entry),
+        _ => entry.clone(),
+    }
+}
+
+fn merge_value(before: &Value, row: &Value) -> Value {
+    match (before, row) {
+        (Value::Object(before), Value::Object(row)) if same_identity(before, row) => Value::Object(merge(before, row)),
+        _ => row.clone(),
+    }
+}
+
+/// A customer whose id changed is another customer, and nothing that was known of the former one is true of it.
+fn same_identity(before: &Fields, row: &Fields) -> bool {
+    ["id", "jurisdiction_id"].iter().all(|name| match (before.get(*name), row.get(*name)) {
+        (Some(before), Some(row)) => same(Some(before), Some(row)),
+        _ => true,
+    })
+}
+
+/// A text that two values share exactly if they mean the same.
+fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+/// The entries of `jurisdictions` without their order; plain texts are a set.
+fn canonical_entries(entries: &[Value]) -> Vec<String> {
+    let mut texts: Vec<String> = entries.iter().map(canonical).collect();
+    texts.sort_unstable();
+    if entries.iter().all(Value::is_string) {
+        texts.dedup();
+    }
+    texts
+}
+
+/// Texts are quoted; what is not quoted is a number, an instant (`@`) or a word of JSON, so none can be mistaken.
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
+        Value::Number(number) => write_number(&number.to_string(), out),
+        Value::String(text) => match instant(text) {
+            Some(instant) => {
+                let _ = write!(out, "@{}", instant.as_nanosecond());
+            }
+            None => {
+                let _ = write!(out, "{text:?}");
+            }
+        },
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write_canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        Value::Object(fields) => {
+            let mut present: Vec<_> = fields.iter().filter(|(_, value)| !value.is_null()).collect();
+            present.sort_unstable_by_key(|(name, _)| name.as_str());
+            out.push('{');
+            for (name, value) in present {
+                let _ = write!(out, "{name:?}:");
+                write_canonical(value, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// A decimal as its significant digits and their exponent: `1.50` and `15e-1` are both `15e-1`.
+fn write_number(text: &str, out: &mut String) {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, unsigned) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_start_matches('0');
+    let trimmed = significant.trim_end_matches('0');
+    let dropped = significant.len() - trimmed.len();
+    // An exponent beyond 64 bits is compared as it is spelled: nobody can have meant it.
+    let exponent = exponent.parse::<i64>().ok().and_then(|exponent| {
+        exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(i64::try_from(dropped).ok()?)
+    });
+    let _ = match (trimmed, exponent) {
+        ("", _) => write!(out, "0"),
+        (_, Some(exponent)) => write!(out, "{sign}{trimmed}e{exponent}"),
+        (_, None) => write!(out, "{text}"),
+    };
+}
+
+/// An RFC 3339 instant, to the nanosecond. The look at its form spares a parse for almost every other text.
+fn instant(text: &str) -> Option<jiff::Timestamp> {
+    let bytes = text.as_bytes();
+    let looks_right = (20..=40).contains(&bytes.len())
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[10].eq_ignore_ascii_case(&b'T');
+    if looks_right { text.parse().ok() } else { None }
+}
+
+fn date(text: &str) -> Option<jiff::civil::Date> {
+    if text.len() == 10 { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn value(text: &str) -> Value {
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    #[test]
+    fn what_means_the_same_is_the_same() {
+        for (one, other) in [
+            (r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#),
+            (r#"{"a":1,"b":null}"#, r#"{"a":1}"#),
+            ("1.50", "1.5"),
+            ("15e-1", "1.5"),
+            ("100", "1E2"),
+            ("-0.0", "0"),
+            (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T18:24:09.000Z""#),
+            (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T20:24:09+02:00""#),
+            (r#"{"customer":{"id":"c","reference_customer_id":null}}"#, r#"{"customer":{"id":"c"}}"#),
+        ] {
+            assert!(same(Some(&value(one)), Some(&value(other))), "{one} and {other}");
+        }
+        assert!(same(None, Some(&Value::Null)));
+    }
+
+    #[test]
+    fn what_means_something_else_is_not() {
+        for (one, other) in [
+            ("1", "\"1\""),
+            ("1", "-1"),
+            ("10", "1"),
+            ("123456789012345678901", "123456789012345678902"),
+            ("[1,2]", "[2,1]"),
+            ("[1,null]", "[1]"),
+            ("[]", "null"),
+            ("\"\"", "null"),
+            (r#""2026-06-10""#, r#""2026-06-10T00:00:00Z""#),
+            (r#""2026-06-10T18:24:09.000001Z""#, r#""2026-06-10T18:24:09.000002Z""#),
+            (r#"["a","b"]"#, r#"["a,b"]"#),
+            (r#"{"a":"b"}"#, r#"{"a":{"b":1}}"#),
+        ] {
+            assert!(!same(Some(&value(one)), Some(&value(other))), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn jurisdictions_are_compared_whatever_their_order() {
+        let check = |one: Value, other: Value| same_field(JURISDICTIONS, Some(&one), Some(&other));
+        assert!(check(json!(["US-CA", "US-TX"]), json!(["US-TX", "US-CA", "US-CA"])));
+        assert!(!check(json!(["US-CA"]), json!(["US-TX"])));
+        let california = json!({"jurisdiction_id": "US-CA", "status": "active"});
+        let texas = json!({"jurisdiction_id": "US-TX", "status": "active"});
+        assert!(check(json!([california, texas]), json!([texas, california])));
+        assert!(!check(json!([california, california]), json!([california])), "no set of objects");
+        assert!(!check(json!([]), Value::Null));
+    }
+
+    #[test]
+    fn a_row_leaves_what_it_does_not_carry() {
+        let before = json!({
+            "status": "active", "customer": {"id": "c1", "reference_customer_id": "7"},
+            "jurisdictions": [{"jurisdiction_id": "US-CA", "status": "active", "expiration_date": "2027-01-01"}],
+        });
+        let row = json!({
+            "customer": {"id": "c1"},
+            "jurisdictions": [
+                {"jurisdiction_id": "US-TX"}, {"jurisdiction_id": "US-CA", "expiration_date": "2028-01-01"}
+            ],
+        });
+        let expected = json!({
+            "status": "active", "customer": {"id": "c1", "reference_customer_id": "7"},
+            "jurisdictions": [
+                {"jurisdiction_id": "US-TX"},
+                {"jurisdiction_id": "US-CA", "status": "active", "expiration_date": "2028-01-01"},
+            ],
+        });
+        let fields = |value: &Value| value.as_object().expect("an object").clone();
+        assert_eq!(Value::Object(merge(&fields(&before), &fields(&row))), expected);
+        let another = json!({"customer": {"id": "c2"}});
+        assert_eq!(merge(&fields(&before), &fields(&another))["customer"], json!({"id": "c2"}));
+    }
+
+    #[test]
+    fn only_a_date_after_a_date_is_later() {
+        let check = |before: Value, after: Value| is_later(Some(&before), Some(&after));
+        assert!(check(json!("2026-12-31"), json!("2027-01-01")));
+        assert!(check(json!("2027-01-01"), json!("9999-12-31")));
+        assert!(check(json!("2026-06-10T18:24:09Z"), json!("2026-06-10T18:24:10Z")));
+        assert!(!check(json!("2027-01-01"), json!("2027-01-01")));
+        assert!(!check(json!("2027-01-01"), json!("2026-01-01")));
+        assert!(!check(Value::Null, json!("2027-01-01")));
+        assert!(!check(json!("soon"), json!("later")));
+    }
+}

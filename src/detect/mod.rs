@@ -5,10 +5,18 @@
 //!
 //! This room knows nothing of time, stores, HTTP or who will hear of it. It has no state.
 //!
-//! In reading order: [`compare`] (when two values are the same), [`diff`] (the transitions), [`fingerprint`]
-//! (rows recognised by their bytes), [`catalogue`] (every event type, as data).
+//! In reading order: [`compare`] (when two values are the same), [`diff`] (the transitions, with `lifecycle` for
+//! the status words and `jurisdictions` for the entries of a certificate), [`fingerprint`] (rows recognised by
+//! their bytes), [`catalogue`] (every event type, as data).
 
 pub mod catalogue;
 pub mod compare;
 pub mod diff;
 pub mod fingerprint;
+mod jurisdictions;
+mod lifecycle;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod transitions;
