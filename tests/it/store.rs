@@ -1,1 +1,3 @@
 //! The `store` room, through its door.
+
+mod smoke;

@@ -1,1 +1,157 @@
-//! The store on one machine.
+//! The store on one machine, in a folder.
+//!
+//! sled 0.34.7 is sound under a discipline, and this room is where it is kept: one OS thread writes; there is one
+//! tree; batches are small, and each is flushed and synced before anyone hears of it; values are small; no
+//! transactions, merge operators, subscribers, `flush_async` or `generate_id`; nothing of it on an async thread.
+//!
+//! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
+//! `view` (what readers see), `recent` (the head of the log in memory), `open`; then, each with its writing and its
+//! reading side, `sights`, `log`, `deliveries`, `history`, `endpoints`.
+
+use std::sync::Arc;
+use std::thread;
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+
+use super::vault::Vault;
+use super::{Settings, Store, StoreError, codec};
+use crate::clock::{Clock, random_bytes};
+use crate::model::id::EndpointNumber;
+
+use recent::Recent;
+use stage::{Batch, LogIdentity};
+use view::View;
+use watchdog::Watchdog;
+use writer::{Act, Done, QUEUE_LENGTH, Writer};
+
+mod deliveries;
+mod endpoints;
+mod history;
+mod keys;
+mod log;
+mod open;
+mod recent;
+mod sights;
+mod stage;
+mod view;
+mod watchdog;
+mod writer;
+
+/// How many threads read at a time; more would only wait for the same disk.
+const READERS_MAX: usize = 8;
+
+/// How many changes of endpoints a receiver may be behind before it has to read them all again.
+const CHANGES_KEPT: usize = 1024;
+
+/// What is needed to read.
+struct Reader {
+    view: View,
+    recent: Arc<Recent>,
+    vault: Arc<Vault>,
+}
+
+/// The store in a folder. The folder is free for another process once the last reference is dropped.
+pub struct SledStore {
+    reader: Arc<Reader>,
+    readers: Arc<Semaphore>,
+    acts: mpsc::Sender<Act>,
+    changes: broadcast::Sender<EndpointNumber>,
+}
+
+impl SledStore {
+    /// Opens the folder, or makes it, with `clock` giving the epoch of a new store. Blocks: for up to 5 seconds
+    /// while another process holds the folder, and for a read of the log's outline if the last one was killed.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] with what is wrong and what to do: the folder is in use, was written by a newer program,
+    /// its key is missing or another one, it is damaged. [`StoreError::Unreadable`] if a row that says what the
+    /// store is cannot be read. Nothing is changed in these cases.
+    pub fn open(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
+        let opened = open::open(settings, clock)?;
+        let cannot_start = |error: std::io::Error| StoreError::Open {
+            path: settings.path.display().to_string(),
+            reason: format!("cannot start a thread: {error}"),
+        };
+        tracing::info!(
+            path = %settings.path.display(),
+            epoch = opened.meta.epoch,
+            head = opened.head.position.0,
+            was_recovered = opened.db.was_recovered(),
+            bytes = opened.db.size_on_disk().unwrap_or(0),
+            "opened the store"
+        );
+        let vault = Arc::new(opened.vault);
+        let recent = Arc::new(Recent::new(opened.head.position));
+        let view = View::new((*opened.db).clone());
+        let (acts, queue) = mpsc::channel(QUEUE_LENGTH);
+        let changes = broadcast::Sender::new(CHANGES_KEPT);
+        let writer = Writer {
+            tree: (*opened.db).clone(),
+            file: opened.file,
+            view: view.clone(),
+            recent: Arc::clone(&recent),
+            changes: changes.clone(),
+            vault: Arc::clone(&vault),
+            identity: LogIdentity { epoch: opened.meta.epoch, start: open::draw_start() },
+            watchdog: Watchdog::start().map_err(cannot_start)?,
+            acts: queue,
+            cancellations: opened.cancellations,
+            batch: Batch::default(),
+            answers: Vec::new(),
+        };
+        thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
+        let reader = Arc::new(Reader { view, recent, vault });
+        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes }))
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let place = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let reader = Arc::clone(&self.reader);
+        let read = tokio::task::spawn_blocking(move || {
+            // Kept until the work is done, even if nobody waits for it any more.
+            let _place = place;
+            work(&reader)
+        });
+        match read.await {
+            Ok(result) => result,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_canceled) => Err(StoreError::Closed),
+            },
+        }
+    }
+
+    /// Asks the writer for something and waits until it is durable.
+    async fn write<T>(&self, act: impl FnOnce(Done<T>) -> Act) -> Result<T, StoreError> {
+        let (done, answer) = oneshot::channel();
+        self.acts.send(act(done)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn check(&self) -> Result<(), StoreError> {
+        let value = u64::from_le_bytes(random_bytes());
+        self.write(|done| Act::Check { value, done }).await?;
+        // Another check may have written since; that this is a number shows as much.
+        let found = self.read(|reader| reader.view.get(keys::CHECK)?.map(|row| codec::read_number(&row)).transpose());
+        match found.await? {
+            Some(_) => Ok(()),
+            None => Err(StoreError::Unreadable { what: "what was just written", reason: "it is not there".into() }),
+        }
+    }
+
+    async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.acts.send(Act::Close { done }).await.is_ok() {
+            // An error here means that it was closed by another call before this one.
+            let _closed_before = closed.await;
+        }
+    }
+}

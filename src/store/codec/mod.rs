@@ -1,0 +1,265 @@
+//! Versioned bytes: what a row looks like on disk.
+//!
+//! Every row starts with one byte, its version. Hot rows go on in postcard, rows that are rarely written in JSON,
+//! whose fields may be added with a default. A row of a version that this program does not know is
+//! [`StoreError::Unreadable`], never a guess. The files in `golden/` hold rows as they were written once; as long as
+//! the tests below pass, what is on somebody's disk can be read.
+//!
+//! Postcard has no field names: a change to a type of [`crate::model`] that is stored in a hot row changes the bytes.
+//! Then the version goes up and the former shape stays here, for reading.
+//!
+//! In reading order: this file (the hot rows), [`endpoint`] (subscribers and their sealed secrets), [`rare`] (the
+//! other rows in JSON).
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
+use crate::model::event::{EventDraft, EventType, Sight};
+use crate::model::id::{DeliveryId, EndpointId, EventId, Position};
+use crate::model::json::Json;
+use crate::model::resource::{Download, Removal, ResourceKey, Snapshot};
+use crate::model::time::Timestamp;
+
+pub mod endpoint;
+pub mod rare;
+
+/// The version that every row is written in so far.
+const VERSION: u8 = 1;
+
+/// The bytes of a hot row.
+fn compact<T: Serialize>(row: &T) -> Vec<u8> {
+    postcard::to_extend(row, vec![VERSION]).expect("plain data can be written to memory")
+}
+
+/// A hot row from its bytes; further bytes are allowed where only the beginning is asked for.
+fn from_compact<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    let payload = payload(what, bytes)?;
+    postcard::take_from_bytes(payload).map(|(row, _)| row).map_err(|error| unreadable(what, error))
+}
+
+/// The bytes of a row in JSON.
+fn plain<T: Serialize>(row: &T) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, row).expect("plain data can be written to memory");
+    bytes
+}
+
+/// A row in JSON from its bytes.
+fn from_plain<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(payload(what, bytes)?).map_err(|error| unreadable(what, error))
+}
+
+fn payload<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    match bytes.split_first() {
+        Some((&VERSION, payload)) => Ok(payload),
+        Some((version, _)) => Err(unreadable(
+            what,
+            format!("it has version {version}, this program knows up to {VERSION}; run the newer program"),
+        )),
+        None => Err(unreadable(what, "it is empty")),
+    }
+}
+
+fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> StoreError {
+    StoreError::Unreadable { what, reason: reason.to_string() }
+}
+
+const SNAPSHOT: &str = "a snapshot";
+const EVENT: &str = "an event";
+const DELIVERY: &str = "a delivery record";
+const NUMBER: &str = "a number";
+
+/// A snapshot without its name, which is the row's key. Whether it was removed comes first, so that counting
+/// need not read the rest.
+#[derive(Serialize)]
+struct SnapshotRow<'a> {
+    removed: &'a Option<Removal>,
+    object_version: u64,
+    observed_at: Timestamp,
+    row_fingerprint: Option<u128>,
+    download: Download,
+    object: &'a Json,
+}
+
+#[derive(Deserialize)]
+struct SnapshotRowRead {
+    removed: Option<Removal>,
+    object_version: u64,
+    observed_at: Timestamp,
+    row_fingerprint: Option<u128>,
+    download: Download,
+    object: Json,
+}
+
+/// The row of a snapshot.
+pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<u8> {
+    compact(&SnapshotRow {
+        removed: &snapshot.removed,
+        object_version: snapshot.object_version,
+        observed_at: snapshot.observed_at,
+        row_fingerprint: snapshot.row_fingerprint,
+        download: snapshot.download,
+        object: &snapshot.object,
+    })
+}
+
+/// The snapshot in a row.
+pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, StoreError> {
+    let row: SnapshotRowRead = from_compact(SNAPSHOT, bytes)?;
+    Ok(Snapshot {
+        key,
+        object_version: row.object_version,
+        object: row.object,
+        observed_at: row.observed_at,
+        row_fingerprint: row.row_fingerprint,
+        download: row.download,
+        removed: row.removed,
+    })
+}
+
+/// Whether the snapshot in a row was removed.
+pub(crate) fn snapshot_is_removed(bytes: &[u8]) -> Result<bool, StoreError> {
+    from_compact::<Option<Removal>>(SNAPSHOT, bytes).map(|removed| removed.is_some())
+}
+
+/// A sight, and what its events' ids have beside their positions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredSight {
+    /// The store's epoch when it was committed.
+    pub(crate) epoch: u32,
+    /// Drawn when the process that committed it started.
+    pub(crate) start: u32,
+    /// The sight.
+    pub(crate) sight: Arc<Sight>,
+}
+
+/// One place of the log. The first event of a sight carries the sight, those after it say how far back it is:
+/// most sights give one event or two, and every row costs memory for as long as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogRow {
+    /// How many places back the sight is; 0: it is here.
+    pub(crate) back: u32,
+    /// What happened.
+    pub(crate) event_type: EventType,
+    /// What `data` carries beside the sight's part.
+    pub(crate) details: Json,
+    /// There where `back` is 0.
+    pub(crate) sight: Option<StoredSight>,
+}
+
+/// The rows of a sight's events, in their order.
+pub(crate) fn log_rows(sight: StoredSight, events: &[EventDraft]) -> Vec<Vec<u8>> {
+    let mut sight = Some(sight);
+    let rows = events.iter().zip(0..).map(|(event, back)| LogRow {
+        back,
+        event_type: event.event_type,
+        details: event.details.clone(),
+        sight: sight.take(),
+    });
+    rows.map(|row| compact(&row)).collect()
+}
+
+/// The place of the log in a row.
+pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
+    let row: LogRow = from_compact(EVENT, bytes)?;
+    if (row.back == 0) == row.sight.is_some() { Ok(row) } else { Err(unreadable(EVENT, "its sight is missing")) }
+}
+
+/// Where a delivery stands; comes first in its row, so that the index of what waits can be kept without reading
+/// the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    /// Where it stands.
+    pub(crate) status: DeliveryStatus,
+    /// When it is due again.
+    pub(crate) next_attempt_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct DeliveryRow<'a> {
+    standing: Standing,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+    event_type: EventType,
+    resource: &'a Option<ResourceKey>,
+    attempt_count: u32,
+    attempts: &'a [Attempt],
+}
+
+#[derive(Deserialize)]
+struct DeliveryRowRead {
+    standing: Standing,
+    event_id: EventId,
+    endpoint_id: EndpointId,
+    event_type: EventType,
+    resource: Option<ResourceKey>,
+    attempt_count: u32,
+    attempts: Vec<Attempt>,
+}
+
+/// The row of a delivery record; its id is the key.
+pub(crate) fn delivery(record: &DeliveryRecord) -> Vec<u8> {
+    compact(&DeliveryRow {
+        standing: Standing { status: record.status, next_attempt_at: record.next_attempt_at },
+        event_id: record.event_id,
+        endpoint_id: record.endpoint_id,
+        event_type: record.event_type,
+        resource: &record.resource,
+        attempt_count: record.attempt_count,
+        attempts: &record.attempts,
+    })
+}
+
+/// The delivery record in a row.
+pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryRecord, StoreError> {
+    let row: DeliveryRowRead = from_compact(DELIVERY, bytes)?;
+    Ok(DeliveryRecord {
+        id,
+        event_id: row.event_id,
+        event_type: row.event_type,
+        endpoint_id: row.endpoint_id,
+        resource: row.resource,
+        status: row.standing.status,
+        next_attempt_at: row.standing.next_attempt_at,
+        attempt_count: row.attempt_count,
+        attempts: row.attempts,
+    })
+}
+
+/// Where the delivery in a row stands.
+pub(crate) fn delivery_standing(bytes: &[u8]) -> Result<Standing, StoreError> {
+    from_compact(DELIVERY, bytes)
+}
+
+/// The end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The last event's place.
+    pub(crate) position: Position,
+    /// The last event's instant.
+    pub(crate) timestamp: Timestamp,
+}
+
+/// The row of the log's end.
+pub(crate) fn head(head: &Head) -> Vec<u8> {
+    compact(head)
+}
+
+/// The log's end in a row.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<Head, StoreError> {
+    from_compact("the end of the log", bytes)
+}
+
+/// The row of a counter, a position or an endpoint's number.
+pub(crate) fn number(number: u64) -> Vec<u8> {
+    compact(&number)
+}
+
+/// The number in a row.
+pub(crate) fn read_number(bytes: &[u8]) -> Result<u64, StoreError> {
+    from_compact(NUMBER, bytes)
+}

@@ -1,0 +1,50 @@
+//! Rows that are written rarely, in JSON: what a store is, and how far its sources were read.
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, from_plain, plain};
+use crate::model::source::SourceProgress;
+use crate::model::time::Timestamp;
+
+/// The layout of the rows that this program writes. A store with a higher one is refused.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What a store is: its first row, written when it is created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The layout of its rows.
+    pub(crate) format: u32,
+    /// The second in which it was created or last restored; part of every event's id.
+    pub(crate) epoch: u32,
+    /// When it was created.
+    pub(crate) created_at: Timestamp,
+    /// A known text, sealed: opens only with the key that sealed everything else.
+    pub(crate) key_check: String,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+/// The row that says what the store is.
+pub(crate) fn meta(meta: &Meta) -> Vec<u8> {
+    plain(meta)
+}
+
+/// What a store says that it is, or the layout that it has if that is newer than ours (whatever else it says).
+pub(crate) fn read_meta(bytes: &[u8]) -> Result<Result<Meta, u32>, StoreError> {
+    let what = "what the store is";
+    let Format { format } = from_plain(what, bytes)?;
+    if format > FORMAT { Ok(Err(format)) } else { from_plain(what, bytes).map(Ok) }
+}
+
+/// The row of a source's progress.
+pub(crate) fn progress(progress: &SourceProgress) -> Vec<u8> {
+    plain(progress)
+}
+
+/// The progress in a row.
+pub(crate) fn read_progress(bytes: &[u8]) -> Result<SourceProgress, StoreError> {
+    from_plain("a source's progress", bytes)
+}

@@ -1,0 +1,127 @@
+//! Delivery records, what waits among them, and where the queues stand.
+
+use async_trait::async_trait;
+
+use super::stage::Stage;
+use super::writer::Act;
+use super::{SledStore, keys};
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::model::id::{DeliveryId, EndpointNumber, Position};
+use crate::store::codec::{self, Standing};
+use crate::store::{DeliveryCommit, DeliveryStore, Positions, StoreError, Waiting};
+
+impl Stage<'_> {
+    /// A record as it is now. What would wait for an endpoint that was deleted while it was tried is canceled.
+    pub(super) fn delivery(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
+        let is_pending = record.status == DeliveryStatus::Pending;
+        if is_pending && !self.is_registered(record.id.endpoint)? {
+            self.record(&canceled(record.clone()))
+        } else {
+            self.record(record)
+        }
+    }
+
+    /// Writes a record and its entry among those that wait.
+    fn record(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
+        let key = keys::delivery(record.id);
+        if let Some(row) = self.get(&key)?
+            && let Some(entry) = entry(record.id, codec::delivery_standing(&row)?)
+        {
+            self.remove(&entry)?;
+        }
+        let standing = Standing { status: record.status, next_attempt_at: record.next_attempt_at };
+        if let Some(entry) = entry(record.id, standing) {
+            self.put(&entry, Vec::new())?;
+        }
+        self.put(&key, codec::delivery(record))
+    }
+
+    /// Cancels the delivery that an entry among those that wait means.
+    pub(super) fn cancel(&mut self, entry: &[u8]) -> Result<(), StoreError> {
+        let Some((id, _)) = keys::waiting_entry(entry) else { return self.remove(entry) };
+        if let Some(row) = self.get(&keys::delivery(id))? {
+            self.record(&canceled(codec::read_delivery(id, &row)?))?;
+        }
+        self.remove(entry)
+    }
+
+    /// The live mark and own positions. An endpoint that was deleted meanwhile gets none.
+    pub(super) fn positions(&mut self, commit: &DeliveryCommit) -> Result<(), StoreError> {
+        if let Some(mark) = commit.live_mark {
+            self.put(keys::LIVE_MARK, codec::number(mark.0))?;
+        }
+        for (endpoint, position) in &commit.positions {
+            let key = keys::own_position(*endpoint);
+            match position {
+                Some(position) if self.is_registered(*endpoint)? => self.put(&key, codec::number(position.0))?,
+                Some(_) | None => self.remove(&key)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn canceled(record: DeliveryRecord) -> DeliveryRecord {
+    DeliveryRecord { status: DeliveryStatus::Canceled, next_attempt_at: None, ..record }
+}
+
+/// The entry among those that wait of a delivery that stands so.
+fn entry(id: DeliveryId, standing: Standing) -> Option<keys::Key> {
+    (standing.status == DeliveryStatus::Pending).then(|| keys::waiting(id, standing.next_attempt_at))
+}
+
+/// A key that is none of those that are written.
+pub(super) fn bad_key() -> StoreError {
+    StoreError::Unreadable { what: "a row", reason: "its key is none that this program writes".into() }
+}
+
+#[async_trait]
+impl DeliveryStore for SledStore {
+    async fn positions(&self) -> Result<Positions, StoreError> {
+        self.read(|reader| {
+            let live_mark = reader.view.get(keys::LIVE_MARK)?.map_or(Ok(0), |row| codec::read_number(&row))?;
+            let own = reader.view.walk(keys::own_positions(), false).map(|row| {
+                let (key, row) = row?;
+                let endpoint = keys::endpoint_number(&key).ok_or_else(bad_key)?;
+                Ok((endpoint, Position(codec::read_number(&row)?)))
+            });
+            Ok(Positions { live_mark: Position(live_mark), own: own.collect::<Result<_, StoreError>>()? })
+        })
+        .await
+    }
+
+    async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.read(move |reader| {
+            let entries = reader.view.walk(keys::due(endpoint), false).take(limit);
+            let waiting = entries.map(|entry| match keys::waiting_entry(&entry?.0) {
+                Some((id, Some(due))) => Ok(Waiting { id, due }),
+                Some((_, None)) | None => Err(bad_key()),
+            });
+            waiting.collect()
+        })
+        .await
+    }
+
+    async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError> {
+        if after >= until {
+            return Ok(Vec::new());
+        }
+        self.read(move |reader| {
+            let rows = reader.view.walk(keys::deliveries(after.next(), until), false);
+            rows.map(|row| keys::delivery_id(&row?.0).ok_or_else(bad_key)).collect()
+        })
+        .await
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        self.read(move |reader| {
+            let row = reader.view.get(&keys::delivery(id))?;
+            row.map(|row| codec::read_delivery(id, &row)).transpose()
+        })
+        .await
+    }
+
+    async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
+        self.write(|done| Act::Deliveries { commit, done }).await
+    }
+}

@@ -1,0 +1,170 @@
+//! Endpoints, their numbers and their subscribers' names for them.
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use super::deliveries::bad_key;
+use super::stage::Stage;
+use super::writer::Act;
+use super::{Reader, SledStore, keys};
+use crate::model::delivery::DeliveryRecord;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber};
+use crate::store::codec::{self, endpoint as rows};
+use crate::store::{DeliveryQuery, EndpointStore, Filtered, StoreError};
+
+/// A uid is a key, and long keys make the tree's inner nodes large.
+const UID_BYTES_MAX: usize = 256;
+
+/// The number of the first endpoint.
+const FIRST_NUMBER: u64 = 1;
+
+impl Stage<'_> {
+    /// Registers an endpoint under the next number.
+    pub(super) fn create(&mut self, mut endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        let number = self.number(keys::NEXT_ENDPOINT)?.unwrap_or(FIRST_NUMBER);
+        let next = codec::number(number + 1);
+        let max = u32::MAX as usize;
+        let number = u32::try_from(number).map_err(|_| StoreError::TooLarge {
+            what: "the number of endpoints ever registered",
+            size: usize::try_from(number).unwrap_or(usize::MAX),
+            max,
+        })?;
+        endpoint.id.number = EndpointNumber(number);
+        self.take_uid(&endpoint)?;
+        self.put(keys::NEXT_ENDPOINT, next)?;
+        self.write_endpoint(&endpoint)?;
+        Ok(endpoint)
+    }
+
+    /// Replaces an endpoint; `false` if there is none of that id.
+    pub(super) fn update(&mut self, endpoint: &Endpoint) -> Result<bool, StoreError> {
+        let Some(former) = self.registered(endpoint.id)? else { return Ok(false) };
+        if former.uid != endpoint.uid {
+            self.take_uid(endpoint)?;
+            self.give_up_uid(former.uid.as_deref())?;
+        }
+        self.write_endpoint(endpoint)?;
+        Ok(true)
+    }
+
+    /// Deletes an endpoint and marks that what waits for it must be canceled; `false` if there is none of that id.
+    pub(super) fn delete(&mut self, id: EndpointId) -> Result<bool, StoreError> {
+        let Some(former) = self.registered(id)? else { return Ok(false) };
+        self.give_up_uid(former.uid.as_deref())?;
+        self.remove(&keys::endpoint(id.number))?;
+        self.remove(&keys::own_position(id.number))?;
+        self.put(&keys::cancellation(id.number), Vec::new())?;
+        self.tell_change(id.number);
+        Ok(true)
+    }
+
+    fn registered(&self, id: EndpointId) -> Result<Option<rows::Identity>, StoreError> {
+        let row = self.get(&keys::endpoint(id.number))?;
+        let identity = row.map(|row| rows::read_identity(&row)).transpose()?;
+        Ok(identity.filter(|identity| identity.id == id))
+    }
+
+    fn take_uid(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let Some(uid) = &endpoint.uid else { return Ok(()) };
+        if uid.len() > UID_BYTES_MAX {
+            return Err(StoreError::TooLarge { what: "the uid", size: uid.len(), max: UID_BYTES_MAX });
+        }
+        let key = keys::uid(uid);
+        if self.get(&key)?.is_some() {
+            return Err(StoreError::UidTaken(uid.clone()));
+        }
+        self.put(&key, codec::number(endpoint.id.number.0.into()))
+    }
+
+    fn give_up_uid(&mut self, uid: Option<&str>) -> Result<(), StoreError> {
+        uid.map_or(Ok(()), |uid| self.remove(&keys::uid(uid)))
+    }
+
+    fn write_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let row = rows::endpoint(endpoint, self.vault);
+        self.tell_change(endpoint.id.number);
+        self.put(&keys::endpoint(endpoint.id.number), row)
+    }
+}
+
+impl Reader {
+    fn endpoint(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError> {
+        let row = self.view.get(&keys::endpoint(number))?;
+        row.map(|row| rows::read_endpoint(&row, &self.vault)).transpose()
+    }
+
+    fn endpoints(
+        &self,
+        beyond: Option<EndpointNumber>,
+        ascending: bool,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        let (mut first, mut last) = (EndpointNumber(0), EndpointNumber(u32::MAX));
+        match beyond {
+            Some(EndpointNumber(number)) if ascending => match number.checked_add(1) {
+                Some(next) => first = EndpointNumber(next),
+                None => return Ok(Vec::new()),
+            },
+            Some(EndpointNumber(number)) => match number.checked_sub(1) {
+                Some(before) => last = EndpointNumber(before),
+                None => return Ok(Vec::new()),
+            },
+            None => {}
+        }
+        let rows = self.view.walk(keys::endpoints(first, last), !ascending).take(limit);
+        rows.map(|row| rows::read_endpoint(&row?.1, &self.vault)).collect()
+    }
+}
+
+#[async_trait]
+impl EndpointStore for SledStore {
+    fn changes(&self) -> broadcast::Receiver<EndpointNumber> {
+        self.changes.subscribe()
+    }
+
+    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        self.write(|done| Act::Create { endpoint: Box::new(endpoint), done }).await
+    }
+
+    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
+        self.write(|done| Act::Update { endpoint: Box::new(endpoint), done }).await
+    }
+
+    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
+        self.write(|done| Act::Delete { id, done }).await
+    }
+
+    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.by_number(id.number).await?.filter(|endpoint| endpoint.id == id))
+    }
+
+    async fn by_number(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError> {
+        self.read(move |reader| reader.endpoint(number)).await
+    }
+
+    async fn by_uid(&self, uid: &str) -> Result<Option<Endpoint>, StoreError> {
+        let uid = uid.to_owned();
+        self.read(move |reader| {
+            let Some(row) = reader.view.get(&keys::uid(&uid))? else { return Ok(None) };
+            let number = u32::try_from(codec::read_number(&row)?).map_err(|_| bad_key())?;
+            // Between the two looks it may have been given up, and even been given to another.
+            let endpoint = reader.endpoint(EndpointNumber(number))?;
+            Ok(endpoint.filter(|endpoint| endpoint.uid.as_deref() == Some(&uid)))
+        })
+        .await
+    }
+
+    async fn endpoints(
+        &self,
+        beyond: Option<EndpointNumber>,
+        ascending: bool,
+        limit: usize,
+    ) -> Result<Vec<Endpoint>, StoreError> {
+        self.read(move |reader| reader.endpoints(beyond, ascending, limit)).await
+    }
+
+    async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
+        self.read(move |reader| reader.deliveries(&query)).await
+    }
+}

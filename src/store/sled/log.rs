@@ -1,0 +1,129 @@
+//! The event log, for readers.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::view::View;
+use super::{Reader, SledStore, keys};
+use crate::model::event::Event;
+use crate::model::id::{EventId, Position};
+use crate::model::time::Timestamp;
+use crate::store::codec::{self, LogRow, StoredSight};
+use crate::store::{EventLog, StoreError};
+
+/// Puts events together from their rows; events of one sight that are read one after the other share it.
+struct Assembly<'a> {
+    view: &'a View,
+    sight: Option<(Position, StoredSight)>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(view: &'a View) -> Self {
+        Self { view, sight: None }
+    }
+
+    fn row(&self, position: Position) -> Result<LogRow, StoreError> {
+        match self.view.get(&keys::event(position))? {
+            Some(row) => codec::read_log_row(&row),
+            None => Err(missing(position)),
+        }
+    }
+
+    fn sight(&mut self, first: Position, row: Option<StoredSight>) -> Result<&StoredSight, StoreError> {
+        let known = self.sight.take().filter(|(position, _)| *position == first).map(|(_, sight)| sight);
+        let sight = match known.or(row) {
+            Some(sight) => sight,
+            None => self.row(first)?.sight.ok_or_else(|| missing(first))?,
+        };
+        Ok(&self.sight.insert((first, sight)).1)
+    }
+
+    fn event(&mut self, position: Position, row: LogRow) -> Result<Arc<Event>, StoreError> {
+        let first = Position(position.0.checked_sub(row.back.into()).ok_or_else(|| missing(position))?);
+        let sight = self.sight(first, row.sight)?;
+        Ok(Arc::new(Event {
+            id: EventId { position, epoch: sight.epoch, start: sight.start },
+            event_type: row.event_type,
+            details: row.details,
+            sight: Arc::clone(&sight.sight),
+        }))
+    }
+}
+
+fn missing(position: Position) -> StoreError {
+    StoreError::Unreadable { what: "an event", reason: format!("there is none at position {}", position.0) }
+}
+
+impl Reader {
+    /// Up to `limit` events from one position to another, both included.
+    fn events(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
+        let mut assembly = Assembly::new(&self.view);
+        let rows = self.view.walk(keys::events(first, last), descending).take(limit);
+        rows.map(|row| {
+            let (key, row) = row?;
+            let position = keys::event_position(&key).ok_or_else(|| missing(first))?;
+            assembly.event(position, codec::read_log_row(&row)?)
+        })
+        .collect()
+    }
+
+    fn timestamp(&self, position: Position) -> Result<Timestamp, StoreError> {
+        let mut assembly = Assembly::new(&self.view);
+        let row = assembly.row(position)?;
+        assembly.event(position, row).map(|event| event.timestamp())
+    }
+
+    /// The first position whose event is not earlier than an instant; the one after the head if there is none.
+    pub(super) fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
+        let (mut first, mut behind) = (Position::START.next(), self.recent.head().next());
+        while first < behind {
+            let middle = Position(first.0 + (behind.0 - first.0) / 2);
+            if self.timestamp(middle)? < instant {
+                first = middle.next();
+            } else {
+                behind = middle;
+            }
+        }
+        Ok(first)
+    }
+}
+
+type EventsRead = Result<Vec<Arc<Event>>, StoreError>;
+
+#[async_trait]
+impl EventLog for SledStore {
+    fn head(&self) -> watch::Receiver<Position> {
+        self.reader.recent.follow()
+    }
+
+    async fn events_after(&self, after: Position, limit: usize) -> EventsRead {
+        if let Some(events) = self.reader.recent.after(after, limit) {
+            return Ok(events);
+        }
+        self.read(move |reader| reader.events(after.next(), reader.recent.head(), false, limit)).await
+    }
+
+    async fn events_before(&self, before: Position, limit: usize) -> EventsRead {
+        if let Some(events) = self.reader.recent.before(before, limit) {
+            return Ok(events);
+        }
+        self.read(move |reader| {
+            let newest = before.previous().min(reader.recent.head());
+            reader.events(Position::START.next(), newest, true, limit)
+        })
+        .await
+    }
+
+    async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        Ok(self.events_after(position.previous(), 1).await?.into_iter().find(|event| event.position() == position))
+    }
+
+    async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
+        self.read(move |reader| reader.position_at(instant)).await
+    }
+}

@@ -1,0 +1,112 @@
+//! The durable head, and the events before it that are still in memory: who keeps up with the log never reads the
+//! disk.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::model::event::Event;
+use crate::model::id::Position;
+
+/// At most so many events are kept,
+const EVENTS_MAX: usize = 4096;
+
+/// and at most so many bytes of JSON: the memory that readers who keep up may cost.
+const BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The end of the log.
+#[derive(Debug)]
+pub(super) struct Recent {
+    head: watch::Sender<Position>,
+    events: Mutex<Events>,
+}
+
+#[derive(Debug)]
+struct Events {
+    /// Without gaps, up to the head.
+    events: VecDeque<(Arc<Event>, usize)>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// Nothing in memory before `head`.
+    pub(super) fn new(head: Position) -> Self {
+        let events = Events { events: VecDeque::new(), bytes: 0 };
+        Self { head: watch::Sender::new(head), events: Mutex::new(events) }
+    }
+
+    /// The last event that may be read.
+    pub(super) fn head(&self) -> Position {
+        *self.head.borrow()
+    }
+
+    /// A receiver that is told when it moves.
+    pub(super) fn follow(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    fn events(&self) -> MutexGuard<'_, Events> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows durable events, the next ones after the head, and wakes who waits for them.
+    pub(super) fn publish(&self, events: Vec<Arc<Event>>) {
+        let Some(head) = events.last().map(|event| event.position()) else { return };
+        self.events().push(events);
+        self.head.send_replace(head);
+    }
+
+    /// Up to `limit` events after a position; `None` if they are no longer all in memory.
+    pub(super) fn after(&self, after: Position, limit: usize) -> Option<Vec<Arc<Event>>> {
+        let head = self.head();
+        if after >= head {
+            return Some(Vec::new());
+        }
+        let events = self.events();
+        let skipped = events.index(after.next())?;
+        let until = usize::try_from(head.0 - after.0).unwrap_or(usize::MAX).min(limit);
+        Some(events.events.iter().skip(skipped).take(until).map(|(event, _)| Arc::clone(event)).collect())
+    }
+
+    /// Up to `limit` events before a position, newest first; `None` if they are no longer all in memory.
+    pub(super) fn before(&self, before: Position, limit: usize) -> Option<Vec<Arc<Event>>> {
+        let newest = before.previous().min(self.head());
+        let count = usize::try_from(newest.0).unwrap_or(usize::MAX).min(limit);
+        if count == 0 {
+            return Some(Vec::new());
+        }
+        let events = self.events();
+        let oldest = events.index(Position(newest.0 - count as u64 + 1))?;
+        Some(events.events.range(oldest..oldest + count).rev().map(|(event, _)| Arc::clone(event)).collect())
+    }
+}
+
+impl Events {
+    fn push(&mut self, events: Vec<Arc<Event>>) {
+        for event in events {
+            let bytes = bytes_of(&event, self.events.back().map(|(event, _)| event.as_ref()));
+            self.bytes += bytes;
+            self.events.push_back((event, bytes));
+        }
+        while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
+            let Some((_, bytes)) = self.events.pop_front() else { return };
+            self.bytes -= bytes;
+        }
+    }
+
+    /// Where the event at a position is, if it is here.
+    fn index(&self, position: Position) -> Option<usize> {
+        let (first, _) = self.events.front()?;
+        let index = usize::try_from(position.0.checked_sub(first.position().0)?).ok()?;
+        (index < self.events.len()).then_some(index)
+    }
+}
+
+/// What an event costs after the one before it: they share their sight if it is the same.
+fn bytes_of(event: &Event, before: Option<&Event>) -> usize {
+    let shared = before.is_some_and(|before| Arc::ptr_eq(&before.sight, &event.sight));
+    let sight = &event.sight;
+    let own = if shared { 0 } else { sight.object.text().len() + sight.previous_attributes.text().len() };
+    size_of::<Event>() + event.details.text().len() + own
+}

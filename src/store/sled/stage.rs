@@ -1,0 +1,215 @@
+//! Changes on their way to the disk: a [`Stage`] collects what one atomic act changes, a [`Batch`] the acts that are
+//! synced together.
+//!
+//! A stage sees the tree as it will be after the acts before it. It is thrown away if the act is refused, so there is
+//! nothing to undo; and all that the writer knows (the end of the log, counters, numbers) are rows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sled::{IVec, Tree};
+
+use super::keys::{self, Key, KeyRange};
+use super::view::{broken, cut, join, part_is_missing, part_keys};
+use crate::model::event::Event;
+use crate::model::id::EndpointNumber;
+use crate::store::StoreError;
+use crate::store::codec;
+use crate::store::vault::Vault;
+
+/// Acts are put together up to here.
+pub(super) const BATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// One act may be larger than a batch, but not larger than this: sled deadlocks when much more is left unflushed.
+pub(super) const ACT_BYTES_MAX: usize = 224 * 1024;
+
+/// What a row costs in sled's log beside its key and value: headers and the length of both.
+const ROW_OVERHEAD_BYTES: usize = 32;
+
+/// Rows and what they become; `None`: they are deleted.
+type Rows = BTreeMap<Key, Option<IVec>>;
+
+fn row_bytes(key: &[u8], value: Option<&IVec>) -> usize {
+    ROW_OVERHEAD_BYTES + key.len() + value.map_or(0, |value| value.len())
+}
+
+/// Acts that are made durable together.
+#[derive(Default)]
+pub(super) struct Batch {
+    rows: Rows,
+    bytes: usize,
+    /// The events of these acts, in the order of the log.
+    pub(super) events: Vec<Arc<Event>>,
+    /// The endpoints that these acts registered, changed or deleted.
+    pub(super) changed: Vec<EndpointNumber>,
+}
+
+impl Batch {
+    /// Whether nothing is to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether no further act should be put in.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES_MAX
+    }
+
+    /// Whether an act can go with those that are here.
+    pub(super) fn has_room_for(&self, act: &Changes) -> bool {
+        self.is_empty() || self.bytes + act.bytes <= BATCH_BYTES_MAX
+    }
+
+    /// Puts an act behind those that are here.
+    pub(super) fn add(&mut self, act: Changes) {
+        for (key, value) in act.rows {
+            self.bytes += row_bytes(&key, value.as_ref());
+            if let Some(Some(former)) = self.rows.get(&key) {
+                self.bytes -= row_bytes(&key, Some(former));
+            }
+            self.rows.insert(key, value);
+        }
+        self.events.extend(act.events);
+        self.changed.extend(act.changed);
+    }
+
+    /// What the rows that will change are now.
+    pub(super) fn former(&self, tree: &Tree) -> sled::Result<super::view::Former> {
+        self.rows.keys().map(|key| Ok((key.clone(), tree.get(key)?))).collect()
+    }
+
+    /// The changes as sled takes them.
+    pub(super) fn to_sled(&self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, value) in &self.rows {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.clone()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        batch
+    }
+}
+
+/// What one atomic act changes.
+#[derive(Default)]
+pub(super) struct Changes {
+    rows: Rows,
+    bytes: usize,
+    events: Vec<Arc<Event>>,
+    changed: Vec<EndpointNumber>,
+}
+
+/// One act while it is being worked out.
+pub(super) struct Stage<'a> {
+    tree: &'a Tree,
+    batch: &'a Batch,
+    changes: Changes,
+    /// Seals what must be sealed.
+    pub(super) vault: &'a Vault,
+    /// What the ids of this process's events have beside their positions.
+    pub(super) identity: LogIdentity,
+}
+
+/// What the ids of all events that this process commits have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogIdentity {
+    /// The second in which the store was created or last restored.
+    pub(super) epoch: u32,
+    /// Drawn when the process started.
+    pub(super) start: u32,
+}
+
+impl<'a> Stage<'a> {
+    /// An act that follows those in `batch`.
+    pub(super) fn new(tree: &'a Tree, batch: &'a Batch, vault: &'a Vault, identity: LogIdentity) -> Self {
+        Self { tree, batch, changes: Changes::default(), vault, identity }
+    }
+
+    fn row(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        match self.changes.rows.get(key).or_else(|| self.batch.rows.get(key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.tree.get(key).map_err(broken),
+        }
+    }
+
+    /// The value of a row as it will be.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        match self.row(key)? {
+            Some(row) if part_keys(key, &row).next().is_some() => {
+                join(key, &row, |part| self.row(part))?.map(Some).ok_or_else(part_is_missing)
+            }
+            row => Ok(row),
+        }
+    }
+
+    /// A counter, a position or an endpoint's number; `None` if there is no such row.
+    pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
+        self.get(key)?.map(|row| codec::read_number(&row)).transpose()
+    }
+
+    /// Up to `limit` keys of a range as they are in the tree; to be asked only while the batch is empty.
+    pub(super) fn keys_in_tree(&self, range: KeyRange, limit: usize) -> Result<Vec<IVec>, StoreError> {
+        debug_assert!(self.batch.is_empty(), "the batch may hold rows of the range");
+        self.tree.range(range).keys().take(limit).collect::<sled::Result<_>>().map_err(broken)
+    }
+
+    /// Writes a value.
+    pub(super) fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        if value.len() > ACT_BYTES_MAX {
+            return Err(too_large(value.len()));
+        }
+        self.remove_parts(key)?;
+        for (key, value) in cut(key, value) {
+            self.change(key, Some(value));
+        }
+        Ok(())
+    }
+
+    /// Deletes a row.
+    pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        self.remove_parts(key)?;
+        self.change(key.to_vec(), None);
+        Ok(())
+    }
+
+    fn remove_parts(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        if let Some(row) = self.row(key)? {
+            for part in part_keys(key, &row) {
+                self.change(part, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, key: Key, value: Option<IVec>) {
+        self.changes.bytes += row_bytes(&key, value.as_ref());
+        if let Some(former) = self.changes.rows.insert(key.clone(), value) {
+            self.changes.bytes -= row_bytes(&key, former.as_ref());
+        }
+    }
+
+    /// Shows an event to readers once the act is durable.
+    pub(super) fn publish(&mut self, event: Event) {
+        self.changes.events.push(Arc::new(event));
+    }
+
+    /// Tells that an endpoint changed once the act is durable.
+    pub(super) fn tell_change(&mut self, endpoint: EndpointNumber) {
+        self.changes.changed.push(endpoint);
+    }
+
+    /// Whether an endpoint of that number is registered.
+    pub(super) fn is_registered(&self, number: EndpointNumber) -> Result<bool, StoreError> {
+        self.row(&keys::endpoint(number)).map(|row| row.is_some())
+    }
+
+    /// The act, worked out.
+    pub(super) fn finish(self) -> Result<Changes, StoreError> {
+        if self.changes.bytes > ACT_BYTES_MAX { Err(too_large(self.changes.bytes)) } else { Ok(self.changes) }
+    }
+}
+
+fn too_large(size: usize) -> StoreError {
+    StoreError::TooLarge { what: "what is to be committed together", size, max: ACT_BYTES_MAX }
+}

@@ -1,0 +1,278 @@
+//! The one thread that changes anything.
+//!
+//! It takes what is queued, puts it into batches, and makes each durable before it tells anyone: apply, flush, and a
+//! `sync_data` of its own, because sled's flush ends with `sync_file_range`, which does not reach the disk. What it
+//! cannot write ends the process: a sync that failed once and is tried again says that all is well when it is not.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+
+use sled::Tree;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::keys;
+use super::recent::Recent;
+use super::stage::{Batch, Changes, LogIdentity, Stage};
+use super::view::View;
+use super::watchdog::Watchdog;
+use crate::model::endpoint::Endpoint;
+use crate::model::id::{EndpointId, EndpointNumber};
+use crate::model::source::SourceProgress;
+use crate::store::vault::Vault;
+use crate::store::{DeliveryCommit, SightCommit, StoreError, codec};
+
+/// How many commits may wait for the writer before callers wait for a place.
+pub(super) const QUEUE_LENGTH: usize = 256;
+
+/// How many waiting deliveries of a deleted endpoint are canceled before others have their turn.
+const CANCELED_AT_ONCE: usize = 64;
+
+/// Where the answer goes.
+pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked for.
+pub(super) enum Act {
+    /// Sights, in their order, and then the progress.
+    Sights { sights: Vec<SightCommit>, progress: Option<SourceProgress>, done: Done<()> },
+    /// What deliveries leave behind.
+    Deliveries { commit: DeliveryCommit, done: Done<()> },
+    /// A new endpoint.
+    Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
+    /// An endpoint as it is now.
+    Update { endpoint: Box<Endpoint>, done: Done<bool> },
+    /// An endpoint is no more.
+    Delete { id: EndpointId, done: Done<bool> },
+    /// A value that the caller will look for.
+    Check { value: u64, done: Done<()> },
+    /// The end: nothing after it is taken.
+    Close { done: oneshot::Sender<()> },
+}
+
+/// Says what became of an act, once that is durable.
+type Answer = Box<dyn FnOnce() + Send>;
+
+/// A deleted endpoint whose waiting deliveries are being canceled, and who is told when that is done (nobody if the
+/// process was restarted meanwhile).
+pub(super) struct Cancellation {
+    /// Which endpoint.
+    pub(super) endpoint: EndpointNumber,
+    /// Who waits for it.
+    pub(super) done: Option<Done<bool>>,
+}
+
+/// What the thread works with.
+pub(super) struct Writer {
+    /// All rows.
+    pub(super) tree: Tree,
+    /// The database file, for its sync.
+    pub(super) file: File,
+    /// What readers see.
+    pub(super) view: View,
+    /// The recent events and the durable head.
+    pub(super) recent: Arc<Recent>,
+    /// Who wants to know of changed endpoints.
+    pub(super) changes: broadcast::Sender<EndpointNumber>,
+    /// Seals secrets.
+    pub(super) vault: Arc<Vault>,
+    /// What the ids of new events have in common.
+    pub(super) identity: LogIdentity,
+    /// Guards against a commit that hangs.
+    pub(super) watchdog: Watchdog,
+    /// What is asked for.
+    pub(super) acts: mpsc::Receiver<Act>,
+    /// Deletions that are not done yet.
+    pub(super) cancellations: VecDeque<Cancellation>,
+    /// What is to be written next.
+    pub(super) batch: Batch,
+    /// Who is told then.
+    pub(super) answers: Vec<Answer>,
+}
+
+/// Ends the process if the writer panics: its invariants are broken, and nobody would write any more.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the store's writer panicked; ending the process");
+            std::process::abort();
+        }
+    }
+}
+
+impl Writer {
+    /// Works until it is told to close, or until nobody is left to ask for anything.
+    pub(super) fn run(mut self) {
+        let _end = EndOnPanic;
+        while let Some(first) = self.next() {
+            let closing = self.take_queued(first);
+            self.commit();
+            if let Some(done) = closing {
+                self.acts.close();
+                // Nobody may wait for it any more, which is no reason not to close.
+                let _gone = done.send(());
+                return;
+            }
+            self.cancel_some();
+            self.commit();
+        }
+    }
+
+    /// The next act, or nothing while there is something to cancel; `None` at the end.
+    fn next(&mut self) -> Option<Option<Act>> {
+        if self.cancellations.is_empty() {
+            return self.acts.blocking_recv().map(Some);
+        }
+        match self.acts.try_recv() {
+            Ok(act) => Some(Some(act)),
+            Err(mpsc::error::TryRecvError::Empty) => Some(None),
+            // What is left to cancel is marked on disk, and done after the next start.
+            Err(mpsc::error::TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Works out what is queued until the batch is full; returns whoever asked for the end.
+    fn take_queued(&mut self, first: Option<Act>) -> Option<oneshot::Sender<()>> {
+        let mut next = first;
+        while let Some(act) = next {
+            match act {
+                Act::Close { done } => return Some(done),
+                Act::Sights { sights, progress, done } => {
+                    let result = self.sights(sights, progress);
+                    self.answer(done, result);
+                }
+                Act::Deliveries { commit, done } => {
+                    let result = self.deliveries(&commit);
+                    self.answer(done, result);
+                }
+                Act::Create { endpoint, done } => {
+                    let result = self.stage(|stage| stage.create(*endpoint));
+                    self.answer(done, result);
+                }
+                Act::Update { endpoint, done } => {
+                    let result = self.stage(|stage| stage.update(&endpoint));
+                    self.answer(done, result);
+                }
+                Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {
+                    Ok(true) => {
+                        self.cancellations.push_back(Cancellation { endpoint: id.number, done: Some(done) });
+                    }
+                    result => self.answer(done, result),
+                },
+                Act::Check { value, done } => {
+                    let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
+                    self.answer(done, result);
+                }
+            }
+            next = if self.batch.is_full() { None } else { self.acts.try_recv().ok() };
+        }
+        None
+    }
+
+    /// Works out one atomic act and puts it into the batch, or into the next one if there is no room.
+    fn stage<T>(&mut self, work: impl FnOnce(&mut Stage<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut stage = Stage::new(&self.tree, &self.batch, &self.vault, self.identity);
+        let value = work(&mut stage)?;
+        let changes: Changes = stage.finish()?;
+        if !self.batch.has_room_for(&changes) {
+            self.commit();
+        }
+        self.batch.add(changes);
+        Ok(value)
+    }
+
+    fn answer<T: Send + 'static>(&mut self, done: Done<T>, result: Result<T, StoreError>) {
+        self.answers.push(Box::new(move || {
+            // Whoever asked may have given up; what was asked for is done all the same.
+            let _gone = done.send(result);
+        }));
+    }
+
+    fn sights(&mut self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
+        for sight in sights {
+            self.stage(|stage| stage.sight(sight))?;
+        }
+        match progress {
+            Some(progress) => self.stage(|stage| stage.progress(&progress)),
+            None => Ok(()),
+        }
+    }
+
+    /// One act if it can be; otherwise the records first, so that a position never runs ahead of what it says.
+    fn deliveries(&mut self, commit: &DeliveryCommit) -> Result<(), StoreError> {
+        let at_once = self.stage(|stage| {
+            commit.records.iter().try_for_each(|record| stage.delivery(record))?;
+            stage.positions(commit)
+        });
+        if !matches!(at_once, Err(StoreError::TooLarge { .. })) {
+            return at_once;
+        }
+        for record in &commit.records {
+            self.stage(|stage| stage.delivery(record))?;
+        }
+        self.stage(|stage| stage.positions(commit))
+    }
+
+    /// Cancels some of what waits for an endpoint that was deleted. The batch is empty before.
+    fn cancel_some(&mut self) {
+        let Some(Cancellation { endpoint, done }) = self.cancellations.pop_front() else { return };
+        let result = self.cancel_waiting(endpoint);
+        match result {
+            Ok(true) => self.cancellations.push_back(Cancellation { endpoint, done }),
+            Ok(false) | Err(_) => {
+                if let Err(error) = &result {
+                    tracing::error!(endpoint = endpoint.0, %error, "cannot cancel what waits for a deleted endpoint");
+                }
+                if let Some(done) = done {
+                    self.answer(done, result.map(|_| true));
+                }
+            }
+        }
+    }
+
+    /// Cancels what waits for an endpoint, up to a limit; whether something is left.
+    fn cancel_waiting(&mut self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
+        let nothing = Batch::default();
+        let stage = Stage::new(&self.tree, &nothing, &self.vault, self.identity);
+        let waiting = stage.keys_in_tree(keys::pending(Some(endpoint)), CANCELED_AT_ONCE)?;
+        for entry in &waiting {
+            self.stage(|stage| stage.cancel(entry))?;
+        }
+        if waiting.len() == CANCELED_AT_ONCE {
+            return Ok(true);
+        }
+        self.stage(|stage| stage.remove(&keys::cancellation(endpoint)))?;
+        Ok(false)
+    }
+
+    /// Makes the batch durable, and only then shows it and answers.
+    fn commit(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if !batch.is_empty() {
+            self.watchdog.begin();
+            if let Err(error) = self.write(&batch) {
+                tracing::error!(%error, "cannot write to the store; ending the process, since only a restart recovers");
+                std::process::abort();
+            }
+            self.watchdog.end();
+        }
+        self.recent.publish(batch.events);
+        for endpoint in batch.changed {
+            // Nobody may be interested.
+            let _receivers = self.changes.send(endpoint);
+        }
+        for answer in self.answers.drain(..) {
+            answer();
+        }
+    }
+
+    fn write(&self, batch: &Batch) -> sled::Result<()> {
+        self.view.hide(batch.former(&self.tree)?);
+        self.tree.apply_batch(batch.to_sled())?;
+        self.tree.flush()?;
+        self.file.sync_data()?;
+        self.view.reveal();
+        Ok(())
+    }
+}
