@@ -1,1 +1,8 @@
 //! The `deliver` room, through its door.
+
+mod fixture;
+mod guarding;
+mod receivers;
+mod sending;
+mod signing;
+mod tls;

@@ -88,6 +88,9 @@ pub fn outcome_of_error(error: &reqwest::Error) -> Outcome {
 /// Why there was no response, in words: the innermost cause, which is the one that says something. Never holds the
 /// URL.
 pub fn words_for_error(error: &reqwest::Error) -> String {
+    if error.is_connect() && error.is_timeout() {
+        return "no connection within two thirds of the deadline".into();
+    }
     let cause = causes(error).last().map(ToString::to_string);
     match cause {
         Some(cause) => cause,
