@@ -1,5 +1,5 @@
 //! The first stage, configuration as written: sections, keys and values, each with its place; not yet laid
-//! over one another and not yet judged.
+//! over one another and not yet judged. Nothing here has a `Debug`: a value may be a secret.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::{Origin, Problems};
 
 /// A value as written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Value {
     /// A quoted text.
     Text(String),
@@ -32,7 +32,7 @@ pub(super) enum Value {
 }
 
 /// A value and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) value: Value,
     pub(super) origin: Origin,
@@ -42,7 +42,7 @@ pub(super) struct Entry {
 pub(super) type Table = BTreeMap<String, Entry>;
 
 /// A section, or one source with the keys of its `poll` section as `poll.KEY`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Section {
     pub(super) table: Table,
     /// Where it begins.
@@ -50,7 +50,7 @@ pub(super) struct Section {
 }
 
 /// A configuration as written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Document {
     /// Every section but the sources.
     pub(super) sections: BTreeMap<String, Section>,
@@ -93,7 +93,7 @@ impl Text<'_> {
                 .map_or(Value::Other("a number beyond all bounds"), Value::Integer),
             DeValue::Float(float) => float.as_str().parse().map_or(Value::Other("no number"), Value::Float),
             DeValue::Boolean(flag) => Value::Flag(*flag),
-            DeValue::Datetime(_) => Value::Other("a date or time"),
+            DeValue::Datetime(_) => Value::Other("a date or time without quotes"),
             DeValue::Array(items) => {
                 Value::List(items.iter().map(|item| self.entry(item, self.origin(&item.span()))).collect())
             }

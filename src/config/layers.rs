@@ -14,7 +14,7 @@ const VARIABLE_PREFIX: &str = "CERTHOOK_";
 const VARIABLE_SEPARATOR: &str = "__";
 
 /// The configuration as all layers together give it: every key of every section has a value.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Layers {
     sections: BTreeMap<String, Section>,
     sources: Vec<Section>,
@@ -46,14 +46,14 @@ impl Layers {
     /// them does not say is as in the sample.
     pub(super) fn add(&mut self, document: Document, problems: &Problems) {
         let known = self.key_names();
-        let section_names: Vec<String> = self.sections.keys().cloned().collect();
-        let section_names = section_names.iter().map(String::as_str).chain(["sources", "sources.poll"]);
+        let section_names: Vec<String> = self.sections.keys().cloned().chain(["sources".into()]).collect();
+        let sections = || section_names.iter().map(String::as_str);
         for (name, origin) in document.stray {
             let message = if self.sections.contains_key(&name) {
                 format!("{name} must be a section, begun by [{name}]")
             } else {
-                let names = section_names.clone().chain(known.iter().map(String::as_str));
-                unknown("key", &name, nearest(&name, names))
+                let names = sections().chain(known.iter().map(String::as_str));
+                format!("unknown key {name}{}", help(nearest(&name, names), sections()))
             };
             problems.add(&origin, message);
         }
@@ -61,8 +61,8 @@ impl Layers {
             match self.sections.get_mut(&name) {
                 Some(below) => overlay(&name, &mut below.table, section.table, &known, problems),
                 None => {
-                    let meant = nearest(&name, section_names.clone());
-                    problems.add(&section.origin, unknown("section", &name, meant));
+                    let meant = nearest(&name, sections().chain(["sources.poll"]));
+                    problems.add(&section.origin, format!("unknown section {name}{}", help(meant, sections())));
                 }
             }
         }
@@ -85,7 +85,8 @@ impl Layers {
                 Some(place) => **place = Entry { value: Value::Variable(text.clone()), origin },
                 None => {
                     let meant = nearest(variable, places.keys().map(String::as_str));
-                    problems.add(&origin, unknown("override", variable, meant));
+                    let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+                    problems.add(&origin, format!("overrides no key{meant}"));
                 }
             }
         }
@@ -165,13 +166,24 @@ fn overlay(section: &str, below: &mut Table, above: Table, known: &[String], pro
             None => {
                 let name = format!("{section}.{key}");
                 let meant = nearest(&name, known.iter().map(String::as_str));
-                problems.add(&entry.origin, unknown("key", &name, meant));
+                let help = help(meant, siblings(&name, known));
+                problems.add(&entry.origin, format!("unknown key {name}{help}"));
             }
         }
     }
 }
 
-fn unknown(what: &str, name: &str, meant: Option<&str>) -> String {
-    let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-    format!("unknown {what} {name}{meant}")
+/// The known keys of the section that a key would be in.
+fn siblings<'a>(name: &str, known: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let section = name.rsplit_once('.').map(|(section, _)| section);
+    let parts = known.iter().filter_map(|known| known.rsplit_once('.'));
+    parts.filter(move |(other, _)| Some(*other) == section).map(|(_, key)| key)
+}
+
+/// What would be right: the one that was meant, or else all there are.
+fn help<'a>(meant: Option<&str>, all: impl Iterator<Item = &'a str>) -> String {
+    match meant {
+        Some(meant) => format!("; did you mean {meant}?"),
+        None => format!("; there are {}", all.collect::<Vec<_>>().join(", ")),
+    }
 }

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toml::Spanned;
 use toml::de::DeValue;
 
 use super::document::{Entry, Section, Text, TextOrigin, Value};
@@ -18,7 +17,6 @@ use super::error::Problems;
 const SHOWN_CHARS_MAX: usize = 40;
 
 /// What values may refer to.
-#[derive(Debug)]
 pub(super) struct Surroundings {
     /// Where relative paths start.
     pub(super) folder: PathBuf,
@@ -177,25 +175,29 @@ fn variable<T: FromStr>(entry: &Entry) -> Option<T> {
 
 /// The items of a list; of a variable, those of a TOML list or those between commas.
 fn items(entry: &Entry) -> Option<Vec<Entry>> {
-    if let Value::List(items) = &entry.value {
-        return Some(items.clone());
+    match spelled_out(entry, '[') {
+        Value::List(items) => Some(items),
+        Value::Variable(text) if text.trim().is_empty() => Some(Vec::new()),
+        Value::Variable(text) => {
+            let item = |part: &str| Entry { value: Value::Text(part.trim().into()), origin: entry.origin.clone() };
+            Some(text.split(',').map(item).collect())
+        }
+        Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Table(_) | Value::Other(_) => {
+            None
+        }
     }
-    let Value::Variable(text) = &entry.value else { return None };
-    if text.trim_start().starts_with('[') {
-        let written = written_in(entry)?.value;
-        return if let Value::List(items) = written { Some(items) } else { None };
-    }
-    let item = |part: &str| Entry { value: Value::Text(part.trim().into()), origin: entry.origin.clone() };
-    let parts = text.split(',').filter(|_| !text.trim().is_empty());
-    Some(parts.map(item).collect())
 }
 
-/// What a variable holds, read as a TOML value; `None` if it is none.
-pub(super) fn written_in(entry: &Entry) -> Option<Entry> {
-    let toml = text(entry)?;
-    let value: Spanned<DeValue<'_>> = DeValue::parse(toml).ok()?;
-    let text = Text { toml, origin: TextOrigin::Ours(entry.origin.clone()) };
-    Some(text.entry(&value, entry.origin.clone()))
+/// What an entry holds. A variable that begins with `bracket` is read as TOML, if it is any.
+pub(super) fn spelled_out(entry: &Entry, bracket: char) -> Value {
+    if let Value::Variable(toml) = &entry.value
+        && toml.trim_start().starts_with(bracket)
+        && let Ok(value) = DeValue::parse(toml)
+    {
+        let text = Text { toml, origin: TextOrigin::Ours(entry.origin.clone()) };
+        return text.entry(&value, entry.origin.clone()).value;
+    }
+    entry.value.clone()
 }
 
 /// Reads a duration within bounds.

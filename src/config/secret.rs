@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::document::{Entry, Table, Value};
 use super::read_text;
-use super::reader::{Reader, text, written_in};
+use super::reader::{Reader, spelled_out, text};
 
 /// A file that is larger holds no secret of ours, and is not read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -36,15 +36,9 @@ impl Reader<'_> {
 
     /// A secret, or the variable that lacks it.
     pub(super) fn find_secret(&self, key: &str) -> Option<Secret> {
-        let entry = self.entry(key);
-        let written_out = text(entry).filter(|text| text.trim_start().starts_with('{')).and_then(|_| written_in(entry));
-        let value = match &written_out {
-            Some(written_out) if matches!(entry.value, Value::Variable(_)) => &written_out.value,
-            Some(_) | None => &entry.value,
-        };
-        match value {
+        match spelled_out(self.entry(key), '{') {
             Value::Text(text) | Value::Variable(text) => Some(Secret::Here(text.as_str().into())),
-            Value::Table(table) => self.secret_elsewhere(key, table),
+            Value::Table(table) => self.secret_elsewhere(key, &table),
             Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
                 self.refuse(key, EXPECTED);
                 None

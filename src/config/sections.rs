@@ -91,11 +91,11 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
 fn api(reader: Reader<'_>) -> Option<api::Settings> {
     let expected = "an IP address and a port, such as \"127.0.0.1:8080\"";
     let listen = reader.parsed("listen", expected, |text| text.parse::<SocketAddr>().ok());
-    let api_key = reader.secret("api_key", "set it to at least 24 characters, such as `openssl rand -hex 32` prints");
+    let api_key = reader.secret("api_key", "give it at least 24 characters, such as `openssl rand -hex 32` prints");
     let api_key = api_key.filter(|key| {
         let key = key.expose_secret();
         if !is_bearer(key) {
-            reader.refuse("api_key", "must be visible ASCII characters without spaces, since it travels in a header");
+            reader.refuse("api_key", NO_BEARER);
         } else if key.len() < ROOT_KEY_CHARS_MIN {
             let length = key.len();
             reader.refuse("api_key", format!("must have at least {ROOT_KEY_CHARS_MIN} characters; it has {length}"));
@@ -106,6 +106,9 @@ fn api(reader: Reader<'_>) -> Option<api::Settings> {
     });
     Some(api::Settings { listen: listen?, api_key: api_key? })
 }
+
+/// Why a text cannot stand behind `Authorization: Bearer`.
+const NO_BEARER: &str = "must be ASCII letters, digits and signs without spaces, at least one: it travels in a header";
 
 /// Whether a text can stand behind `Authorization: Bearer`.
 fn is_bearer(text: &str) -> bool {
@@ -130,23 +133,23 @@ fn store(reader: Reader<'_>) -> Option<store::Settings> {
 /// `Some(None)`: the store makes a key of its own.
 fn encryption_key(reader: &Reader<'_>) -> Option<Option<SecretSlice<u8>>> {
     const KEY: &str = "encryption_key";
-    let expected = "must be 32 bytes in base64, such as `openssl rand -base64 32` prints";
+    let expected = "32 bytes in base64, such as `openssl rand -base64 32` prints";
     let text = match reader.find_secret(KEY)? {
         Secret::Here(text) => text,
         Secret::Unset(variable) if variable == ENCRYPTION_KEY_VARIABLE => return Some(None),
         Secret::Unset(variable) => {
-            reader.refuse(KEY, format!("needs the variable {variable}, which is not set; it {expected}"));
+            reader.refuse(KEY, format!("needs the variable {variable}, which is not set; give it {expected}"));
             return None;
         }
     };
     match STANDARD.decode(text.expose_secret()) {
         Ok(bytes) if bytes.len() == ENCRYPTION_KEY_BYTES => Some(Some(SecretSlice::from(bytes))),
         Ok(bytes) => {
-            reader.refuse(KEY, format!("{expected}; it has {} bytes", bytes.len()));
+            reader.refuse(KEY, format!("must be {expected}; it has {} bytes", bytes.len()));
             None
         }
         Err(_) => {
-            reader.refuse(KEY, format!("{expected}; it is no base64"));
+            reader.refuse(KEY, format!("must be {expected}; it is no base64"));
             None
         }
     }
@@ -243,7 +246,7 @@ fn source(reader: Reader<'_>) -> Option<SourceSettings> {
     let kind = reader.word("kind", &[("numeral", ())]);
     let expected = "a URL such as \"https://api.numeralhq.com\", without a user, a path or a query";
     let base_url = reader.parsed("base_url", expected, origin);
-    let api_key = reader.secret("api_key", "set it to the vendor's live key").filter(|key| numeral_key(key, &reader));
+    let api_key = reader.secret("api_key", "give it the vendor's live key").filter(|key| numeral_key(key, &reader));
     let is_date = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
     let api_version = |text: &str| is_date(text).then(|| text.to_owned());
     let api_version = reader.parsed("api_version", "a date such as \"2026-03-01\"", api_version);
@@ -297,7 +300,7 @@ fn numeral_key(key: &SecretString, reader: &Reader<'_>) -> bool {
         return false;
     }
     if !is_bearer(key) {
-        reader.refuse("api_key", "must be visible ASCII characters without spaces, since it travels in a header");
+        reader.refuse("api_key", NO_BEARER);
     }
     is_bearer(key)
 }
