@@ -3,6 +3,7 @@
 mod api;
 mod config;
 mod deliver;
+mod house;
 mod sandbox;
 mod source;
 mod store;
