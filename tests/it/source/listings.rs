@@ -1,0 +1,184 @@
+//! Listings: what makes one complete, and what an incomplete one still shows.
+
+use certhook::model::resource::{Coverage, Download, Kind};
+use certhook::source::listing::Incomplete;
+use certhook::source::{Cursor, Selection, Source, SourceError, Urgency};
+use serde_json::{Value, json};
+use wiremock::matchers::{path, query_param, query_param_is_missing};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{CERTIFICATES, REQUESTS, Shown, account_at, first_page, id, ok, page_of, read, upstream};
+
+/// An upstream whose pages lie at their cursors, and what a listing of it shows.
+async fn shown_of(pages: &[(Option<&str>, ResponseTemplate)]) -> Shown {
+    let server = MockServer::start().await;
+    for (cursor, answer) in pages {
+        let mock = Mock::given(path(CERTIFICATES));
+        let mock = match cursor {
+            Some(cursor) => mock.and(query_param("cursor", *cursor)),
+            None => mock.and(query_param_is_missing("cursor")),
+        };
+        mock.respond_with(answer.clone()).mount(&server).await;
+    }
+    read(&account_at(&server.uri())).await
+}
+
+fn ids(shown: &Shown) -> Vec<&str> {
+    shown.rows.iter().map(|row| row.id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_listing_is_complete_when_its_last_page_says_so() {
+    let shown = shown_of(&[
+        (None, ok(&page_of(&["a", "b"], true, Some("b")))),
+        (Some("b"), ok(&page_of(&["c"], true, Some("c")))),
+        (Some("c"), ok(&page_of(&["d"], false, None))),
+    ])
+    .await;
+    assert_eq!(ids(&shown), ["a", "b", "c", "d"]);
+    assert!(shown.verdict.is_ok());
+}
+
+#[tokio::test]
+async fn an_empty_listing_is_complete() {
+    let shown = shown_of(&[(None, ok(&page_of(&[], false, None)))]).await;
+    assert!(shown.rows.is_empty() && shown.verdict.is_ok());
+}
+
+#[tokio::test]
+async fn a_listing_that_contradicts_itself_is_incomplete_and_still_shows_what_it_showed() {
+    let first = (None, ok(&page_of(&["a", "b"], true, Some("b"))));
+    for (second, expected) in [
+        (page_of(&["c"], true, None), Incomplete::NoCursor { page: 2 }),
+        (page_of(&["c"], true, Some("b")), Incomplete::RepeatedCursor { page: 2 }),
+        (page_of(&["c"], false, Some("c")), Incomplete::StrayCursor { page: 2 }),
+        (page_of(&[], true, Some("c")), Incomplete::EmptyPage { page: 2 }),
+    ] {
+        let shown = shown_of(&[first.clone(), (Some("b"), ok(&second))]).await;
+        assert!(ids(&shown).starts_with(&["a", "b"]), "{second}");
+        assert_eq!(shown.verdict.expect_err("incomplete"), expected, "{second}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_refused_leaves_the_listing_incomplete() {
+    let gone = json!({"code": 400, "type": "INVALID_REQUEST", "message": "unknown cursor"});
+    let shown = shown_of(&[
+        (None, ok(&page_of(&["a"], true, Some("a")))),
+        (Some("a"), ResponseTemplate::new(400).set_body_json(gone)),
+    ])
+    .await;
+    assert_eq!(ids(&shown), ["a"]);
+    let Err(Incomplete::Page { page: 2, error: SourceError::Refused { status: 400, kind, message } }) = shown.verdict
+    else {
+        panic!("it must be the second page, refused")
+    };
+    assert_eq!((kind.as_str(), message.as_str()), ("INVALID_REQUEST", "unknown cursor"));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_list_of_that_kind_is_unavailable() {
+    for body in [
+        json!({}),
+        json!([]),
+        json!(null),
+        json!({"object": "list", "has_more": false}),
+        json!({"object": "list", "certificates": []}),
+        json!({"certificates": [], "has_more": false}),
+        json!({"object": "list", "certificate_requests": [], "has_more": false}),
+        json!({"object": "list", "data": [], "has_more": false}),
+        json!({"object": "list", "certificates": {"id": "a"}, "has_more": false}),
+        json!({"object": "tax.exemption_certificate", "id": "a"}),
+    ] {
+        let (_server, numeral) = upstream(CERTIFICATES, ok(&body)).await;
+        let error = first_page(&numeral).await.expect_err("no list");
+        assert!(matches!(error, SourceError::Unavailable(_)), "{body}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_item_never_spoils_its_page() {
+    let huge = json!({"id": "huge", "padding": "x".repeat(24 * 1024)});
+    let rows = json!([{"id": "a"}, null, {"id": "no/id"}, {"object": "x"}, huge, {"id": "b", "status": 5}]);
+    let page = json!({"object": "list", "certificates": rows, "has_more": false});
+    let (_server, numeral) = upstream(CERTIFICATES, ok(&page)).await;
+    let shown = read(&numeral).await;
+    assert!(shown.verdict.is_ok(), "the page counts as read");
+    assert_eq!(ids(&shown), ["a", "b"]);
+    let shielded: Vec<_> = shown.malformed.iter().map(|malformed| malformed.id.clone()).collect();
+    assert_eq!(shielded, [None, None, None, Some(id("huge"))]);
+    assert!(numeral.open_row(Kind::Certificate, &shown.rows[0]).is_ok());
+    let malformed = numeral.open_row(Kind::Certificate, &shown.rows[1]).expect_err("a status that is a number");
+    assert_eq!(malformed.id, Some(id("b")), "it shields its id");
+}
+
+/// The vendor's own example of a list, in which rows have no status of either kind, and times whole seconds.
+fn documented_list() -> Value {
+    json!({
+        "object": "list",
+        "certificates": [{
+            "id": "cert_a8f3d2c1-1b9a-4c5e-8d7e-6f4a3b2c1d0e",
+            "object": "tax.exemption_certificate",
+            "certificate_type": {
+                "id": "12",
+                "name": "California Resale Certificate (CDTFA-230)",
+                "certificate_identifier": "US-CA-CDTFA-230"
+            },
+            "customer": {"id": "cust_6126acaf-7379-411a-8ada-00005bac0715", "reference_customer_id": "20506"},
+            "jurisdictions": [
+                {"jurisdiction_id": "US-CA", "effective_date": "2023-12-25", "expiration_date": "2023-12-25"}
+            ],
+            "effective_date": "2023-12-25",
+            "expiration_date": "2023-12-25",
+            "created_at": "2023-11-07T05:31:56Z",
+            "updated_at": "2023-11-07T05:31:56Z",
+            "livemode": true
+        }],
+        "has_more": true,
+        "next_cursor": "<string>"
+    })
+}
+
+#[tokio::test]
+async fn the_vendors_example_of_a_certificate_row_is_read_and_its_status_is_unknown() {
+    let (_server, numeral) = upstream(CERTIFICATES, ok(&documented_list())).await;
+    let page = first_page(&numeral).await.expect("a page");
+    assert_eq!((page.has_more, page.next_cursor), (true, Some(Cursor("<string>".into()))));
+    let seen = numeral.open_row(Kind::Certificate, &page.rows[0]).expect("it can be used");
+    assert_eq!(Value::Object(seen.fields.clone()), documented_list()["certificates"][0]);
+    assert_eq!((seen.status(), seen.coverage, seen.download), (None, Coverage::Row, Download::Unknown));
+    assert_eq!(seen.updated_at(), "2023-11-07T05:31:56.000Z".parse().ok(), "instants are compared, never strings");
+    assert_eq!(seen.key.to_string(), "numeral/certificate/cert_a8f3d2c1-1b9a-4c5e-8d7e-6f4a3b2c1d0e");
+}
+
+#[tokio::test]
+async fn requests_may_lack_a_buyer_a_certificate_and_an_end_and_their_jurisdictions_are_words() {
+    let row = json!({
+        "id": "cert_req_b2f1e4a3", "object": "tax.certificate_request", "status": "pending", "customer": null,
+        "certificate_id": null, "certificate_type_id": "US-CA-CDTFA-230", "jurisdictions": ["US-CA", "US-TX"],
+        "created_at": "2026-06-10T18:24:09.123Z", "updated_at": "2026-06-10T18:24:09.123Z", "expires_at": null,
+        "livemode": true, "a_field_of_next_year": {"deep": [1.50]}
+    });
+    let page = json!({"object": "list", "certificate_requests": [row], "has_more": false});
+    let (_server, numeral) = upstream(REQUESTS, ok(&page)).await;
+    let page = numeral
+        .page(Kind::CertificateRequest, &Selection::Status("pending"), None, Urgency::Open)
+        .await
+        .expect("a page");
+    let seen = numeral.open_row(Kind::CertificateRequest, &page.rows[0]).expect("it can be used");
+    assert_eq!(Value::Object(seen.fields.clone()), row);
+    assert_eq!((seen.status(), seen.download), (Some("pending"), Download::Unknown));
+}
+
+#[tokio::test]
+async fn a_row_is_shown_by_debug_without_its_bytes() {
+    let row = json!({"id": "a", "download_url": "https://signed.example.com/?sig=secret"});
+    let page = json!({"object": "list", "certificates": [row], "has_more": false});
+    let (_server, numeral) = upstream(CERTIFICATES, ok(&page)).await;
+    let page = first_page(&numeral).await.expect("a page");
+    let seen = numeral.open_row(Kind::Certificate, &page.rows[0]).expect("it can be used");
+    assert_eq!(seen.download, Download::Available);
+    for shown in [format!("{page:?}"), format!("{seen:?}")] {
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+}
