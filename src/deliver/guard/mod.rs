@@ -92,7 +92,8 @@ pub enum Scheme {
 pub struct Guard {
     allow_networks: Vec<IpNet>,
     allow_http: bool,
-    proxied: bool,
+    /// The host of the proxy, if there is one.
+    proxy: Option<String>,
     look_up_limit: Duration,
     names: Arc<names::Names>,
 }
@@ -108,7 +109,7 @@ impl Guard {
         Self {
             allow_networks: settings.allow_networks.clone(),
             allow_http: settings.allow_http,
-            proxied: settings.proxy.is_some(),
+            proxy: settings.proxy.as_ref().and_then(Url::host_str).map(str::to_owned),
             // Half of an attempt, so that a name that hangs is told from a receiver that does.
             look_up_limit: settings.timeout / 2,
             names: names::Names::new(look_up, kept),
@@ -121,7 +122,7 @@ impl Guard {
     /// What [`Guard::check`] refuses, and names of which an address is refused today.
     pub async fn admit(&self, url: &Url) -> Result<(), Refusal> {
         let scheme = self.check(url)?;
-        if self.proxied {
+        if self.proxy.is_some() {
             return Ok(());
         }
         match url.host() {
@@ -150,7 +151,7 @@ impl Guard {
         match url.host() {
             Some(Host::Ipv4(address)) => self.check_address(&address.to_string(), address.into(), scheme)?,
             Some(Host::Ipv6(address)) => self.check_address(&address.to_string(), address.into(), scheme)?,
-            Some(Host::Domain(_)) if self.proxied && scheme == Scheme::Http && !self.allow_http => {
+            Some(Host::Domain(_)) if self.proxy.is_some() && scheme == Scheme::Http && !self.allow_http => {
                 return Err(Refusal::PlainHttpBehindProxy);
             }
             // The parser lets no http or https URL without a host through.
@@ -161,8 +162,8 @@ impl Guard {
 
     /// The addresses of a name, each of which may be called. They, and no others, are to be connected to.
     ///
-    /// Behind a proxy the only name that is connected to is the proxy's, which is the operator's word and may be
-    /// private.
+    /// Behind a proxy the only name that is connected to is the proxy's, which is the operator's word: it may resolve
+    /// to anything.
     ///
     /// # Errors
     /// If any address is refused, or the name does not resolve within half of the deadline of an attempt.
@@ -174,7 +175,7 @@ impl Guard {
             Ok(Err(reason)) => return Err(unresolved(&reason)),
             Err(_) => return Err(unresolved(&format!("no answer within {} ms", self.look_up_limit.as_millis()))),
         };
-        if !self.proxied {
+        if self.proxy.as_deref() != Some(host) {
             addresses.iter().try_for_each(|address| self.check_address(host, *address, scheme))?;
         }
         Ok(addresses)

@@ -22,8 +22,8 @@ const THREADS_MAX: usize = 64;
 /// Enough for getaddrinfo and the modules that it loads.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Names remembered before those whose time is over are swept out.
-const NAMES_KEPT: usize = 4096;
+/// Names remembered before those whose time is over are first swept out.
+const NAMES_KEPT: usize = 1024;
 
 /// How long a failure is remembered: enough for all that wait at the time, too short to delay a recovery.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -58,11 +58,29 @@ pub(super) struct Names {
     table: Mutex<Table>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     hosts: HashMap<Arc<str>, Entry>,
+    /// Names that wait for a thread.
     queue: VecDeque<Arc<str>>,
     threads: usize,
+    /// So many names call for a sweep.
+    sweep_at: usize,
+}
+
+impl Table {
+    /// Forgets the names whose time is over. The next sweep comes when there are twice as many as are left, so that
+    /// sweeping costs each look-up the same however many names there are.
+    fn sweep(&mut self, now: Instant) {
+        if self.hosts.len() < self.sweep_at {
+            return;
+        }
+        self.hosts.retain(|_, entry| match entry {
+            Entry::UnderWay(_) => true,
+            Entry::Known(_, until) => now < *until,
+        });
+        self.sweep_at = NAMES_KEPT.max(2 * self.hosts.len());
+    }
 }
 
 #[derive(Debug)]
@@ -74,7 +92,8 @@ enum Entry {
 impl Names {
     /// Addresses are remembered for `kept`.
     pub(super) fn new(look_up: Arc<dyn LookUp>, kept: Duration) -> Arc<Self> {
-        Arc::new(Self { look_up, kept, table: Mutex::default() })
+        let table = Table { hosts: HashMap::new(), queue: VecDeque::new(), threads: 0, sweep_at: NAMES_KEPT };
+        Arc::new(Self { look_up, kept, table: Mutex::new(table) })
     }
 
     /// The addresses of a name. Waits as long as the resolver does: the caller sets the limit, and may give up at
@@ -154,12 +173,7 @@ impl Names {
         let now = Instant::now();
         let mut table = self.table();
         let before = table.hosts.insert(Arc::clone(host), Entry::Known(answer.clone(), now + kept));
-        if table.hosts.len() > NAMES_KEPT {
-            table.hosts.retain(|_, entry| match entry {
-                Entry::UnderWay(_) => true,
-                Entry::Known(_, until) => now < *until,
-            });
-        }
+        table.sweep(now);
         drop(table);
         if let Some(Entry::UnderWay(sender)) = before {
             sender.send_replace(Some(answer));
@@ -174,4 +188,29 @@ impl Names {
 enum Joined {
     Known(Answer),
     UnderWay(watch::Receiver<Option<Answer>>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Anywhere;
+
+    impl LookUp for Anywhere {
+        fn look_up(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+            Ok(vec![Ipv4Addr::LOCALHOST.into()])
+        }
+    }
+
+    #[tokio::test]
+    async fn names_whose_time_is_over_are_forgotten() {
+        let names = Names::new(Arc::new(Anywhere), Duration::ZERO);
+        for number in 0..3 * NAMES_KEPT {
+            names.resolve(&format!("{number}.test")).await.expect("an address");
+        }
+        assert!(names.table().hosts.len() < NAMES_KEPT);
+    }
 }

@@ -41,8 +41,8 @@ const IDLE_MAX: Duration = Duration::from_secs(4);
 /// Unused connections kept per host: the width of a burst that needs no new ones.
 const IDLE_CONNECTIONS_MAX: usize = 8;
 
-/// Headers in a response, and their bytes over HTTP/2. Over HTTP/1 the library stops at about 400 KiB.
-const HEADERS_MAX: usize = 100;
+/// The headers of a response over HTTP/2. Over HTTP/1 the library stops at 100 headers or about 400 KiB, and that
+/// has no setting here.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// A connection over HTTP/2 that is in use is asked for a sign of life so often. Without it a dead one would keep
@@ -61,7 +61,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The proxy cannot be used.
-    #[error("network.proxy is no proxy that can be used: {0}")]
+    #[error("network.proxy cannot be used: {0}")]
     Proxy(String),
     /// Most often there are no trusted roots on this machine.
     #[error(
@@ -208,18 +208,23 @@ fn client(settings: &Settings, roots: &[Certificate], names: Checked) -> Result<
         .connect_timeout(settings.timeout * 2 / 3)
         .pool_idle_timeout(IDLE_MAX)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .http1_max_headers(HEADERS_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_keep_alive_interval(PING_EVERY)
         .http2_keep_alive_timeout(PING_EVERY)
         .tls_certs_merge(roots.iter().cloned());
     let builder = match &settings.proxy {
-        Some(proxy) => {
-            builder.proxy(Proxy::all(proxy.clone()).map_err(|e| TransportError::Proxy(words_for_error(&e)))?)
-        }
+        Some(proxy) => builder.proxy(usable(proxy)?),
         None => builder,
     };
     builder.build().map_err(|error| TransportError::Client(words_for_error(&error)))
+}
+
+/// The proxy for everything. Of another scheme the library would make what it can, and find out at the first send.
+fn usable(proxy: &Url) -> Result<Proxy, TransportError> {
+    match proxy.scheme() {
+        "http" | "https" => Proxy::all(proxy.clone()).map_err(|error| TransportError::Proxy(words_for_error(&error))),
+        other => Err(TransportError::Proxy(format!("its scheme must be http or https, not {other}"))),
+    }
 }
 
 /// Resolves names to addresses that the guard has checked, for connections of one scheme.

@@ -24,7 +24,10 @@ pub(super) const IMPATIENT: Duration = Duration::from_millis(300);
 
 /// Settings that allow what is needed to reach a receiver on this machine, and nothing else.
 pub(super) fn settings(timeout: Duration) -> Settings {
-    Settings { allow_networks: vec!["127.0.0.0/8".parse().expect("a network")], ..strict(timeout) }
+    Settings {
+        allow_networks: ["127.0.0.0/8", "::1/128"].map(|network| network.parse().expect("a network")).into(),
+        ..strict(timeout)
+    }
 }
 
 /// Settings that allow no more than the defaults do.

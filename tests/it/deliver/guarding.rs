@@ -171,6 +171,17 @@ async fn plain_http_to_a_name_is_judged_by_what_it_resolves_to() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_only_the_proxy_itself_may_be_anywhere() {
+    let settings = Settings { proxy: Some(url("http://proxy.test:3128")), ..strict(PATIENT) };
+    let names = Names::default().with("proxy.test", &["10.0.0.1"]).with("private.test", &["10.0.0.1"]);
+    let (guard, _) = guard(&settings, names, KEPT);
+    assert!(guard.resolve("proxy.test", Scheme::Https).await.is_ok());
+    assert!(guard.resolve("private.test", Scheme::Https).await.is_err());
+    assert_eq!(guard.admit(&url("https://private.test/")).await, Ok(()), "the proxy resolves it, not we");
+    assert_eq!(guard.admit(&url("http://public.test/")).await, Err(Refusal::PlainHttpBehindProxy));
+}
+
+#[tokio::test]
 async fn answers_are_remembered_for_a_moment() {
     let names = || Names::default().with("public.test", &[PUBLIC]);
     for (kept, looked_up) in [(KEPT, 1), (Duration::ZERO, 3)] {
