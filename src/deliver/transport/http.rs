@@ -4,7 +4,7 @@
 //! behind it: to send it again because the body was long, slow or cut would punish a receiver that said yes. So the
 //! body of a success is read for one reason only, that the connection can be used again, and not for long. The
 //! body of a failure is read for its first KiB, which an operator wants to see. Neither holds a slot for longer
-//! than [`BODY_WAIT_MAX`] after the headers.
+//! than half a second after the headers.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
