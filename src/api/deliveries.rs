@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::body::{Named, NoQuery, Query};
-use super::error::{ApiError, ErrorKind};
+use super::error::{ApiError, ErrorKind, Problems};
 use super::events;
 use super::page::{List, Order, Page, PageQuery};
+use super::request::{Named, NoQuery, Query};
 use super::state::Api;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
 use crate::model::event::EventType;
@@ -18,9 +18,9 @@ use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 use crate::store::DeliveryQuery;
 
-/// A delivery in a list.
+/// A delivery.
 #[derive(Serialize)]
-pub(super) struct DeliveryRow {
+pub(super) struct DeliveryView {
     id: DeliveryId,
     object: &'static str,
     event_id: EventId,
@@ -30,19 +30,14 @@ pub(super) struct DeliveryRow {
     status: DeliveryStatus,
     next_attempt_at: Option<Timestamp>,
     attempt_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<Attempt>>,
 }
 
-/// A delivery by itself.
-#[derive(Serialize)]
-pub(super) struct DeliveryView {
-    #[serde(flatten)]
-    row: DeliveryRow,
-    attempts: Vec<Attempt>,
-}
-
-impl From<DeliveryRecord> for DeliveryView {
-    fn from(record: DeliveryRecord) -> Self {
-        let row = DeliveryRow {
+impl DeliveryView {
+    /// With its attempts.
+    fn whole(record: DeliveryRecord) -> Self {
+        Self {
             id: record.id,
             object: "delivery",
             event_id: record.event_id,
@@ -52,8 +47,13 @@ impl From<DeliveryRecord> for DeliveryView {
             status: record.status,
             next_attempt_at: record.next_attempt_at,
             attempt_count: record.attempt_count,
-        };
-        Self { row, attempts: record.attempts }
+            attempts: Some(record.attempts),
+        }
+    }
+
+    /// As a row of a list.
+    fn row(record: DeliveryRecord) -> Self {
+        Self { attempts: None, ..Self::whole(record) }
     }
 }
 
@@ -68,7 +68,7 @@ const STATUSES: [(&str, DeliveryStatus); 4] = [
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     Query(mut input): Query,
-) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+) -> Result<Json<Page<DeliveryView>>, ApiError> {
     let page = PageQuery::<DeliveryId>::take(&mut input, List::Deliveries);
     let endpoint_id = input.parsed::<EndpointId>("endpoint_id");
     let event_id = input.parsed::<EventId>("event_id");
@@ -94,10 +94,15 @@ pub(super) async fn list_of_event(
     State(api): State<Arc<Api>>,
     Named(id): Named,
     Query(mut input): Query,
-) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+) -> Result<Json<Page<DeliveryView>>, ApiError> {
     let page = PageQuery::<DeliveryId>::take(&mut input, List::EventDeliveries);
     input.finish()?;
     let event = events::find(&api, &id).await?;
+    if page.after.is_some_and(|last| last.position != event.position()) {
+        let mut problems = Problems::default();
+        problems.report("cursor", "belongs to the deliveries of another event");
+        problems.finish()?;
+    }
     let query = DeliveryQuery { position: Some(event.position()), ..DeliveryQuery::default() };
     read(&api, page, query, |_| true).await
 }
@@ -107,11 +112,11 @@ async fn read(
     page: PageQuery<DeliveryId>,
     query: DeliveryQuery,
     meant: impl Fn(&DeliveryRecord) -> bool,
-) -> Result<Json<Page<DeliveryRow>>, ApiError> {
+) -> Result<Json<Page<DeliveryView>>, ApiError> {
     let ascending = page.order == Order::OldestFirst;
     let query = DeliveryQuery { after: page.after, ascending, limit: page.limit, ..query };
     let read = api.store.deliveries(query).await?;
-    let rows = read.found.into_iter().filter(meant).map(|record| DeliveryView::from(record).row).collect();
+    let rows = read.found.into_iter().filter(meant).map(DeliveryView::row).collect();
     Ok(Json(page.answer(rows, read.next)))
 }
 
@@ -124,5 +129,5 @@ pub(super) async fn show(
     let not_found = || ApiError::new(ErrorKind::DeliveryNotFound, format!("there is no delivery {name:?}"));
     let id: DeliveryId = name.parse().map_err(|_| not_found())?;
     let record = api.store.delivery(id).await?.ok_or_else(not_found)?;
-    Ok(Json(record.into()))
+    Ok(Json(DeliveryView::whole(record)))
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use axum::Json as JsonAnswer;
 use axum::extract::State;
 
-use super::body::{Named, NoQuery, Query};
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
+use super::request::{Named, NoQuery, Query};
 use super::state::Api;
 use crate::model::event::Event;
 use crate::model::filter::{Facets, Filter};
 use crate::model::id::{EventId, Position};
 use crate::model::json::Json;
 use crate::model::pattern::Pattern;
-use crate::model::resource::ResourceId;
+use crate::model::resource::{ResourceId, SourceName};
 use crate::model::time::Timestamp;
 use crate::store::{ENTRIES_READ_MAX, EventLog, Filtered, StoreError};
 
@@ -62,15 +62,15 @@ struct Wanted {
     /// Any of them; none at all means every type, what the gateway says about itself included.
     types: Option<Vec<Pattern>>,
     resource_id: Option<ResourceId>,
+    source: Option<SourceName>,
+    /// Customers and jurisdictions.
     filter: Filter,
-    /// An endpoint's filter lets everything through that is about no resource; who asks for a customer's or a
-    /// jurisdiction's events wants only those.
-    resources_only: bool,
 }
 
 impl Wanted {
     fn take(input: &mut Input) -> Self {
         let types = take_patterns(input);
+        let source = input.parsed("source");
         let resource_id = input.parsed("resource_id");
         let mut filter = Filter::default();
         let id_types = [("id", false), ("reference_customer_id", true)];
@@ -78,21 +78,21 @@ impl Wanted {
         let customers = if by_reference { &mut filter.reference_customer_ids } else { &mut filter.customer_ids };
         customers.extend(input.text("customer_id"));
         filter.jurisdictions.extend(input.text("jurisdiction"));
-        let resources_only = !filter.is_empty();
-        filter.sources.extend(input.parsed("source"));
-        Self { types, resource_id, filter, resources_only }
+        Self { types, resource_id, source, filter }
     }
 
     fn is_everything(&self) -> bool {
-        self.types.is_none() && self.resource_id.is_none() && self.filter.is_empty()
+        self.types.is_none() && self.resource_id.is_none() && self.source.is_none() && self.filter.is_empty()
     }
 
+    /// What is cheap is looked at first. An endpoint's filter lets everything through that is about no resource;
+    /// who asks for a customer's or a jurisdiction's events wants only those.
     fn matches(&self, event: &Event) -> bool {
-        let about_a_resource = event.event_type.is_about_a_resource();
         self.types.as_ref().is_none_or(|types| types.iter().any(|pattern| pattern.matches(event.event_type)))
             && self.resource_id.as_ref().is_none_or(|id| event.sight.resource().is_some_and(|key| key.id == *id))
-            && (about_a_resource || !self.resources_only)
-            && (self.filter.is_empty() || self.filter.matches(&Facets::of(event)))
+            && self.source.as_ref().is_none_or(|name| event.sight.source() == Some(name))
+            && (self.filter.is_empty()
+                || event.event_type.is_about_a_resource() && self.filter.matches(&Facets::of(event)))
     }
 }
 

@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::body::NoQuery;
 use super::error::{ApiError, ErrorKind};
+use super::request::NoQuery;
 use super::state::Api;
 
 /// Longer than a healthy store needs by far, and shorter than the patience of those who probe.

@@ -40,7 +40,7 @@ impl Input {
     /// A field's value; `None` if it is absent or null, which mean the same: the default.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);
-        self.fields.remove(name).filter(|value| !value.is_null())
+        self.fields.shift_remove(name).filter(|value| !value.is_null())
     }
 
     /// Notes what is wrong with a field, or with a part of it (`types[3]`).
@@ -141,8 +141,8 @@ impl Input {
         let Self { fields, known, path, mut problems } = self;
         for name in fields.keys() {
             let message = match known.as_slice() {
-                [] => "unrecognized: this call takes none".into(),
-                names => format!("unrecognized: this call knows {}", names.join(", ")),
+                [] => "unrecognized; none is known here".into(),
+                names => format!("unrecognized; known here: {}", names.join(", ")),
             };
             problems.unrecognized(format!("{path}{name}"), message);
         }

@@ -1,15 +1,19 @@
 //! Our own API: endpoints, events, deliveries, sources.
 //!
 //! Invariants: every answer of `/v1` is JSON in one of two shapes (a value or an error); nothing is done without
-//! a key; secrets leave only where the contract says so; no call waits on a source or a subscriber except those
-//! that exist for it.
+//! a key; secrets leave only at registration and through the one call that exists for them; no call waits on a
+//! source or a subscriber except those that exist for it.
 //!
 //! This room knows nothing of how sources are read, changes found or deliveries made: it reads the store, and asks
 //! for work through the traits in [`commands`].
+//!
+//! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
+//! (what handlers reach), `auth` and `request_id` (around every call), `request` and `input` (what a caller gave),
+//! `error` and `page` (the two shapes of answers beside single values), then one file for each resource.
+
+pub mod commands;
 
 mod auth;
-mod body;
-pub mod commands;
 mod deliveries;
 mod endpoints;
 mod error;
@@ -17,6 +21,7 @@ mod events;
 mod health;
 mod input;
 mod page;
+mod request;
 mod request_id;
 mod routes;
 mod sources;

@@ -167,3 +167,53 @@ impl<T> Page<T> {
         Page { object, data: data.into_iter().map(change).collect(), has_more, next_cursor }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::error::Problems;
+
+    fn ask(query: &str, list: List) -> (PageQuery<u64>, Problems) {
+        let mut input = Input::of_query(query);
+        let page = PageQuery::take(&mut input, list);
+        (page, input.into_problems())
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_goes_on_where_its_page_ended(key: u64, ascending: bool, limit in 1..=LIMIT_MAX) {
+            let order = if ascending { "asc" } else { "desc" };
+            let (page, _) = ask(&format!("order={order}&limit={limit}"), List::Events);
+            let cursor = page.answer(vec![()], Some(key)).next_cursor.expect("there is more");
+            for query in [format!("cursor={cursor}"), format!("cursor={cursor}&order={order}")] {
+                let (next, problems) = ask(&query, List::Events);
+                prop_assert!(problems.is_empty());
+                prop_assert_eq!((next.after, next.order), (Some(key), page.order));
+            }
+            let other = if ascending { "desc" } else { "asc" };
+            let (_, other_order) = ask(&format!("cursor={cursor}&order={other}"), List::Events);
+            let (_, other_list) = ask(&format!("cursor={cursor}"), List::Sources);
+            prop_assert!(!other_order.is_empty() && !other_list.is_empty());
+        }
+
+        #[test]
+        fn no_text_is_taken_for_a_cursor_by_accident(text in "[A-Za-z0-9_-]{0,40}") {
+            let (page, problems) = ask(&format!("cursor={text}"), List::Events);
+            prop_assert!(page.after.is_none() && !problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn one_entry_too_many_tells_that_there_is_more() {
+        let (page, _) = ask("limit=2", List::Events);
+        let sizes = |count: u64| {
+            let answer = page.answer_with_one_more((0..count).collect(), |entry| *entry);
+            (answer.data.len(), answer.has_more, answer.next_cursor.is_some())
+        };
+        assert_eq!(sizes(0), (0, false, false));
+        assert_eq!(sizes(2), (2, false, false));
+        assert_eq!(sizes(3), (2, true, true));
+    }
+}

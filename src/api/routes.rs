@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
@@ -18,32 +18,32 @@ use super::{auth, deliveries, endpoints, events, health, request_id, sources};
 pub fn router(parts: Parts) -> Router {
     let api = Arc::new(Api::from(parts));
 
-    let v1 = Router::new()
-        .route("/endpoints", get(endpoints::list).post(endpoints::create))
+    let with_key = Router::new()
+        .route("/v1/endpoints", get(endpoints::list).post(endpoints::create))
         .route(
-            "/endpoints/{name}",
+            "/v1/endpoints/{name}",
             get(endpoints::show).put(endpoints::upsert).patch(endpoints::change).delete(endpoints::delete),
         )
-        .route("/endpoints/{name}/secret", get(endpoints::secret))
-        .route("/endpoints/{name}/enable", post(endpoints::enable))
-        .route("/endpoints/{name}/disable", post(endpoints::disable))
-        .route("/endpoints/{name}/test", post(endpoints::test))
-        .route("/events", get(events::list))
-        .route("/events/{id}", get(events::show))
-        .route("/events/{id}/deliveries", get(deliveries::list_of_event))
-        .route("/deliveries", get(deliveries::list))
-        .route("/deliveries/{id}", get(deliveries::show))
-        .route("/sources", get(sources::list))
-        .route("/sources/{name}", get(sources::show))
-        .route("/sources/{name}/poll", post(sources::poll))
-        .fallback(no_such_route)
+        .route("/v1/endpoints/{name}/secret", get(endpoints::secret))
+        .route("/v1/endpoints/{name}/enable", post(endpoints::enable))
+        .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
+        .route("/v1/endpoints/{name}/test", post(endpoints::test))
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}", get(events::show))
+        .route("/v1/events/{id}/deliveries", get(deliveries::list_of_event))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/sources", get(sources::list))
+        .route("/v1/sources/{name}", get(sources::show))
+        .route("/v1/sources/{name}/poll", post(sources::poll))
+        .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));
 
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .nest("/v1", v1)
+        .merge(with_key)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use super::body::{Body, Named, NoQuery, Query};
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{List, Page, PageQuery};
+use super::request::{Body, Named, NoQuery, Query};
 use super::state::Api;
 use crate::model::resource::SourceName;
 use crate::model::source::{PassKind, SourceStatus};

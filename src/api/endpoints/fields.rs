@@ -24,15 +24,15 @@ const URL_BYTES_MAX: usize = 2048;
 const DESCRIPTION_CHARS_MAX: usize = 1000;
 /// One for every type there is would be as many as make sense.
 const TYPES_MAX: usize = EventType::ALL.len();
-/// Whoever lists more wants a jurisdiction or everything.
+/// Every event is held against every filter, in memory; longer lists are better kept by their owner.
 const FILTER_ENTRIES_MAX: usize = 200;
 /// The longest id that a resource may have.
 const FILTER_ENTRY_BYTES_MAX: usize = 128;
 /// All text of a filter together.
 const FILTER_BYTES_MAX: usize = 8 * 1024;
-/// Ten years; nothing is announced earlier.
+/// Ten years: nothing is announced earlier.
 const DAYS_MAX: u32 = 3650;
-/// Five times the configured default's length.
+/// At the longest wait, a year.
 const WAITS_MAX: usize = 50;
 /// What comes sooner is no wait, and an endpoint that failed for so long has long been disabled.
 const WAIT_SECONDS: std::ops::RangeInclusive<u64> = 1..=7 * 24 * 3600;
@@ -253,4 +253,44 @@ fn start_at(input: &mut Input, fields: Fields) -> Option<Start> {
     let at = inner.parsed("at").map(Start::At);
     input.leave(inner);
     event.or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_wait_reads_back_from_its_text(seconds in WAIT_SECONDS) {
+            let duration = Duration::from_secs(seconds);
+            prop_assert_eq!(wait(&duration_text(duration)), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_makes_a_reader_panic(text in ".{0,80}") {
+            let _ = (wait(&text), check_uid(&text), check_url(&text));
+        }
+    }
+
+    #[test]
+    fn waits_are_shown_as_people_write_them() {
+        let shown = |text: &str| wait(text).map(duration_text);
+        for text in ["1s", "90s", "5m", "90m", "2h", "24h", "36h", "2d", "7d"] {
+            assert_eq!(shown(text), Ok(text.into()));
+        }
+        assert_eq!(shown("1h 30m"), Ok("90m".into()));
+        assert_eq!(shown("1day"), Ok("24h".into()));
+    }
+
+    #[test]
+    fn a_uid_cannot_be_taken_for_an_id_or_for_a_path() {
+        for uid in ["a", "7", "crm.eu-1_x", "EP_1", "ep-1", &"x".repeat(128)] {
+            assert_eq!(check_uid(uid), Ok(()), "{uid}");
+        }
+        for uid in ["", ".", "..", ".a", "-a", "_a", "a/b", "a b", "ü", "ep_", "ep_1", &"x".repeat(129)] {
+            assert!(check_uid(uid).is_err(), "{uid}");
+        }
+    }
 }

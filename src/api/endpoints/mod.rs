@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use self::settings::{Draft, Settings, Start, with_status};
 use self::view::{DeletedView, EndpointView, SecretView};
-use super::body::{Body, Named, NoFields, NoQuery, Query};
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
+use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::clock::random_bytes;
 use crate::model::delivery::Attempt;
@@ -38,9 +38,8 @@ pub(super) async fn list(
     input.finish()?;
     let beyond = page.after.map(EndpointNumber);
     let endpoints = api.store.endpoints(beyond, page.order == Order::OldestFirst, page.limit + 1).await?;
-    let numbered = endpoints.into_iter().map(|endpoint| (endpoint.id.number.0, view(&api, endpoint))).collect();
-    let page = page.answer_with_one_more(numbered, |&(number, _)| number);
-    Ok(Json(page.map(|(_, view)| view)))
+    let page = page.answer_with_one_more(endpoints, |endpoint| endpoint.id.number.0);
+    Ok(Json(page.map(|endpoint| view(&api, endpoint))))
 }
 
 /// `POST /v1/endpoints`.
@@ -59,10 +58,9 @@ pub(super) async fn upsert(
     _: NoQuery,
     Body(mut given): Body,
 ) -> Result<Response, ApiError> {
-    let other_uid =
-        given.insert("uid".into(), Value::String(uid.clone())).filter(|inside| inside.as_str() != Some(&uid));
+    let inside = given.insert("uid".into(), uid.as_str().into());
     let mut draft = Draft::read(given);
-    if other_uid.is_some_and(|inside| !inside.is_null()) {
+    if inside.is_some_and(|inside| !inside.is_null() && inside != uid.as_str()) {
         draft.problems.report("uid", "must be the one in the path, or be left out");
     }
     let known = api.store.by_uid(&uid).await?.map(|endpoint| endpoint.url);

@@ -89,7 +89,7 @@ impl Draft {
     pub(super) fn read_patch(endpoint: &Endpoint, patch: &Fields) -> Self {
         let mut settings = written(endpoint);
         merge(&mut settings, patch);
-        // Only here does null mean something else than absence: an endpoint's status stays unless it is named.
+        // An absent status means that it stays; a null one means the default.
         if settings.get("status").is_some_and(Value::is_null) {
             settings.insert("status".into(), "enabled".into());
         }
@@ -212,5 +212,116 @@ fn merge(target: &mut Fields, patch: &Fields) {
                 target.insert(name.clone(), value.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::model::id::EndpointNumber;
+
+    fn register(given: &Value) -> Option<Endpoint> {
+        let id = EndpointId { number: EndpointNumber(1), random: 7 };
+        let secret = SigningSecret { key: vec![7; 32].into(), expires_at: None };
+        let settings = Draft::read(given.as_object()?.clone()).finish().ok()?;
+        Some(settings.register(id, secret, Position::START, Timestamp::EPOCH))
+    }
+
+    fn patched(endpoint: &Endpoint, patch: Value) -> Option<Endpoint> {
+        let settings = Draft::read_patch(endpoint, patch.as_object()?).finish().ok()?;
+        Some(settings.apply(endpoint, Timestamp::from_millis(1)))
+    }
+
+    /// Any JSON, rather small, with the words of our fields strewn in.
+    fn any_json() -> impl Strategy<Value = Value> {
+        let words = "https://a\\.example/|enabled|none|certificate\\.\\*|30s|US-CA|earliest|evt_1|.{0,9}";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (0..40_u32).prop_map(Value::from),
+            words.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((any_name(), inner), 0..6)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn any_name() -> impl Strategy<Value = String> {
+        "url|uid|types|description|filter|ordering|retry|max_in_flight|metadata|secret|start|status|sources|customer_ids|\
+         jurisdictions|will_expire_days|event|at|[a-z]{0,3}"
+    }
+
+    /// Settings that are mostly right.
+    fn some_settings() -> impl Strategy<Value = Value> {
+        (
+            prop::option::of("[a-d][a-z0-9._-]{0,9}"),
+            prop::option::of(prop::collection::vec(
+                prop::sample::select(vec!["*", "certificate.*", "gateway.gap"]),
+                1..4,
+            )),
+            prop::option::of(prop::collection::vec(1..=604_800_u64, 1..5)),
+            prop::option::of(prop::collection::btree_map("[a-z]{1,9}", ".{0,20}", 0..5)),
+            prop::option::of(prop::collection::vec("[A-Z]{2}-[A-Z]{2}", 0..4)),
+            prop::option::of(1..=1024_u32),
+            any::<bool>(),
+        )
+            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, disabled)| {
+                let retry = waits.map(|waits| waits.iter().map(|wait| format!("{wait}s")).collect::<Vec<_>>());
+                json!({
+                    "url": "https://a.example/?token=x", "uid": uid, "types": types, "retry": retry,
+                    "metadata": metadata, "filter": {"jurisdictions": jurisdictions}, "max_in_flight": max_in_flight,
+                    "status": if disabled { "disabled" } else { "enabled" },
+                })
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_makes_the_reader_panic(given in any_json()) {
+            let _ = register(&given);
+            let endpoint = register(&json!({"url": "https://a.example/"})).expect("it is right");
+            let _ = patched(&endpoint, given);
+        }
+
+        #[test]
+        fn settings_read_back_as_they_were_written(given in some_settings()) {
+            let endpoint = register(&given).expect("these settings are right");
+            prop_assert_eq!(patched(&endpoint, json!({})), Some(endpoint.clone()));
+            let whole = Value::Object(written(&endpoint));
+            prop_assert_eq!(register(&whole), Some(endpoint));
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_was_gone_stays_so_until_it_is_enabled() {
+        let mut endpoint = register(&json!({"url": "https://a.example/", "status": "disabled"})).expect("it is right");
+        endpoint.disabled_reason = Some(DisabledReason::Gone);
+        for patch in [json!({}), json!({"status": "disabled"}), json!({"description": "x"})] {
+            let after = patched(&endpoint, patch).expect("a patch");
+            assert_eq!(after.disabled_reason, Some(DisabledReason::Gone));
+        }
+        let after = patched(&endpoint, json!({"status": "enabled"})).expect("a patch");
+        assert_eq!((after.status, after.disabled_reason), (EndpointStatus::Enabled, None));
+    }
+
+    #[test]
+    fn the_same_secret_again_leaves_the_older_ones_signing() {
+        let mut endpoint = register(&json!({"url": "https://a.example/"})).expect("it is right");
+        let older = SigningSecret { key: vec![8; 32].into(), expires_at: Some(Timestamp::from_millis(9)) };
+        endpoint.secrets.push(older);
+        let text = endpoint.secrets[0].to_text();
+        let same = patched(&endpoint, json!({"secret": text.expose_secret()})).expect("a patch");
+        assert_eq!(same, endpoint);
+        let other = SigningSecret { key: vec![9; 32].into(), expires_at: None };
+        let after = patched(&endpoint, json!({"secret": other.to_text().expose_secret()})).expect("a patch");
+        assert_eq!(after.secrets, [other]);
     }
 }

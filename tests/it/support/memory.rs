@@ -1,5 +1,7 @@
 //! A store without a disk: what the traits promise, as plainly as it can be said.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -243,9 +245,8 @@ impl EndpointStore for Memory {
             return Ok(false);
         }
         state.endpoints.remove(&id.number);
-        let waits = |record: &&mut DeliveryRecord| {
-            record.id.endpoint == id.number && record.status == DeliveryStatus::Pending
-        };
+        let waits =
+            |record: &&mut DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
         for record in state.records.values_mut().filter(waits) {
             record.status = DeliveryStatus::Canceled;
             record.next_attempt_at = None;
