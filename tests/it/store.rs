@@ -1,3 +1,11 @@
 //! The `store` room, through its door.
+//!
+//! `conformance` is what every backend must do, written against the traits; `sled` runs it, and adds what is true of
+//! the folder alone: damage, keys, locks, secrets.
 
-mod smoke;
+mod conformance;
+mod endpoints;
+mod history;
+mod model;
+mod samples;
+mod sled;

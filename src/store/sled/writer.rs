@@ -109,7 +109,8 @@ impl Writer {
             let closing = self.take_queued(first);
             self.commit();
             if let Some(done) = closing {
-                self.acts.close();
+                // First, so that whoever waits for it can have the folder as soon as nobody reads any more.
+                drop(self);
                 // Nobody may wait for it any more, which is no reason not to close.
                 let _gone = done.send(());
                 return;

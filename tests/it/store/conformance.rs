@@ -1,0 +1,237 @@
+//! What every backend does with sights, the log and deliveries. Each promise is a function of a new store and of a
+//! way to open it again.
+
+use std::sync::Arc;
+
+use certhook::model::delivery::DeliveryStatus;
+use certhook::model::id::{EndpointNumber, Position};
+use certhook::model::json::Json;
+use certhook::model::resource::Kind;
+use certhook::model::source::SourceProgress;
+use certhook::model::time::Timestamp;
+use certhook::store::{DeliveryCommit, Positions, Store, StoreError, Waiting};
+use serde_json::json;
+
+use super::samples::*;
+
+/// Gives up a store and opens it again.
+pub(super) type Reopen<'a> = &'a dyn Fn(Arc<dyn Store>) -> Arc<dyn Store>;
+
+pub(super) async fn snapshots_come_back_in_the_order_asked_for(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let sights = vec![silent(snapshot(1, 1)), silent(snapshot(2, 1)), silent(snapshot(1, 2))];
+    store.commit_sights(sights, None).await.unwrap();
+    let store = reopen(store);
+    let ids = [resource_id(2), resource_id(3), resource_id(1)];
+    let found = store.snapshots(&source(), Kind::Certificate, &ids).await.unwrap();
+    assert_eq!(found, [Some(snapshot(2, 1)), None, Some(snapshot(1, 2))]);
+    let other_kind = store.snapshots(&source(), Kind::CertificateRequest, &ids).await.unwrap();
+    assert_eq!(other_kind, [None, None, None]);
+    let other_source = store.snapshots(&"numeral-2".parse().unwrap(), Kind::Certificate, &ids).await.unwrap();
+    assert_eq!(other_source, [None, None, None]);
+}
+
+pub(super) async fn removed_snapshots_are_kept_but_not_counted(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let count = async |store: &Arc<dyn Store>| store.snapshot_count(&source(), Kind::Certificate).await.unwrap();
+    assert_eq!(count(&store).await, 0);
+    let three = (1..=3).map(|number| silent(snapshot(number, 1))).collect();
+    store.commit_sights(three, None).await.unwrap();
+    store.commit_sights(vec![silent(snapshot(2, 2))], None).await.unwrap();
+    assert_eq!(count(&store).await, 3);
+    let gone = removed(snapshot(2, 3));
+    store.commit_sights(vec![silent(gone.clone()), silent(gone.clone())], None).await.unwrap();
+    assert_eq!(count(&store).await, 2);
+    let store = reopen(store);
+    assert_eq!(count(&store).await, 2);
+    let found = store.snapshots(&source(), Kind::Certificate, &[resource_id(2)]).await.unwrap();
+    assert_eq!(found, [Some(gone)]);
+    store.commit_sights(vec![silent(snapshot(2, 4))], None).await.unwrap();
+    assert_eq!(count(&store).await, 3);
+}
+
+pub(super) async fn events_keep_their_ids_and_bodies_for_ever(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    store.commit_sights(vec![told(snapshot(1, 1), at(1), 3), silent(snapshot(2, 1))], None).await.unwrap();
+    store.commit_sights(vec![told(snapshot(2, 2), at(2), 1)], None).await.unwrap();
+    let events = store.events_after(Position::START, 10).await.unwrap();
+    assert_eq!(positions(&events), [1, 2, 3, 4]);
+    assert!(Arc::ptr_eq(&events[0].sight, &events[2].sight), "the events of a sight share it");
+    assert!(events.iter().all(|event| event.id.epoch == EPOCH));
+    let store = reopen(store);
+    let again = store.events_after(Position::START, 10).await.unwrap();
+    assert_eq!(again, events);
+    assert_eq!(bodies(&again), bodies(&events));
+    for event in &events {
+        assert_eq!(store.event(event.position()).await.unwrap().as_ref(), Some(event));
+    }
+    store.commit_sights(vec![told(snapshot(3, 1), at(3), 1)], None).await.unwrap();
+    let next = store.event(Position(5)).await.unwrap().unwrap();
+    assert_ne!(next.id.start, events[0].id.start, "another process draws other bits");
+    assert_eq!(store.event(Position(6)).await.unwrap(), None);
+    assert_eq!(store.event(Position::START).await.unwrap(), None);
+}
+
+pub(super) async fn log_timestamps_never_go_back(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    store.commit_sights(vec![told(snapshot(1, 1), at(100), 1), told(snapshot(2, 1), at(50), 2)], None).await.unwrap();
+    let store = reopen(store);
+    store.commit_sights(vec![told(snapshot(3, 1), at(70), 1), told(snapshot(4, 1), at(200), 1)], None).await.unwrap();
+    let events = store.events_after(Position::START, 10).await.unwrap();
+    let instants: Vec<Timestamp> = events.iter().map(|event| event.timestamp()).collect();
+    assert_eq!(instants, [at(100), at(100), at(100), at(100), at(200)]);
+    let mut moved = sight_of(&snapshot(2, 1), at(50));
+    moved.detection.observed_before = at(100);
+    assert_eq!(*events[1].sight, moved, "nothing else of the sight was touched");
+    let kept = store.snapshots(&source(), Kind::Certificate, &[resource_id(2)]).await.unwrap();
+    assert_eq!(kept, [Some(snapshot(2, 1))]);
+}
+
+pub(super) async fn the_log_is_read_both_ways_from_any_place(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 450).await;
+    let disk = reopen(store);
+    fill_log(&disk, 50).await;
+    // The last fifty are in memory, the others are not.
+    for (after, limit) in [(0, 10), (0, 1000), (199, 401), (445, 10), (460, 5), (499, 10), (500, 10), (700, 1)] {
+        let wanted: Vec<u64> = (after + 1..=500).take(limit).collect();
+        let events = disk.events_after(Position(after), limit).await.unwrap();
+        assert_eq!(positions(&events), wanted, "{limit} after {after}");
+    }
+    for (before, limit) in [(1, 10), (0, 10), (2, 1), (501, 10), (501, 1000), (9999, 60), (455, 10), (480, 5)] {
+        let wanted: Vec<u64> = (1..before.min(501)).rev().take(limit).collect();
+        let events = disk.events_before(Position(before), limit).await.unwrap();
+        assert_eq!(positions(&events), wanted, "{limit} before {before}");
+    }
+    assert!(disk.events_after(Position::START, 0).await.unwrap().is_empty());
+    assert!(disk.events_before(Position(u64::MAX), 0).await.unwrap().is_empty());
+}
+
+pub(super) async fn an_instant_has_a_place_in_the_log(store: Arc<dyn Store>, _reopen: Reopen<'_>) {
+    assert_eq!(store.position_at(at(0)).await.unwrap(), Position(1), "an empty log");
+    let sights = [10, 20, 20, 20, 30].map(|instant| told(snapshot(1, 1), at(instant), 1));
+    store.commit_sights(sights.into(), None).await.unwrap();
+    for (instant, position) in [(0, 1), (10, 1), (11, 2), (20, 2), (21, 5), (30, 5), (31, 6)] {
+        assert_eq!(store.position_at(at(instant)).await.unwrap(), Position(position), "at {instant}");
+    }
+}
+
+pub(super) async fn the_head_wakes_who_waits_for_it(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let mut head = store.head();
+    assert_eq!(*head.borrow_and_update(), Position::START);
+    fill_log(&store, 3).await;
+    assert!(head.has_changed().unwrap());
+    head.changed().await.unwrap();
+    assert_eq!(*head.borrow_and_update(), Position(3));
+    drop(head);
+    let store = reopen(store);
+    assert_eq!(*store.head().borrow(), Position(3));
+}
+
+pub(super) async fn progress_is_committed_with_sights(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    assert_eq!(store.progress(&source()).await.unwrap(), None);
+    let mut progress = SourceProgress::new(source(), at(1));
+    progress.watermark = Some(at(2));
+    progress.known_fields[1] = vec!["memo".into()];
+    store.commit_sights(vec![silent(snapshot(1, 1))], Some(progress.clone())).await.unwrap();
+    let store = reopen(store);
+    assert_eq!(store.progress(&source()).await.unwrap(), Some(progress.clone()));
+    progress.swept_at = Some(at(3));
+    store.commit_sights(Vec::new(), Some(progress.clone())).await.unwrap();
+    assert_eq!(store.progress(&source()).await.unwrap(), Some(progress));
+}
+
+pub(super) async fn large_sights_are_kept_whole_and_larger_ones_refused(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let mut large = told(sized_snapshot(1, 1, 24_000), at(1), 50);
+    let (sight, events) = large.told.as_mut().unwrap();
+    sight.previous_attributes = Json::of(&json!({"note": "p".repeat(24_000)}));
+    events[0].details = Json::of(&json!({"jurisdiction": "j".repeat(24_000)}));
+    store.commit_sights(vec![large.clone()], None).await.unwrap();
+    let (sight, events) = large.told.clone().unwrap();
+    let mut larger = large.clone();
+    larger.snapshot = Some(sized_snapshot(1, 2, 20_000));
+    larger.told.as_mut().unwrap().1[1].details = Json::of(&"x".repeat(300_000));
+    let too_large = store.commit_sights(vec![silent(snapshot(2, 1)), larger], None).await;
+    assert!(matches!(too_large, Err(StoreError::TooLarge { .. })), "{too_large:?}");
+    let store = reopen(store);
+    let found = store.events_after(Position::START, 100).await.unwrap();
+    assert_eq!(found.len(), 50);
+    assert_eq!(*found[49].sight, sight);
+    assert_eq!(found[0].details, events[0].details);
+    let ids = [resource_id(1), resource_id(2)];
+    let kept = store.snapshots(&source(), Kind::Certificate, &ids).await.unwrap();
+    assert_eq!(kept, [large.snapshot, Some(snapshot(2, 1))], "what came before the refused one is there");
+    store.commit_sights(vec![silent(snapshot(1, 3))], None).await.unwrap();
+    let kept = store.snapshots(&source(), Kind::Certificate, &ids[..1]).await.unwrap();
+    assert_eq!(kept, [Some(snapshot(1, 3))], "a small one replaces a large one");
+}
+
+pub(super) async fn what_waits_is_found_by_when_it_is_due(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 9).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let other = store.create(endpoint(None)).await.unwrap();
+    let pending = |position, due| record(position, &one, DeliveryStatus::Pending, due);
+    let mut records = vec![pending(1, Some(at(30))), pending(2, Some(at(10))), pending(3, Some(at(20)))];
+    records.push(pending(4, None));
+    records.push(record(5, &one, DeliveryStatus::Delivered, None));
+    records.push(record(1, &other, DeliveryStatus::Pending, Some(at(1))));
+    commit_records(&store, records.clone()).await;
+    let store = reopen(store);
+    let waiting = store.waiting(one.id.number, 10).await.unwrap();
+    let wanted =
+        [(2, 10), (3, 20), (1, 30)].map(|(position, due)| Waiting { id: delivery_id(position, &one), due: at(due) });
+    assert_eq!(waiting, wanted);
+    assert_eq!(store.waiting(one.id.number, 1).await.unwrap(), wanted[..1]);
+    commit_records(&store, vec![pending(2, Some(at(40))), record(3, &one, DeliveryStatus::Failed, None)]).await;
+    let due: Vec<Timestamp> = store.waiting(one.id.number, 10).await.unwrap().iter().map(|one| one.due).collect();
+    assert_eq!(due, [at(30), at(40)]);
+    assert_eq!(store.delivery(records[0].id).await.unwrap().as_ref(), Some(&records[0]));
+    assert_eq!(store.delivery(delivery_id(8, &one)).await.unwrap(), None);
+    let recorded = store.recorded(Position(1), Position(4)).await.unwrap();
+    assert_eq!(recorded, [2, 3, 4].map(|position| delivery_id(position, &one)));
+    assert_eq!(store.recorded(Position::START, Position(1)).await.unwrap().len(), 2);
+    assert!(store.recorded(Position(4), Position(4)).await.unwrap().is_empty());
+}
+
+pub(super) async fn positions_are_set_moved_and_given_up(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    assert_eq!(store.positions().await.unwrap(), Positions::default());
+    let one = store.create(endpoint(None)).await.unwrap().id.number;
+    let other = store.create(endpoint(None)).await.unwrap().id.number;
+    let unknown = EndpointNumber(999);
+    let positions = vec![(one, Some(Position(3))), (other, Some(Position(4))), (unknown, Some(Position(5)))];
+    let commit = DeliveryCommit { live_mark: Some(Position(9)), positions, ..DeliveryCommit::default() };
+    store.commit_deliveries(commit).await.unwrap();
+    let store = reopen(store);
+    let own = vec![(one, Position(3)), (other, Position(4))];
+    assert_eq!(store.positions().await.unwrap(), Positions { live_mark: Position(9), own });
+    let positions = vec![(one, None), (other, Some(Position(6)))];
+    store.commit_deliveries(DeliveryCommit { positions, ..DeliveryCommit::default() }).await.unwrap();
+    let own = vec![(other, Position(6))];
+    assert_eq!(store.positions().await.unwrap(), Positions { live_mark: Position(9), own });
+}
+
+pub(super) async fn a_large_delivery_commit_is_taken(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 100).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let failing = |position| {
+        let mut record = record(position, &one, DeliveryStatus::Pending, Some(at(5)));
+        record.attempts = (1..=20).map(attempt).collect();
+        record.attempts.iter_mut().for_each(|attempt| attempt.response_body = Some("\u{fffd}".repeat(1024)));
+        record
+    };
+    let records: Vec<_> = (1..=100).map(failing).collect();
+    let commit = DeliveryCommit { records: records.clone(), live_mark: Some(Position(100)), positions: Vec::new() };
+    store.commit_deliveries(commit).await.unwrap();
+    let store = reopen(store);
+    for record in &records {
+        assert_eq!(store.delivery(record.id).await.unwrap().as_ref(), Some(record));
+    }
+    assert_eq!(store.positions().await.unwrap().live_mark, Position(100));
+}
+
+pub(super) async fn a_closed_store_takes_nothing_more(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    store.check().await.unwrap();
+    fill_log(&store, 1).await;
+    store.close().await;
+    store.close().await;
+    assert!(matches!(store.check().await, Err(StoreError::Closed)));
+    assert!(matches!(store.commit_sights(Vec::new(), None).await, Err(StoreError::Closed)));
+    let store = reopen(store);
+    assert_eq!(*store.head().borrow(), Position(1));
+    store.check().await.unwrap();
+}

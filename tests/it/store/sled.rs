@@ -1,0 +1,305 @@
+//! The folder on one machine: what every backend does, and what is true of files alone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use certhook::clock::ManualClock;
+use certhook::model::delivery::DeliveryStatus;
+use certhook::model::id::Position;
+use certhook::model::resource::Kind;
+use certhook::store::sled::SledStore;
+use certhook::store::{Settings, Store, StoreError};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::samples::*;
+use super::{conformance, endpoints, history, model};
+
+fn settings(folder: &Path) -> Settings {
+    Settings { path: folder.join("data"), encryption_key: None }
+}
+
+fn try_open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    SledStore::open(settings, &ManualClock::at(at(0))).map(|store| store as Arc<dyn Store>)
+}
+
+fn open(folder: &Path) -> Arc<dyn Store> {
+    try_open(&settings(folder)).unwrap()
+}
+
+fn refusal(settings: &Settings) -> String {
+    match try_open(settings) {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error.to_string(),
+    }
+}
+
+macro_rules! conforms {
+    ($($room:ident::$promise:ident,)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let folder = TempDir::new().unwrap();
+                $room::$promise(open(folder.path()), &|store| reopen(folder.path(), store)).await;
+            }
+        )+
+    };
+}
+
+conforms! {
+    conformance::snapshots_come_back_in_the_order_asked_for,
+    conformance::removed_snapshots_are_kept_but_not_counted,
+    conformance::events_keep_their_ids_and_bodies_for_ever,
+    conformance::log_timestamps_never_go_back,
+    conformance::the_log_is_read_both_ways_from_any_place,
+    conformance::an_instant_has_a_place_in_the_log,
+    conformance::the_head_wakes_who_waits_for_it,
+    conformance::progress_is_committed_with_sights,
+    conformance::large_sights_are_kept_whole_and_larger_ones_refused,
+    conformance::what_waits_is_found_by_when_it_is_due,
+    conformance::positions_are_set_moved_and_given_up,
+    conformance::a_large_delivery_commit_is_taken,
+    conformance::a_closed_store_takes_nothing_more,
+    endpoints::endpoints_come_back_as_registered,
+    endpoints::numbers_are_never_given_twice,
+    endpoints::a_uid_names_one_endpoint,
+    endpoints::endpoints_are_listed_both_ways,
+    endpoints::changes_of_endpoints_are_told,
+    endpoints::deleting_cancels_what_waits_and_keeps_the_history,
+    history::lists_of_deliveries_hold_what_matches_in_their_order,
+    history::a_page_that_is_full_says_truly_whether_there_is_more,
+    history::a_page_reads_no_more_than_it_may,
+}
+
+/// Gives a store up without closing it, and opens its folder again.
+fn reopen(folder: &Path, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    drop(store);
+    open(folder)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_says_what_plain_maps_say(steps in model::steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let folder = TempDir::new().unwrap();
+        runtime.block_on(model::agree(open(folder.path()), &|store| reopen(folder.path(), store), steps));
+    }
+}
+
+fn indexes(data: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("snap.")).collect()
+}
+
+#[tokio::test]
+async fn a_damaged_index_costs_nothing_but_a_scan() {
+    for damage in ["truncated", "empty", "garbage", "unfinished"] {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let store = open(folder.path());
+        fill_log(&store, 300).await;
+        drop(store);
+        drop(open(folder.path()));
+        let found = indexes(&data);
+        assert!(!found.is_empty(), "sled wrote an index");
+        for index in found {
+            let bytes = fs::read(&index).unwrap();
+            match damage {
+                "truncated" => fs::write(&index, &bytes[..bytes.len() / 2]).unwrap(),
+                "empty" => fs::write(&index, b"").unwrap(),
+                "garbage" => fs::write(&index, vec![0xa5; bytes.len()]).unwrap(),
+                _ => fs::rename(&index, data.join("snap.00000000000FFFFF.generating")).unwrap(),
+            }
+        }
+        let store = open(folder.path());
+        assert_eq!(*store.head().borrow(), Position(300), "{damage}");
+        let ids: Vec<_> = (1..=300).map(resource_id).collect();
+        let snapshots = store.snapshots(&source(), Kind::Certificate, &ids).await.unwrap();
+        assert!(snapshots.iter().all(Option::is_some), "{damage}");
+        assert_eq!(store.events_after(Position::START, 1000).await.unwrap().len(), 300, "{damage}");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if let Err(error) = fs::copy(entry.path(), &target) {
+            // Files may go while a folder is copied.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_was_copied_while_it_was_written_holds_a_whole_prefix() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    for round in 0..6_u64 {
+        let busy = Arc::clone(&store);
+        let began = store.head().borrow().0;
+        let writes = tokio::spawn(async move {
+            for turn in 0..60 {
+                let sights = (0..10).map(|number| told(snapshot(number, round * 100 + turn), at(1), 2)).collect();
+                busy.commit_sights(sights, None).await.unwrap();
+            }
+        });
+        let mut head = store.head();
+        head.wait_for(|head| head.0 > began + 100).await.unwrap();
+        let acknowledged = head.borrow().0;
+        let copied = TempDir::new().unwrap();
+        copy(folder.path(), copied.path());
+        writes.await.unwrap();
+        let twin = open(copied.path());
+        let last = twin.head().borrow().0;
+        assert!(last >= acknowledged, "what was acknowledged before the copy is in it: {last}, {acknowledged}");
+        let events = twin.events_after(Position::START, usize::MAX).await.unwrap();
+        assert_eq!(positions(&events), (1..=last).collect::<Vec<_>>());
+        let originals = store.events_after(Position::START, events.len()).await.unwrap();
+        assert_eq!(events, originals);
+        let newest = &events[events.len() - 1].sight;
+        let id = newest.resource().unwrap().id.clone();
+        let snapshots = twin.snapshots(&source(), Kind::Certificate, &[id]).await.unwrap();
+        assert_eq!(snapshots[0].as_ref().unwrap().object, newest.object, "a sight's snapshot and events are together");
+    }
+}
+
+#[tokio::test]
+async fn one_folder_has_one_owner() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let message = refusal(&settings(folder.path()));
+    assert!(message.contains("another process has it open; stop that one"), "{message}");
+    store.check().await.unwrap();
+}
+
+/// All that is in the files of a folder and of the folders in it.
+fn contents(folder: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        bytes.extend(if path.is_dir() { contents(&path) } else { fs::read(&path).unwrap() });
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn no_secret_is_readable_on_disk() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let one = store.create(endpoint(Some("crm"))).await.unwrap();
+    assert!(store.update(one.clone()).await.unwrap());
+    fill_log(&store, 1).await;
+    commit_records(&store, vec![record(1, &one, DeliveryStatus::Delivered, None)]).await;
+    store.close().await;
+    drop(store);
+    let bytes = contents(&folder.path().join("data"));
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    assert!(holds(b"the CRM"), "the search finds what is there");
+    let key = fs::read_to_string(folder.path().join("data.key")).unwrap();
+    let encoded = "Y2FuYXJ5LWN1cnJlbnQtc2lnbmluZy1rZX"; // canary-current-signing-ke…, in base64
+    for secret in
+        ["canary-query", "canary-current-signing", "canary-former-signing", "example.com", encoded, key.trim()]
+    {
+        assert!(!holds(secret.as_bytes()), "{secret} is on disk");
+    }
+}
+
+#[tokio::test]
+async fn the_key_file_lies_beside_the_folder_for_its_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let one = store.create(endpoint(None)).await.unwrap();
+    drop(store);
+    let path = folder.path().join("data.key");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let key = fs::read_to_string(&path).unwrap();
+
+    fs::remove_file(&path).unwrap();
+    let message = refusal(&settings(folder.path()));
+    assert!(message.contains("its key file") && message.contains("is missing: put it back"), "{message}");
+    assert!(!path.exists(), "no new key was made");
+
+    let other = Settings { encryption_key: Some(vec![7; 32].into()), ..settings(folder.path()) };
+    let message = refusal(&other);
+    assert!(message.contains("the encryption key is not the store's"), "{message}");
+    let short = Settings { encryption_key: Some(vec![7; 31].into()), ..settings(folder.path()) };
+    assert!(refusal(&short).contains("store.encryption_key has 31 bytes; it must be 32 bytes in base64"));
+    fs::write(&path, "not a key").unwrap();
+    assert!(refusal(&settings(folder.path())).contains("is no key: it must hold 32 bytes in base64"));
+
+    fs::write(&path, key).unwrap();
+    assert_eq!(open(folder.path()).endpoint(one.id).await.unwrap(), Some(one));
+}
+
+#[tokio::test]
+async fn a_configured_key_leaves_no_key_file() {
+    let folder = TempDir::new().unwrap();
+    let configured = Settings { encryption_key: Some(vec![7; 32].into()), ..settings(folder.path()) };
+    let store = try_open(&configured).unwrap();
+    let one = store.create(endpoint(None)).await.unwrap();
+    drop(store);
+    assert!(!folder.path().join("data.key").exists());
+    assert!(refusal(&settings(folder.path())).contains("or set store.encryption_key"));
+    assert_eq!(try_open(&configured).unwrap().endpoint(one.id).await.unwrap(), Some(one));
+}
+
+/// Changes a row behind the back of a store that is closed.
+fn tamper(folder: &Path, key: &[u8], change: impl Fn(&str) -> String) {
+    let tree = ::sled::open(folder.join("data")).expect("a store that was closed leaves its folder at once");
+    let row = tree.get(key).unwrap().unwrap();
+    tree.insert(key, change(std::str::from_utf8(&row).unwrap()).into_bytes()).unwrap();
+}
+
+async fn close(store: Arc<dyn Store>) {
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused_unharmed() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    fill_log(&store, 3).await;
+    close(store).await;
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":1"#, r#""format":2"#));
+    let message = refusal(&settings(folder.path()));
+    assert!(message.contains("it has format 2, this program knows up to 1; run the newer program"), "{message}");
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":2"#, r#""format":1"#));
+    let store = open(folder.path());
+    assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    let one = store.create(endpoint(None)).await.unwrap();
+    let key = [b"n".as_slice(), &one.id.number.0.to_be_bytes()].concat();
+    close(store).await;
+    tamper(folder.path(), &key, |row| row.replacen('\u{1}', "\u{2}", 1));
+    let error = open(folder.path()).endpoint(one.id).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read an endpoint: it has version 2, this program knows up to 1; run the newer program"
+    );
+}
+
+#[tokio::test]
+async fn nothing_ever_becomes_a_blob_file() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    for round in 0..5 {
+        let large = (0..40).map(|number| told(sized_snapshot(number, round, 24_000), at(1), 1)).collect();
+        store.commit_sights(large, None).await.unwrap();
+    }
+    drop(store);
+    drop(open(folder.path()));
+    assert_eq!(fs::read_dir(folder.path().join("data/blobs")).unwrap().count(), 0);
+}
