@@ -1,5 +1,7 @@
 //! A slow life of its own: what happens next when nobody steers.
 
+use std::time::Duration;
+
 use super::book::Book;
 use super::book::command::Subject;
 use super::dice::Dice;
@@ -44,6 +46,16 @@ pub fn step(book: &mut Book, taken: u64, dice: &mut Dice, now: Timestamp) -> Opt
     })
 }
 
+/// How long the next step waits, after so many steps. The first comes when a newcomer's first poll has seen the book
+/// as it was, and the overture is over within ten seconds.
+pub fn wait(taken: u64, chance: f64) -> Duration {
+    match taken {
+        0 => Duration::from_millis(3_000),
+        1..4 => Duration::from_millis(2_000),
+        _ => Duration::from_millis(4_000) + Duration::from_millis(5_000).mul_f64(chance),
+    }
+}
+
 fn weighted(chance: f64) -> Happening {
     let total: u32 = LIFE.iter().map(|(weight, _)| weight).sum();
     let mut left = chance * f64::from(total);
@@ -59,7 +71,6 @@ fn weighted(chance: f64) -> Happening {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::time::Duration;
 
     use super::super::book::object::{CertificateStatus, RequestStatus};
     use super::super::seed::seeded;

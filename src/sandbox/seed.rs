@@ -115,7 +115,9 @@ fn certificate(book: &mut Book, part: Part, now: Timestamp) -> Certificate {
         .chain([(status, expires)])
         .filter_map(|(status, expires)| moved_by_time_at(status, expires?))
         .max();
-    let updated_at = Timestamp::from_millis(reviewed_at).max(moved_at.unwrap_or(created_at)).min(now);
+    // Nothing moved in the last half hour, so that whatever does next stands out.
+    let latest = Timestamp::from_millis(now.as_millis() - HOUR_MS / 2);
+    let updated_at = Timestamp::from_millis(reviewed_at).max(moved_at.unwrap_or(created_at)).min(latest);
     Certificate {
         id: format!("cert_{}", dice.uuid()),
         status,
