@@ -6,8 +6,8 @@
 //!
 //! This room knows the rooms' settings and nothing of what they do with them.
 //!
-//! In reading order: [`document`] (as written), [`layers`] (one over the other), [`reader`] and [`secret`] (typed
-//! values), [`sections`] (each room's settings), [`error`], [`nearest`] (did you mean).
+//! In reading order: `document` (as written), `layers` (one over the other), `reader` and `secret` (typed values),
+//! `sections` (each room's settings), `error`, `nearest` (did you mean).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
