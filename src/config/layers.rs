@@ -33,13 +33,15 @@ impl Layers {
 
     /// Lays what `--sandbox` sets over these.
     pub(super) fn add_sandbox(&mut self, upstream: &url::Url) {
-        let ours = "the compiled-in sandbox settings are TOML, as a test finds out";
+        let ours = "the compiled-in sandbox settings are TOML and name known keys, as a test finds out";
         let mut document = compiled_in(include_str!("sandbox.toml"), Origin::Sandbox).expect(ours);
         for source in document.sources.iter_mut().flatten() {
             let value = Value::Text(upstream.as_str().into());
             source.table.insert("base_url".into(), Entry { value, origin: Origin::Sandbox });
         }
-        self.add(document, &Problems::default());
+        let problems = Problems::default();
+        self.add(document, &problems);
+        problems.or(Some(())).expect(ours);
     }
 
     /// Lays a document over these. Its sources, if it speaks of any, replace those below as a whole; what one of

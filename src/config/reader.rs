@@ -81,8 +81,8 @@ impl<'a> Reader<'a> {
         number
     }
 
-    /// A number, with or without a fraction, above 0 and at most `max`.
-    pub(super) fn positive(&self, key: &str, max: f64) -> Option<f64> {
+    /// A number within bounds, with or without a fraction.
+    pub(super) fn number(&self, key: &str, bounds: RangeInclusive<f64>) -> Option<f64> {
         let entry = self.entry(key);
         let number = match entry.value {
             Value::Integer(number) => Some(number as f64),
@@ -90,9 +90,10 @@ impl<'a> Reader<'a> {
             Value::Variable(_) => variable(entry),
             Value::Text(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => None,
         };
-        let number = number.filter(|number| *number > 0.0 && *number <= max);
+        let number = number.filter(|number| bounds.contains(number));
         if number.is_none() {
-            self.refuse(key, mismatch(&format!("a number above 0, at most {max}"), entry));
+            let expected = format!("a number from {} to {}", bounds.start(), bounds.end());
+            self.refuse(key, mismatch(&expected, entry));
         }
         number
     }

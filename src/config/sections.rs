@@ -64,8 +64,8 @@ const SWEEP: RangeInclusive<Duration> = SECOND..=Duration::from_secs(30 * 24 * 6
 /// as `@daily`; one form is enough.
 const CRON_FIELDS: usize = 6;
 
-/// No vendor allows more, as far as any says.
-const REQUESTS_PER_SECOND_MAX: f64 = 1000.0;
+/// One call in 100 seconds is as good as none, and no vendor allows more than a thousand a second, as far as any says.
+const REQUESTS_PER_SECOND: RangeInclusive<f64> = 0.01..=1000.0;
 
 /// Judges everything. `None` if anything was wrong, and then `problems` says what.
 pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Problems) -> Option<Config> {
@@ -165,7 +165,11 @@ fn network(reader: Reader<'_>) -> Option<Network> {
     let folder = reader.surroundings.folder.clone();
     let ca_file = |text: &str| match text {
         "" => Some(None),
-        path => Some(Some(folder.join(path))).filter(|_| std::fs::File::open(folder.join(path)).is_ok()),
+        path => {
+            let path = folder.join(path);
+            let metadata = std::fs::File::open(&path).and_then(|file| file.metadata());
+            metadata.is_ok_and(|metadata| metadata.is_file()).then_some(Some(path))
+        }
     };
     let ca_file = reader.parsed("ca_file", "\"\" or a PEM file that can be read", ca_file);
     let proxy = |text: &str| match text {
@@ -250,7 +254,7 @@ fn source(reader: Reader<'_>) -> Option<SourceSettings> {
     let is_date = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
     let api_version = |text: &str| is_date(text).then(|| text.to_owned());
     let api_version = reader.parsed("api_version", "a date such as \"2026-03-01\"", api_version);
-    let requests_per_second = reader.positive("requests_per_second", REQUESTS_PER_SECOND_MAX);
+    let requests_per_second = reader.number("requests_per_second", REQUESTS_PER_SECOND);
     let page_size = reader.integer("poll.page_size", 1..=100);
     let changes = schedule(&reader, "poll.changes", &CHANGES);
     let overlap = reader.duration("poll.overlap", OVERLAP);
