@@ -1,7 +1,7 @@
 //! Who may know whom: imports between rooms, and one home for each outside crate.
 
 use super::reading::{File, is_name, leading_name, place, words};
-use super::{assert_kept, sources};
+use super::{SOURCES, assert_kept};
 
 /// Which rooms a room may import, beside itself. What is not here does not know it: `detect` knows no time and no
 /// store, `source` and `deliver` do not know each other, and the sandbox shares nothing with the gateway that it
@@ -166,7 +166,7 @@ fn environment_reads(files: &[File]) -> Vec<String> {
 
 #[test]
 fn rooms_import_only_what_lies_upstream_of_them() {
-    assert_kept("imports between rooms follow the table", &forbidden_imports(&sources()));
+    assert_kept("imports between rooms follow the table", &forbidden_imports(&SOURCES));
     let bad = [
         File::new("src/detect/diff.rs", "//! See [`crate::store`].\nuse crate::model::id;\nuse crate::store::Store;\n"),
         File::new(
@@ -196,7 +196,7 @@ fn rooms_import_only_what_lies_upstream_of_them() {
 
 #[test]
 fn every_outside_crate_has_its_home() {
-    assert_kept("one outside crate, one home", &strayed_crates(&sources()));
+    assert_kept("one outside crate, one home", &strayed_crates(&SOURCES));
     let bad = [
         File::new("src/store/sled/writer.rs", "use sled::Db;\n"),
         File::new("src/store/mod.rs", "pub mod sled;\nfn f() { sled::open() }\n"),
@@ -216,7 +216,7 @@ fn every_outside_crate_has_its_home() {
 
 #[test]
 fn only_config_reads_the_environment() {
-    assert_kept("config is the only reader of the environment", &environment_reads(&sources()));
+    assert_kept("config is the only reader of the environment", &environment_reads(&SOURCES));
     let bad = [
         File::new("src/config/mod.rs", "std::env::vars_os()"),
         File::new(

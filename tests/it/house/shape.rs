@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::reading::{File, block_end, leading_name, place, words};
-use super::{assert_kept, everything, sources};
+use super::{EVERYTHING, SOURCES, assert_kept};
 
 const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -94,14 +94,14 @@ fn silenced_lints(files: &[File]) -> Vec<String> {
 
 #[test]
 fn every_file_opens_by_saying_what_it_is() {
-    assert_kept("every file opens with //!", &without_an_opening(&everything()));
+    assert_kept("every file opens with //!", &without_an_opening(&EVERYTHING));
     let bad = [File::new("src/a.rs", "use x;\n//! late\n"), File::new("src/b.rs", "//! B.\n")];
     assert_eq!(without_an_opening(&bad), ["src/a.rs does not open with `//! `"]);
 }
 
 #[test]
 fn files_are_short() {
-    assert_kept("files have at most 400 lines without their tests", &long_files(&everything()));
+    assert_kept("files have at most 400 lines without their tests", &long_files(&EVERYTHING));
     let tests = format!("//! A.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "//\n".repeat(500));
     let bad = [File::new("src/a.rs", &"x;\n".repeat(401)), File::new("src/b.rs", &tests)];
     assert_eq!(long_files(&bad), ["src/a.rs has 401 lines without its tests"]);
@@ -109,7 +109,7 @@ fn files_are_short() {
 
 #[test]
 fn functions_are_short() {
-    assert_kept("functions have at most 70 lines", &long_functions(&everything()));
+    assert_kept("functions have at most 70 lines", &long_functions(&EVERYTHING));
     let body = "    x;\n".repeat(68);
     let fits = format!("fn fits(f: fn(u8), a: [u8; 2]) {{\n{body}}}\n");
     let long = format!("trait T {{\n    fn declared(&self);\n    fn long() -> &'static str {{\n{body}\n    }}\n}}\n");
@@ -119,7 +119,7 @@ fn functions_are_short() {
 
 #[test]
 fn nothing_is_called_like_a_drawer() {
-    assert_kept("no util, common, helpers or misc", &drawers(&everything()));
+    assert_kept("no util, common, helpers or misc", &drawers(&EVERYTHING));
     let bad = [
         File::new("src/utils/mod.rs", "//! U.\n"),
         File::new("src/a.rs", "// mod misc;\nmod helpers {}\nmod useful;\n"),
@@ -131,7 +131,7 @@ fn nothing_is_called_like_a_drawer() {
 
 #[test]
 fn every_file_is_reached() {
-    assert_kept("every file below src is part of the program", &unreached(&sources()));
+    assert_kept("every file below src is part of the program", &unreached(&SOURCES));
     let bad = [
         File::new("src/lib.rs", "pub mod a;\n// mod c;\n"),
         File::new("src/main.rs", ""),
@@ -147,7 +147,7 @@ fn every_file_is_reached() {
 
 #[test]
 fn lints_are_not_silenced() {
-    assert_kept("#[expect(…, reason)] instead of #[allow(…)]", &silenced_lints(&everything()));
+    assert_kept("#[expect(…, reason)] instead of #[allow(…)]", &silenced_lints(&EVERYTHING));
     let bad = [File::new("src/a.rs", "//! `#[allow(x)]`\n#[expect(x)]\n#[allow(y)]\n#![allow(z)]\n")];
     assert_eq!(silenced_lints(&bad), ["src/a.rs:3", "src/a.rs:4"]);
 }
