@@ -20,12 +20,12 @@
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ pub fn routes() -> Router<Sandbox> {
         .route("/sandbox/calls", get(calls).delete(forget_calls))
         .route("/sandbox/state", get(state))
         .route("/sandbox/documents/{id}", get(open_document))
-        .route("/sandbox/{*rest}", axum::routing::any(unknown))
+        .route("/sandbox/{*rest}", any(unknown))
         .method_not_allowed_fallback(wrong_method)
 }
 
@@ -99,11 +99,11 @@ impl From<Refusal> for ControlError {
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let body = json!({ "code": self.status.as_u16(), "type": self.kind, "message": self.message });
-        (self.status, axum::Json(body)).into_response()
+        (self.status, Json(body)).into_response()
     }
 }
 
-type Outcome = Result<axum::Json<Value>, ControlError>;
+type Outcome = Result<Json<Value>, ControlError>;
 
 /// Reads a body; an absent one is `{}`.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
@@ -123,7 +123,7 @@ fn apply(sandbox: &Sandbox, command: Command) -> Outcome {
     sandbox.with_world(|world, now| {
         let subject = world.book.apply(command, now)?;
         world.book.settle(now, world.modes.clock_moves_bump_updated_at);
-        Ok(axum::Json(show(world, &subject)))
+        Ok(Json(show(world, &subject)))
     })
 }
 
@@ -271,12 +271,12 @@ async fn trigger(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
     sandbox.with_world(|world, now| {
         let chance = world.dice.chance();
         let subject = bring_about(&mut world.book, happening, chance, now)?;
-        Ok(axum::Json(json!({ "type": happening.as_str(), "object": show(world, &subject) })))
+        Ok(Json(json!({ "type": happening.as_str(), "object": show(world, &subject) })))
     })
 }
 
 async fn clock(State(sandbox): State<Sandbox>) -> Outcome {
-    Ok(axum::Json(json!({ "now": sandbox.now() })))
+    Ok(Json(json!({ "now": sandbox.now() })))
 }
 
 async fn move_clock(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
@@ -291,11 +291,11 @@ async fn move_clock(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
         return Err(ControlError::invalid("advance: at most ten years at a time"));
     }
     let (now, moved) = sandbox.advance(by);
-    Ok(axum::Json(json!({ "now": now, "moved": moved })))
+    Ok(Json(json!({ "now": now, "moved": moved })))
 }
 
 async fn faults(State(sandbox): State<Sandbox>) -> Outcome {
-    sandbox.with_world(|world, _| Ok(axum::Json(json!({ "faults": world.faults }))))
+    sandbox.with_world(|world, _| Ok(Json(json!({ "faults": world.faults }))))
 }
 
 async fn add_fault(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
@@ -310,42 +310,42 @@ async fn add_fault(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
     let fault = Fault::try_from(read::<Order>(&body)?).map_err(ControlError::invalid)?;
     sandbox.with_world(|world, _| {
         world.faults.add(fault);
-        Ok(axum::Json(json!({ "faults": world.faults })))
+        Ok(Json(json!({ "faults": world.faults })))
     })
 }
 
 async fn clear_faults(State(sandbox): State<Sandbox>) -> Outcome {
     sandbox.with_world(|world, _| {
         world.faults.clear();
-        Ok(axum::Json(json!({ "faults": world.faults })))
+        Ok(Json(json!({ "faults": world.faults })))
     })
 }
 
 async fn options(State(sandbox): State<Sandbox>) -> Outcome {
-    sandbox.with_world(|world, _| Ok(axum::Json(json!(world.modes))))
+    sandbox.with_world(|world, _| Ok(Json(json!(world.modes))))
 }
 
 async fn set_options(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
     let patch: Map<String, Value> = read(&body)?;
     sandbox.with_world(|world, _| {
         world.modes = world.modes.patched(patch).map_err(ControlError::invalid)?;
-        Ok(axum::Json(json!(world.modes)))
+        Ok(Json(json!(world.modes)))
     })
 }
 
 async fn calls(State(sandbox): State<Sandbox>) -> Outcome {
-    sandbox.with_world(|world, _| Ok(axum::Json(json!(world.calls))))
+    sandbox.with_world(|world, _| Ok(Json(json!(world.calls))))
 }
 
 async fn forget_calls(State(sandbox): State<Sandbox>) -> Outcome {
     sandbox.with_world(|world, _| {
         world.calls = Default::default();
-        Ok(axum::Json(json!(world.calls)))
+        Ok(Json(json!(world.calls)))
     })
 }
 
 async fn state(State(sandbox): State<Sandbox>) -> Outcome {
-    sandbox.with_world(|world, now| Ok(axum::Json(whole_state(world, now))))
+    sandbox.with_world(|world, now| Ok(Json(whole_state(world, now))))
 }
 
 fn whole_state(world: &World, now: Timestamp) -> Value {

@@ -183,7 +183,8 @@ fn on_certificate(
         CertificateHappening::Updated => when(certificate.effective.is_some(), CertificateAction::Correct),
         CertificateHappening::Removed => Some(CertificateAction::Archive),
         CertificateHappening::Restored => {
-            when(certificate.is_archived && !certificate.is_deleted, CertificateAction::Unarchive)
+            let hidden_only = certificate.is_archived && !certificate.is_deleted && certificate.revision_of.is_none();
+            when(hidden_only, CertificateAction::Unarchive)
         }
         CertificateHappening::JurisdictionProcessing => set(certificate, |entry| entry.status == NeedsInfo, Processing),
         CertificateHappening::JurisdictionNeedsInfo => set(certificate, |entry| entry.status == Processing, NeedsInfo),
@@ -196,8 +197,8 @@ fn on_certificate(
         }
         CertificateHappening::JurisdictionInvalid => set(certificate, |entry| entry.status != Invalid, Invalid),
         CertificateHappening::JurisdictionAdded => {
-            let covers = |id: &&&str| certificate.jurisdiction(id).is_none();
-            let id = certificate.certificate_type.jurisdictions.iter().find(covers)?;
+            let uncovered = |id: &&&str| certificate.jurisdiction(id).is_none();
+            let id = certificate.certificate_type.jurisdictions.iter().find(uncovered)?;
             Some(CertificateAction::SetJurisdiction { id: (*id).into(), status: None, expires: None })
         }
         CertificateHappening::JurisdictionRemoved => {

@@ -108,16 +108,13 @@ fn certificate(book: &mut Book, part: Part, now: Timestamp) -> Certificate {
             Jurisdiction { id, status, effective: Some(effective), expires }
         })
         .collect::<Vec<_>>();
-    let reviewed_at = created_at.as_millis() + HOUR_MS + below(dice, 4 * DAY_MS);
     let moved_at = jurisdictions
         .iter()
         .map(|entry| (entry.status, entry.expires))
         .chain([(status, expires)])
         .filter_map(|(status, expires)| moved_by_time_at(status, expires?))
         .max();
-    // Nothing moved in the last half hour, so that whatever does next stands out.
-    let latest = Timestamp::from_millis(now.as_millis() - HOUR_MS / 2);
-    let updated_at = Timestamp::from_millis(reviewed_at).max(moved_at.unwrap_or(created_at)).min(latest);
+    let updated_at = reviewed_at(dice, created_at, now).max(moved_at.unwrap_or(created_at));
     Certificate {
         id: format!("cert_{}", dice.uuid()),
         status,
@@ -133,6 +130,13 @@ fn certificate(book: &mut Book, part: Part, now: Timestamp) -> Certificate {
         is_deleted: false,
         revision_of: None,
     }
+}
+
+/// When the review last did something: within four days after the submission, and not in the last half hour, so that
+/// whatever moves next stands out.
+fn reviewed_at(dice: &mut Dice, created_at: Timestamp, now: Timestamp) -> Timestamp {
+    let until_lately = now.as_millis() - HOUR_MS / 2 - created_at.as_millis();
+    Timestamp::from_millis(created_at.as_millis() + below(dice, until_lately.min(4 * DAY_MS)))
 }
 
 /// When time made it what it is.

@@ -36,7 +36,7 @@ pub struct NewRequest {
     /// For where.
     pub jurisdictions: Option<Vec<String>>,
     /// In how many days it lapses; 30 if missing.
-    pub expires_in_days: Option<u32>,
+    pub expires_in_days: Option<u16>,
     /// That it never lapses.
     pub never_expires: bool,
 }

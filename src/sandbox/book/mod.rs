@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use self::command::{Command, Refusal, Subject};
+use self::command::{Command, NewRequest, Refusal, Subject};
 use self::object::{Certificate, Customer, Listed, Request, RequestStatus};
 use self::shelf::Shelf;
 use super::dice::Dice;
@@ -95,7 +95,7 @@ impl Book {
     pub fn apply(&mut self, command: Command, now: Timestamp) -> Result<Subject, Refusal> {
         let done = match command {
             Command::CreateCertificate(new) => self.create_certificate(new, now).map(Subject::Certificate),
-            Command::CreateRequest(new) => self.create_request(new, now).map(Subject::Request),
+            Command::CreateRequest(new) => self.open_request(new, now).map(Subject::Request),
             Command::Certificate(id, action) => {
                 self.act_on_certificate(&id, action, now).map(|()| Subject::Certificate(id))
             }
@@ -104,6 +104,15 @@ impl Book {
         // Whatever was changed may be due earlier than anything was before.
         self.quiet_until = Timestamp::EPOCH;
         done
+    }
+
+    /// Opens a request, and gives its id.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing has changed then.
+    pub fn open_request(&mut self, new: NewRequest, now: Timestamp) -> Result<String, Refusal> {
+        self.quiet_until = Timestamp::EPOCH;
+        self.create_request(new, now)
     }
 
     /// Makes every move that time has made due by `now`. It leaves the book as if somebody had looked at every

@@ -10,10 +10,12 @@ use crate::model::time::Timestamp;
 
 use RequestStatus::{Canceled, Fulfilled, Invalid, Pending};
 
-const DAY: Duration = Duration::from_secs(86_400);
-
 /// How long a customer has, if nothing else is said; the vendor's example has 30 days.
-const OPEN_FOR_DAYS: u32 = 30;
+const OPEN_FOR_DAYS: u16 = 30;
+
+fn days(count: u16) -> Duration {
+    Duration::from_secs(86_400) * u32::from(count)
+}
 
 impl Book {
     pub(super) fn create_request(&mut self, new: NewRequest, now: Timestamp) -> Result<String, Refusal> {
@@ -21,7 +23,7 @@ impl Book {
         let certificate_type = self.certificate_type(new.certificate_type_id.as_deref())?;
         let jurisdictions = covered(new.jurisdictions, certificate_type)?;
         let id = format!("cert_req_{}", self.dice.uuid());
-        let open_for = DAY * new.expires_in_days.unwrap_or(OPEN_FOR_DAYS);
+        let open_for = days(new.expires_in_days.unwrap_or(OPEN_FOR_DAYS));
         self.requests.add(Request {
             id: id.clone(),
             status: Pending,
@@ -104,7 +106,7 @@ fn reopen(request: &mut Request, now: Timestamp) -> Result<(), Refusal> {
     request.submitted_certificate_id = None;
     request.is_linked = false;
     if request.expires_at.is_some_and(|at| at <= now) {
-        request.expires_at = Some(now.plus(DAY * OPEN_FOR_DAYS));
+        request.expires_at = Some(now.plus(days(OPEN_FOR_DAYS)));
     }
     Ok(())
 }
@@ -114,7 +116,7 @@ fn extend(request: &mut Request) -> Result<(), Refusal> {
     let Some(at) = request.expires_at else {
         return Err(wrong_state(request, "one that does not lapse cannot be extended"));
     };
-    request.expires_at = Some(at.plus(DAY * OPEN_FOR_DAYS));
+    request.expires_at = Some(at.plus(days(OPEN_FOR_DAYS)));
     Ok(())
 }
 

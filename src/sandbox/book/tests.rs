@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::command::{CertificateAction, NewCertificate, NewRequest, RequestAction};
+use super::command::{CertificateAction, NewCertificate, RequestAction};
 use super::filter::Filter;
 use super::object::CertificateStatus;
 use super::shelf::{BadCursor, PageWanted};

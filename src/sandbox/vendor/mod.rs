@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use self::error::{VERSIONS, VendorError};
 use self::query::ListQuery;
-use super::book::command::{Command, NewRequest, Refusal, RequestAction, Subject};
+use super::book::command::{Command, NewRequest, Refusal, RequestAction};
 use super::book::object::{Listed, RequestStatus};
 use super::book::shelf::{BadCursor, Page, PageWanted};
 use super::faults::Target;
@@ -285,9 +285,8 @@ fn trigger(world: &mut World, call: &Call, customer_id: String, now: Timestamp) 
         jurisdictions: body.jurisdictions,
         ..NewRequest::default()
     };
-    match world.book.apply(Command::CreateRequest(new), now) {
-        Ok(Subject::Request(id)) => request(world, &id).map(|body| Answer { status: 201, body }),
-        Ok(Subject::Certificate(id)) => Err(no_request(&id)),
+    match world.book.open_request(new, now) {
+        Ok(id) => request(world, &id).map(|body| Answer { status: 201, body }),
         Err(refusal @ Refusal::NotFound { .. }) => {
             Err(VendorError::new(404, "CUSTOMER_NOT_FOUND", refusal.to_string()))
         }

@@ -72,107 +72,111 @@ async fn moving_the_clock_moves_what_is_due() {
 async fn whatever_may_be_triggered_happens() {
     let upstream = Upstream::new(Options::default());
     let types = [
-        ("certificate.created", "status", json!("processing")),
-        ("certificate.active", "status", json!("active")),
-        ("certificate.expiring", "status", json!("expiring")),
-        ("certificate.removed", "status", Value::Null),
-        ("certificate.jurisdiction.expired", "object", json!("tax.exemption_certificate")),
-        ("certificate_request.fulfilled", "status", json!("fulfilled")),
-        ("certificate_request.reopened", "status", json!("pending")),
-        ("certificate_request.removed", "status", Value::Null),
-        ("certificate_request.restored", "object", json!("tax.certificate_request")),
+        ("certificate.created", json!("processing")),
+        ("certificate.processing", json!("processing")),
+        ("certificate.processing_completed", Value::Null),
+        ("certificate.needs_info", json!("needs_info")),
+        ("certificate.active", json!("active")),
+        ("certificate.expiring", json!("expiring")),
+        ("certificate.expired", json!("expired")),
+        ("certificate.invalid", json!("invalid")),
+        ("certificate.renewed", json!("active")),
+        ("certificate.document_available", Value::Null),
+        ("certificate.updated", Value::Null),
+        ("certificate.removed", Value::Null),
+        ("certificate.restored", Value::Null),
+        ("certificate.jurisdiction.processing", Value::Null),
+        ("certificate.jurisdiction.needs_info", Value::Null),
+        ("certificate.jurisdiction.active", Value::Null),
+        ("certificate.jurisdiction.expiring", Value::Null),
+        ("certificate.jurisdiction.expired", Value::Null),
+        ("certificate.jurisdiction.invalid", Value::Null),
+        ("certificate.jurisdiction.added", Value::Null),
+        ("certificate.jurisdiction.removed", Value::Null),
+        ("certificate_request.created", json!("pending")),
+        ("certificate_request.fulfilled", json!("fulfilled")),
+        ("certificate_request.canceled", json!("canceled")),
+        ("certificate_request.invalid", json!("invalid")),
+        ("certificate_request.reopened", json!("pending")),
+        ("certificate_request.updated", json!("pending")),
+        ("certificate_request.removed", Value::Null),
+        ("certificate_request.restored", Value::Null),
     ];
-    for (name, field, value) in types {
+    for (name, status) in types {
         let happened = upstream.order("/sandbox/trigger", json!({"type": name})).await;
-        assert_eq!(happened["type"], name);
-        assert!(value.is_null() || happened["object"][field] == value, "{name}: {happened}");
-        let moved_now = happened["object"]["updated_at"] == NOW;
-        assert!(moved_now, "{name}: {happened}");
+        assert_eq!((&happened["type"], &happened["object"]["updated_at"]), (&json!(name), &json!(NOW)));
+        assert!(status.is_null() || happened["object"]["status"] == status, "{name}: {happened}");
     }
     let empty = Upstream::new(Options { size: 0, ..Options::default() });
     let refused = empty.control("POST", "/sandbox/trigger", json!({"type": "certificate.expiring"})).await;
     assert_eq!((refused.status.as_u16(), &refused.body["type"]), (409, &json!("NOTHING_SUITABLE")));
 }
 
-#[tokio::test]
-async fn a_bad_control_call_is_told_what_is_wrong() {
-    let upstream = Upstream::new(Options::default());
-    let active = upstream.certificate("active").await;
-    let request = upstream.request().await;
-    let table = [
-        ("POST", "/sandbox/certificates/none/approve".into(), Value::Null, 404, "there is no certificate \"none\""),
-        ("POST", "/sandbox/requests/none/submit".into(), Value::Null, 404, "there is no certificate request \"none\""),
-        (
-            "POST",
-            format!("/sandbox/certificates/{active}/approve"),
-            Value::Null,
-            409,
-            "is active; only processing and needs_info can be approved",
-        ),
-        ("POST", format!("/sandbox/certificates/{active}/frame"), Value::Null, 404, "there is no action \"frame\""),
-        ("POST", format!("/sandbox/certificates/{active}/touch"), json!({"twice": true}), 400, "unknown field `twice`"),
-        (
-            "POST",
-            format!("/sandbox/certificates/{active}/renew"),
-            json!({"until": "2026-12-01"}),
-            400,
-            "until: must be after",
-        ),
-        (
-            "POST",
-            format!("/sandbox/requests/{request}/reopen"),
-            Value::Null,
-            409,
-            "is pending; only a closed one can be reopened",
-        ),
-        (
-            "POST",
-            "/sandbox/requests".into(),
-            json!({"customer_id": "cust_none"}),
-            404,
-            "there is no customer \"cust_none\"",
-        ),
-        (
-            "POST",
-            "/sandbox/certificates".into(),
-            json!({"certificate_type_id": "13"}),
-            400,
-            "there is no certificate type \"13\"",
-        ),
-        (
-            "POST",
-            "/sandbox/certificates".into(),
-            json!({"jurisdictions": ["Texas"]}),
-            400,
-            "\"Texas\" is no jurisdiction such as US-CA",
-        ),
-        ("POST", "/sandbox/clock".into(), json!({"advance": "soon"}), 400, "advance: expected number at 0"),
-        ("POST", "/sandbox/clock".into(), json!({"advance": "999999999y"}), 400, "advance: "),
-        ("POST", "/sandbox/clock".into(), Value::Null, 400, "missing field `advance`"),
-        (
-            "POST",
-            "/sandbox/trigger".into(),
-            json!({"type": "certificate.gone"}),
-            400,
-            "type: \"certificate.gone\" is none of certificate.created, ",
-        ),
-        ("POST", "/sandbox/options".into(), json!({"order": "sideways"}), 400, "unknown variant `sideways`"),
-        (
-            "POST",
-            "/sandbox/faults".into(),
-            json!({"fault": "status", "status": 9}),
-            400,
-            "status: must be from 200 to 599",
-        ),
-        ("GET", "/sandbox/nothing".into(), Value::Null, 404, "there is no such control"),
-        ("GET", "/sandbox/trigger".into(), Value::Null, 405, "this control does not take that method"),
-    ];
+/// A control call, and the status and words that it is to be refused with.
+type Refused<'a> = (&'a str, &'a str, Value, u16, &'a str);
+
+async fn check_refusals(upstream: &Upstream, table: &[Refused<'_>]) {
     for (method, path, body, status, message) in table {
-        let reply = upstream.control(method, &path, body).await;
-        assert_eq!((reply.status.as_u16(), &reply.body["code"]), (status, &json!(status)), "{path}: {}", reply.body);
+        let reply = upstream.control(method, path, body.clone()).await;
+        assert_eq!((reply.status.as_u16(), &reply.body["code"]), (*status, &json!(status)), "{path}: {}", reply.body);
         let said = reply.body["message"].as_str().expect("a message");
         assert!(said.contains(message), "{path}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_control_call_on_something_missing_or_in_a_wrong_state_is_told_so() {
+    let upstream = Upstream::new(Options::default());
+    let certificate = format!("/sandbox/certificates/{}", upstream.certificate("active").await);
+    let request = format!("/sandbox/requests/{}", upstream.request().await);
+    let [approve, unarchive, attach] =
+        ["approve", "unarchive", "attach"].map(|action| format!("{certificate}/{action}"));
+    let [frame, dropped] = ["frame", "jurisdictions/US-TX"].map(|rest| format!("{certificate}/{rest}"));
+    let [reopen, link] = ["reopen", "link"].map(|action| format!("{request}/{action}"));
+    let table = [
+        ("POST", "/sandbox/certificates/none/approve", Value::Null, 404, "there is no certificate \"none\""),
+        ("POST", "/sandbox/requests/none/submit", Value::Null, 404, "there is no certificate request \"none\""),
+        ("POST", &approve, Value::Null, 409, "is active; only processing and needs_info can be approved"),
+        ("POST", &unarchive, Value::Null, 409, "is active; only an archived one can be unarchived"),
+        ("POST", &attach, Value::Null, 409, "is active; it has its document already"),
+        ("DELETE", &dropped, Value::Null, 404, "there is no jurisdiction \"US-TX\""),
+        ("POST", &frame, Value::Null, 404, "there is no action \"frame\""),
+        ("POST", &reopen, Value::Null, 409, "is pending; only a closed one can be reopened"),
+        ("POST", &link, Value::Null, 409, "is pending; only a fulfilled one can be linked"),
+        ("GET", "/sandbox/nothing", Value::Null, 404, "there is no such control"),
+        ("GET", "/sandbox/trigger", Value::Null, 405, "this control does not take that method"),
+    ];
+    check_refusals(&upstream, &table).await;
+}
+
+#[tokio::test]
+async fn a_control_call_with_a_bad_body_is_told_what_is_wrong_with_it() {
+    let upstream = Upstream::new(Options::default());
+    let certificate = format!("/sandbox/certificates/{}", upstream.certificate("active").await);
+    let [touch, renew] = ["touch", "renew"].map(|action| format!("{certificate}/{action}"));
+    let (certificates, trigger) = ("/sandbox/certificates", "/sandbox/trigger");
+    let table = [
+        ("POST", touch.as_str(), json!({"twice": true}), 400, "unknown field `twice`"),
+        ("POST", &renew, json!({"until": "2026-12-01"}), 400, "until: must be after 2027-11-21"),
+        ("POST", &renew, json!({"until": "soon"}), 400, "not a date such as 2027-01-31"),
+        ("POST", "/sandbox/requests", json!({"customer_id": "cust_none"}), 404, "there is no customer \"cust_none\""),
+        ("POST", certificates, json!({"certificate_type_id": "13"}), 400, "there is no certificate type \"13\""),
+        ("POST", certificates, json!({"jurisdictions": ["Texas"]}), 400, "\"Texas\" is no jurisdiction such as US-CA"),
+        ("POST", certificates, json!({"jurisdictions": []}), 400, "must name at least one, and each once"),
+        ("POST", "/sandbox/clock", json!({"advance": "soon"}), 400, "advance: expected number at 0"),
+        ("POST", "/sandbox/clock", json!({"advance": "11y"}), 400, "advance: at most ten years at a time"),
+        ("POST", "/sandbox/clock", Value::Null, 400, "missing field `advance`"),
+        (
+            "POST",
+            trigger,
+            json!({"type": "certificate.gone"}),
+            400,
+            "type: \"certificate.gone\" is none of certificate.",
+        ),
+        ("POST", "/sandbox/options", json!({"order": "sideways"}), 400, "unknown variant `sideways`"),
+        ("POST", "/sandbox/faults", json!({"fault": "status", "status": 9}), 400, "status: must be from 200 to 599"),
+    ];
+    check_refusals(&upstream, &table).await;
 }
 
 #[tokio::test]
