@@ -1,7 +1,7 @@
 //! Endpoints: registering, showing, changing, switching on and off, testing, deleting.
 //!
-//! In reading order: [`settings`] (what a caller may set), [`fields`] (each of them, with its limits), [`view`] (what
-//! answers show), and the calls below.
+//! In reading order: [`settings`] (what a caller may set), [`fields`] (each of them, with its limits), [`mod@view`]
+//! (what answers show), and the calls below.
 
 mod fields;
 mod settings;
@@ -65,15 +65,17 @@ pub(super) async fn upsert(
     }
     let known = api.store.by_uid(&uid).await?.map(|endpoint| endpoint.url);
     admit(&api, &mut draft, known.as_ref()).await;
-    let start = locate(&api, &mut draft).await?;
+    let start = if known.is_none() { Some(locate(&api, &mut draft).await?) } else { None };
     let settings = draft.finish()?;
     let _changing = api.changing_endpoints.lock().await;
-    match api.store.by_uid(&uid).await? {
-        None => register(&api, settings, start).await,
-        Some(before) => {
+    match (api.store.by_uid(&uid).await?, start) {
+        (Some(before), _) => {
             let after = settings.apply(&before, api.clock.now());
             Ok(Json(save(&api, before, after).await?).into_response())
         }
+        (None, Some(start)) => register(&api, settings, start).await,
+        // It was there, and was deleted while its new URL was looked at; the caller's next try registers it.
+        (None, None) => Err(not_found(&uid)),
     }
 }
 

@@ -303,8 +303,11 @@ async fn an_endpoint_begins_where_it_was_told_to() {
     }
     // What it was told at its registration is not told again.
     door.json("PUT /v1/endpoints/crm", r#"{"url":"https://a.example/","start":"earliest"}"#).await;
-    let again = door.json("PUT /v1/endpoints/crm", r#"{"url":"https://b.example/","start":"now"}"#).await;
-    assert_eq!(start_of(&door, &again).await, Position::START);
+    for start in [json!("now"), json!({"event": "evt_0000000000000000000000"})] {
+        let again = json!({"url": "https://b.example/", "start": start}).to_string();
+        let again = door.json("PUT /v1/endpoints/crm", &again).await;
+        assert_eq!(start_of(&door, &again).await, Position::START);
+    }
 }
 
 #[tokio::test]
