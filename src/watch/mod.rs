@@ -5,8 +5,28 @@
 //! nothing is inferred from an incomplete listing; before the baseline is complete nothing first seen is told.
 //!
 //! This room knows nothing of deliveries, endpoints, our API or HTTP.
+//!
+//! In reading order: [`watcher`] (the door, one per source, and its loop), `pass` (one run over a source),
+//! `applier` (the one place where answers become commits), `ruling` and `crossing` (which answer is newer),
+//! `progress` (what a complete pass moves), `upstream` (calls that wait and try again), `queue`, [`schedule`] and
+//! `reports` (when passes run and what is remembered of them), [`backoff`].
 
 use std::time::Duration;
+
+pub mod backoff;
+pub mod schedule;
+pub mod watcher;
+
+mod applier;
+mod crossing;
+mod pass;
+mod progress;
+mod queue;
+mod reports;
+mod ruling;
+mod upstream;
+
+pub use watcher::{Description, Watcher};
 
 /// When a pass is due.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,3 +8,4 @@ mod sandbox;
 mod source;
 mod store;
 mod support;
+mod watch;

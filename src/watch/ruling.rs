@@ -1,0 +1,158 @@
+//! What to do with an answer, before anything is compared in earnest.
+
+use serde_json::Value;
+
+use crate::detect::diff::{carries_news, lacks_status};
+use crate::model::resource::{Coverage, Kind, ResourceId, Seen, Snapshot, updated_at};
+
+/// What to do with an answer about one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ruling {
+    /// It is old and shows nothing new.
+    Ignore,
+    /// It is the newest there is: compare it with the snapshot.
+    Apply,
+    /// It does not tell enough: ask for the resource by id.
+    AskById,
+    /// It may be older than what is known, and is not used.
+    Drop {
+        /// Whether asking by id would tell which of the two it is.
+        ask_by_id: bool,
+    },
+}
+
+/// Rules on an answer, given the snapshot and whether a newer answer was applied since it was asked for.
+pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignored_fields: &[String]) -> Ruling {
+    let is_row = seen.coverage == Coverage::Row;
+    let Some(before) = before else {
+        return if is_row && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply };
+    };
+    let has_news = before.removed.is_some() || carries_news(before, seen, ignored_fields);
+    let is_older = match (updated_at(&before.object.fields()), seen.updated_at()) {
+        (Some(known), Some(shown)) => shown < known,
+        _ => false,
+    };
+    if crossed {
+        return if has_news { Ruling::Drop { ask_by_id: true } } else { Ruling::Ignore };
+    }
+    if is_older {
+        // An answer by id that is older comes from upstream itself; asking again at once would show the same.
+        return Ruling::Drop { ask_by_id: is_row };
+    }
+    if is_row && has_news && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply }
+}
+
+/// The certificate that a request has just come to name as its fulfilment. Its events come before the request's.
+pub(super) fn fulfilling_certificate(before: Option<&Snapshot>, seen: &Seen) -> Option<ResourceId> {
+    if seen.key.kind != Kind::CertificateRequest || seen.status() != Some("fulfilled") {
+        return None;
+    }
+    let named = seen.fields.get("certificate_id")?;
+    let known = before.map(|before| before.object.fields()).unwrap_or_default();
+    let is_known = known.get("status").and_then(Value::as_str) == Some("fulfilled")
+        && known.get("certificate_id").is_some_and(|known| known == named);
+    if is_known { None } else { named.as_str()?.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::json::Json;
+    use crate::model::resource::{Download, Removal, ResourceKey};
+    use crate::model::time::Timestamp;
+
+    fn key(kind: Kind) -> ResourceKey {
+        ResourceKey { source: "numeral".parse().expect("a name"), kind, id: "res_1".parse().expect("an id") }
+    }
+
+    fn snapshot(kind: Kind, object: &Value) -> Snapshot {
+        Snapshot {
+            key: key(kind),
+            object_version: 1,
+            object: Json::of(object),
+            observed_at: Timestamp::EPOCH,
+            row_fingerprint: None,
+            download: Download::Unknown,
+            removed: None,
+        }
+    }
+
+    fn seen(kind: Kind, coverage: Coverage, object: &Value) -> Seen {
+        let fields = object.as_object().expect("an object").clone();
+        Seen { key: key(kind), fields, coverage, download: Download::Unknown }
+    }
+
+    fn at(second: u8, status: &str) -> Value {
+        json!({"status": status, "updated_at": format!("2026-01-01T00:00:0{second}Z")})
+    }
+
+    fn check(before: Option<&Value>, coverage: Coverage, object: &Value, crossed: bool, expected: Ruling) {
+        let before = before.map(|object| snapshot(Kind::Certificate, object));
+        let ruling = rule(before.as_ref(), &seen(Kind::Certificate, coverage, object), crossed, &[]);
+        assert_eq!(ruling, expected, "{before:?} {coverage:?} {object} crossed: {crossed}");
+    }
+
+    #[test]
+    fn the_newer_answer_wins() {
+        use Coverage::{Row, Whole};
+        let known = at(5, "active");
+        let known = Some(&known);
+        check(None, Row, &at(5, "active"), false, Ruling::Apply);
+        check(known, Row, &at(6, "expired"), false, Ruling::Apply);
+        check(known, Row, &at(5, "expired"), false, Ruling::Apply);
+        check(known, Row, &at(4, "expired"), false, Ruling::Drop { ask_by_id: true });
+        check(known, Whole, &at(4, "expired"), false, Ruling::Drop { ask_by_id: false });
+        check(known, Row, &at(6, "expired"), true, Ruling::Drop { ask_by_id: true });
+        check(known, Whole, &at(6, "expired"), true, Ruling::Drop { ask_by_id: true });
+        check(known, Row, &at(5, "active"), true, Ruling::Ignore);
+    }
+
+    #[test]
+    fn a_row_without_a_status_is_asked_about_only_if_it_carries_news() {
+        use Coverage::{Row, Whole};
+        let known = json!({
+            "status": "active", "updated_at": "2026-01-01T00:00:05Z",
+            "jurisdictions": [{"jurisdiction_id": "US-CA", "status": "active"}],
+        });
+        let row = |second: u8| {
+            json!({
+                "updated_at": format!("2026-01-01T00:00:0{second}Z"), "jurisdictions": [{"jurisdiction_id": "US-CA"}]
+            })
+        };
+        check(None, Row, &row(5), false, Ruling::AskById);
+        check(Some(&known), Row, &row(5), false, Ruling::Apply);
+        check(Some(&known), Row, &row(6), false, Ruling::AskById);
+        check(None, Whole, &row(5), false, Ruling::Apply);
+        let mut half = row(6);
+        half["status"] = json!("active");
+        check(Some(&known), Row, &half, false, Ruling::AskById);
+    }
+
+    #[test]
+    fn what_was_gone_is_not_restored_by_a_listing_from_before() {
+        let mut gone = snapshot(Kind::Certificate, &at(5, "active"));
+        gone.removed = Some(Removal { reason: "not_found".into(), at: Timestamp::EPOCH });
+        let row = seen(Kind::Certificate, Coverage::Row, &at(5, "active"));
+        assert_eq!(rule(Some(&gone), &row, true, &[]), Ruling::Drop { ask_by_id: true });
+        assert_eq!(rule(Some(&gone), &row, false, &[]), Ruling::Apply);
+    }
+
+    #[test]
+    fn a_certificate_is_wanted_when_a_request_comes_to_name_it() {
+        let fulfilled = json!({"status": "fulfilled", "certificate_id": "cert_1"});
+        let kind = Kind::CertificateRequest;
+        let wanted = |before: Option<&Value>, object: &Value| {
+            let before = before.map(|object| snapshot(kind, object));
+            fulfilling_certificate(before.as_ref(), &seen(kind, Coverage::Row, object)).map(|id| id.as_str().to_owned())
+        };
+        assert_eq!(wanted(None, &fulfilled).as_deref(), Some("cert_1"));
+        assert_eq!(wanted(Some(&json!({"status": "pending"})), &fulfilled).as_deref(), Some("cert_1"));
+        let unnamed = json!({"status": "fulfilled", "certificate_id": null});
+        assert_eq!(wanted(Some(&unnamed), &fulfilled).as_deref(), Some("cert_1"));
+        assert_eq!(wanted(Some(&fulfilled), &fulfilled), None);
+        assert_eq!(wanted(None, &unnamed), None);
+        assert_eq!(wanted(None, &json!({"status": "fulfilled", "certificate_id": "no id!"})), None);
+    }
+}

@@ -1,0 +1,107 @@
+//! When passes are due: plain intervals on our own timer, cron expressions by tokio-cron-scheduler.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use super::{Schedule, Settings};
+use crate::model::source::PassKind;
+use crate::model::time::Timestamp;
+
+/// The kinds of pass, the more urgent first.
+pub(super) const KINDS: [PassKind; 2] = [PassKind::Changes, PassKind::Sweep];
+
+/// The expression is not one that the scheduler understands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a cron expression with six fields (second minute hour day month weekday), such as \"0 15 3 * * *\"")]
+pub struct NotACronExpression;
+
+/// Whether a text is a six-field cron expression. The scheduler itself would refuse five fields only when it is
+/// started.
+///
+/// # Errors
+/// If it is not.
+pub fn check_cron(expression: &str) -> Result<(), NotACronExpression> {
+    let has_six_fields = expression.split_whitespace().count() == 6;
+    let parses = Job::new(expression, |_, _| {}).is_ok();
+    if has_six_fields && parses { Ok(()) } else { Err(NotACronExpression) }
+}
+
+impl Settings {
+    /// When passes of a kind are due.
+    pub(super) fn schedule(&self, kind: PassKind) -> &Schedule {
+        match kind {
+            PassKind::Changes => &self.changes,
+            PassKind::Sweep => &self.sweep,
+        }
+    }
+}
+
+/// How long after the process starts the first sweep by interval is due: what is left of the interval since the
+/// last complete one, so that frequent restarts do not put it off for ever.
+pub(super) fn first_sweep_in(every: Duration, swept_at: Option<Timestamp>, now: Timestamp) -> Duration {
+    swept_at.map_or(Duration::ZERO, |swept_at| every.saturating_sub(now.since(swept_at)))
+}
+
+/// The running cron schedules of one source. Each does nothing but say that its kind of pass is due.
+pub(super) struct Crons(Option<JobScheduler>);
+
+impl Crons {
+    /// Starts those that the settings name.
+    pub(super) async fn start(settings: &Settings, due: &mpsc::Sender<PassKind>) -> Result<Self, JobSchedulerError> {
+        let expressions: Vec<(PassKind, &str)> = KINDS
+            .into_iter()
+            .filter_map(|kind| match settings.schedule(kind) {
+                Schedule::Cron(expression) => Some((kind, expression.as_str())),
+                Schedule::Every(_) => None,
+            })
+            .collect();
+        if expressions.is_empty() {
+            return Ok(Self(None));
+        }
+        let scheduler = JobScheduler::new().await?;
+        for (kind, expression) in expressions {
+            let due = due.clone();
+            let job = Job::new(expression, move |_, _| {
+                // A full channel means that the same is due already: the tick joins that.
+                let _ = due.try_send(kind);
+            })?;
+            scheduler.add(job).await?;
+        }
+        scheduler.start().await?;
+        Ok(Self(Some(scheduler)))
+    }
+
+    /// Stops them. The scheduler's `shutdown` does not wait for running jobs; ours are over in an instant.
+    pub(super) async fn stop(self) {
+        if let Some(mut scheduler) = self.0
+            && let Err(error) = scheduler.shutdown().await
+        {
+            tracing::warn!(%error, "the cron scheduler did not stop");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cron_expression_has_six_fields() {
+        assert_eq!(check_cron("0 15 3 * * *"), Ok(()));
+        assert_eq!(check_cron("0 0 */4 * * MON-FRI"), Ok(()));
+        for text in ["15 3 * * *", "", "every day", "61 15 3 * * *", "0 15 3 * * * *"] {
+            assert_eq!(check_cron(text), Err(NotACronExpression), "{text}");
+        }
+    }
+
+    #[test]
+    fn restarts_do_not_put_a_sweep_off() {
+        let day = Duration::from_secs(86_400);
+        let now = Timestamp::EPOCH.plus(day * 10);
+        assert_eq!(first_sweep_in(day, None, now), Duration::ZERO);
+        assert_eq!(first_sweep_in(day, Some(now.minus(day / 4)), now), day / 4 * 3);
+        assert_eq!(first_sweep_in(day, Some(now.minus(day * 2)), now), Duration::ZERO);
+    }
+}

@@ -1,0 +1,151 @@
+//! Calls to a source that wait while it wants to be left alone, and try again where that can help.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::wait_after;
+use crate::clock::chance;
+use crate::model::resource::{Kind, ResourceId};
+use crate::source::{Cursor, Exchange, Fetched, Page, Selection, Source, SourceError, Urgency};
+
+/// How often a call is tried, and how many may fail in a row before each is tried only once: enough to get over a hiccup of half a minute without
+/// losing a long listing, and no more, because a listing's cursor does not live for ever.
+const FAILURES_MAX: u32 = 6;
+
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// The gateway is stopping.
+    Stopped,
+    /// Upstream did not give an answer that can be used.
+    Error(SourceError),
+}
+
+/// A source, with what all its passes share: when it may be asked again, how often in a row it failed, and what its
+/// clock shows.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    source: Arc<dyn Source>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    resume_at: Option<Instant>,
+    failures: u32,
+    skew_seconds: Option<i64>,
+}
+
+impl Upstream {
+    /// A source of which nothing is known yet.
+    pub(super) fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, state: Mutex::default() }
+    }
+
+    /// How far upstream's clock is ahead of ours, as of its last answer.
+    pub(super) fn skew_seconds(&self) -> Option<i64> {
+        self.lock().skew_seconds
+    }
+
+    /// One page of a listing.
+    pub(super) async fn page(
+        &self,
+        kind: Kind,
+        selection: &Selection,
+        cursor: Option<&Cursor>,
+        urgency: Urgency,
+        stop: &CancellationToken,
+    ) -> Result<Page, NoAnswer> {
+        let page = self.call(stop, || self.source.page(kind, selection, cursor, urgency)).await?;
+        self.answered(page.exchange);
+        Ok(page)
+    }
+
+    /// One resource by id.
+    pub(super) async fn get(
+        &self,
+        kind: Kind,
+        id: &ResourceId,
+        urgency: Urgency,
+        stop: &CancellationToken,
+    ) -> Result<Fetched, NoAnswer> {
+        let fetched = self.call(stop, || self.source.get(kind, id, urgency)).await?;
+        match &fetched {
+            Fetched::Found(_, exchange) | Fetched::NotFound(exchange) => self.answered(*exchange),
+            Fetched::Malformed(_) => {}
+        }
+        Ok(fetched)
+    }
+
+    async fn call<T, F>(&self, stop: &CancellationToken, send: impl Fn() -> F) -> Result<T, NoAnswer>
+    where
+        F: Future<Output = Result<T, SourceError>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = tokio::select! {
+                () = stop.cancelled() => return Err(NoAnswer::Stopped),
+                answer = async {
+                    self.pause_over().await;
+                    send().await
+                } => answer,
+            };
+            match answer {
+                Ok(answer) => {
+                    self.lock().failures = 0;
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    let may_help = self.leave_alone(&error);
+                    if !may_help || tries >= FAILURES_MAX {
+                        return Err(NoAnswer::Error(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves the source alone as long as the error asks for. Tells whether trying again then can help.
+    fn leave_alone(&self, error: &SourceError) -> bool {
+        let mut state = self.lock();
+        let wait = match error {
+            SourceError::Unauthorized { .. } | SourceError::Refused { .. } => return false,
+            SourceError::Throttled { retry_after } => {
+                state.failures = state.failures.saturating_add(1);
+                *retry_after
+            }
+            SourceError::Unavailable(_) => {
+                state.failures = state.failures.saturating_add(1);
+                wait_after(state.failures, chance())
+            }
+        };
+        // Another pass may have been told to wait longer.
+        let resume_at = Instant::now() + wait;
+        state.resume_at = Some(state.resume_at.map_or(resume_at, |known| known.max(resume_at)));
+        state.failures < FAILURES_MAX
+    }
+
+    async fn pause_over(&self) {
+        loop {
+            let resume_at = self.lock().resume_at;
+            match resume_at.filter(|at| *at > Instant::now()) {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => return,
+            }
+        }
+    }
+
+    fn answered(&self, exchange: Exchange) {
+        if let Some(upstream_at) = exchange.upstream_at {
+            self.lock().skew_seconds = Some(upstream_at.as_seconds() - exchange.answered_at.as_seconds());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,330 @@
+//! A source in memory: pages from a book that tests change, with faults where they ask for them.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use certhook::clock::{Clock, ManualClock};
+use certhook::model::json::Fields;
+use certhook::model::resource::{Coverage, Download, Kind, ResourceId, ResourceKey, Seen, SourceName};
+use certhook::model::time::Timestamp;
+use certhook::source::{Cursor, Exchange, Fetched, Malformed, Page, Row, Selection, Source, SourceError, Urgency};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+
+/// What goes wrong with one answer.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// No answer.
+    Error(SourceError),
+    /// A page that says `has_more` and gives no cursor.
+    NoCursor,
+    /// A page that says that there is no more, although there is.
+    Truncated,
+}
+
+/// An answer that is rendered when it is asked for and comes when the test lets it.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    /// The answer was rendered.
+    pub(super) rendered: Notify,
+    /// The test lets it come.
+    pub(super) released: Notify,
+}
+
+/// Where in a listing: the kind, and the page counted from 1.
+pub(super) type Place = (Kind, u64);
+
+type Hook = Box<dyn FnOnce(&mut Book) + Send>;
+
+/// What upstream holds, in the order in which it lists it.
+#[derive(Debug, Default)]
+pub(super) struct Book([Vec<Value>; 2]);
+
+impl Book {
+    /// Adds a resource, or replaces the one of its id where it stands.
+    pub(super) fn put(&mut self, kind: Kind, object: Value) {
+        let list = &mut self.0[kind as usize];
+        match list.iter_mut().find(|known| known["id"] == object["id"]) {
+            Some(known) => *known = object,
+            None => list.push(object),
+        }
+    }
+
+    /// Changes a resource.
+    pub(super) fn change(&mut self, kind: Kind, id: &str, change: impl FnOnce(&mut Value)) {
+        change(self.0[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
+    }
+
+    /// Takes a resource out.
+    pub(super) fn remove(&mut self, kind: Kind, id: &str) {
+        self.0[kind as usize].retain(|known| known["id"] != id);
+    }
+}
+
+#[derive(Default)]
+struct Script {
+    book: Book,
+    page_size: usize,
+    rows_lack_status: bool,
+    /// How far upstream's clock is behind ours.
+    behind: Duration,
+    page_faults: HashMap<Place, VecDeque<Fault>>,
+    get_faults: HashMap<String, VecDeque<SourceError>>,
+    always: Option<SourceError>,
+    late_pages: HashMap<Place, Arc<Late>>,
+    late_gets: HashMap<String, Arc<Late>>,
+    after_page: HashMap<Place, Hook>,
+    pages_asked: HashMap<Kind, u64>,
+    selections: Vec<Selection>,
+    gets: Vec<String>,
+}
+
+/// The source.
+pub(super) struct ScriptedSource {
+    name: SourceName,
+    clock: Arc<ManualClock>,
+    script: Mutex<Script>,
+}
+
+impl std::fmt::Debug for ScriptedSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ScriptedSource")
+    }
+}
+
+impl ScriptedSource {
+    /// An empty book, read in pages of ten.
+    pub(super) fn new(clock: Arc<ManualClock>) -> Self {
+        let script = Script { page_size: 10, ..Script::default() };
+        Self { name: "numeral".parse().expect("a name"), clock, script: Mutex::new(script) }
+    }
+
+    /// Changes the book.
+    pub(super) fn edit<R>(&self, change: impl FnOnce(&mut Book) -> R) -> R {
+        change(&mut self.lock().book)
+    }
+
+    /// Rows show no `status`, as in the vendor's examples.
+    pub(super) fn drop_status_from_rows(&self) {
+        self.lock().rows_lack_status = true;
+    }
+
+    /// Upstream's clock is behind ours.
+    pub(super) fn set_behind(&self, behind: Duration) {
+        self.lock().behind = behind;
+    }
+
+    /// The next answer at that place goes wrong.
+    pub(super) fn break_page(&self, place: Place, fault: Fault) {
+        self.lock().page_faults.entry(place).or_default().push_back(fault);
+    }
+
+    /// The next answer about that id goes wrong.
+    pub(super) fn break_get(&self, id: &str, error: SourceError) {
+        self.lock().get_faults.entry(id.into()).or_default().push_back(error);
+    }
+
+    /// Every call goes wrong, until `None`.
+    pub(super) fn break_always(&self, error: Option<SourceError>) {
+        self.lock().always = error;
+    }
+
+    /// The next answer at that place comes late.
+    pub(super) fn delay_page(&self, place: Place) -> Arc<Late> {
+        let late = Arc::new(Late::default());
+        self.lock().late_pages.insert(place, Arc::clone(&late));
+        late
+    }
+
+    /// The next answer about that id comes late.
+    pub(super) fn delay_get(&self, id: &str) -> Arc<Late> {
+        let late = Arc::new(Late::default());
+        self.lock().late_gets.insert(id.into(), Arc::clone(&late));
+        late
+    }
+
+    /// Something happens to the book right after that page was rendered.
+    pub(super) fn after_page(&self, place: Place, hook: impl FnOnce(&mut Book) + Send + 'static) {
+        self.lock().after_page.insert(place, Box::new(hook));
+    }
+
+    /// The ids that were asked for since the last look.
+    pub(super) fn take_gets(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock().gets)
+    }
+
+    /// What the first pages of listings asked for since the last look.
+    pub(super) fn take_selections(&self) -> Vec<Selection> {
+        std::mem::take(&mut self.lock().selections)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn exchange(&self, asked_at: Timestamp) -> Exchange {
+        let answered_at = self.clock.now();
+        Exchange { asked_at, answered_at, upstream_at: Some(answered_at.minus(self.lock().behind)) }
+    }
+
+    fn seen(&self, kind: Kind, mut fields: Fields, coverage: Coverage) -> Seen {
+        let id = fields["id"].as_str().expect("text").parse().expect("an id");
+        let url = fields.remove("download_url");
+        let download = match (coverage, url) {
+            (Coverage::Row, None) => Download::Unknown,
+            (_, None | Some(Value::Null)) => Download::Missing,
+            (_, Some(_)) => Download::Available,
+        };
+        Seen { key: ResourceKey { source: self.name.clone(), kind, id }, fields, coverage, download }
+    }
+}
+
+fn is_selected(selection: &Selection, object: &Value) -> bool {
+    let instant = |name: &str| object[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    match selection {
+        Selection::Everything => true,
+        Selection::UpdatedAfter(after) => instant("updated_at").is_some_and(|at| at >= *after),
+        Selection::Status(status) => object["status"] == *status,
+        Selection::CreatedBetween(after, before) => {
+            instant("created_at").is_some_and(|at| at >= *after && at <= *before)
+        }
+    }
+}
+
+impl Script {
+    /// The page at a cursor, which is the last id of the page before.
+    fn render(
+        &self,
+        kind: Kind,
+        selection: &Selection,
+        cursor: Option<&Cursor>,
+        exchange: Exchange,
+    ) -> Result<Page, SourceError> {
+        let list: Vec<&Value> =
+            self.book.0[kind as usize].iter().filter(|object| is_selected(selection, object)).collect();
+        let start = match cursor {
+            None => 0,
+            Some(Cursor(last)) => {
+                let found = list.iter().position(|object| object["id"] == **last);
+                found.ok_or_else(|| SourceError::Refused {
+                    status: 400,
+                    kind: "INVALID_CURSOR".into(),
+                    message: "no such id".into(),
+                })? + 1
+            }
+        };
+        let shown = &list[start..list.len().min(start + self.page_size)];
+        let has_more = start + shown.len() < list.len();
+        let next_cursor =
+            shown.last().filter(|_| has_more).map(|last| Cursor(last["id"].as_str().expect("text").into()));
+        let rows = shown.iter().map(|object| self.row(object)).collect();
+        Ok(Page { rows, malformed: Vec::new(), has_more, next_cursor, exchange })
+    }
+
+    fn row(&self, object: &Value) -> Row {
+        let mut object = object.clone();
+        let fields = object.as_object_mut().expect("an object");
+        fields.shift_remove("download_url");
+        if self.rows_lack_status {
+            fields.shift_remove("status");
+        }
+        let id = object["id"].as_str().expect("text").parse().expect("an id");
+        Row { id, raw: RawValue::from_string(object.to_string()).expect("JSON") }
+    }
+}
+
+#[async_trait]
+impl Source for ScriptedSource {
+    fn name(&self) -> &SourceName {
+        &self.name
+    }
+
+    fn api_version(&self) -> &str {
+        "2026-03-01"
+    }
+
+    async fn page(
+        &self,
+        kind: Kind,
+        selection: &Selection,
+        cursor: Option<&Cursor>,
+        _: Urgency,
+    ) -> Result<Page, SourceError> {
+        tokio::task::yield_now().await;
+        let asked_at = self.clock.now();
+        let exchange = self.exchange(asked_at);
+        let (mut page, late) = {
+            let mut script = self.lock();
+            if cursor.is_none() {
+                script.pages_asked.insert(kind, 0);
+                script.selections.push(selection.clone());
+            }
+            let asked = script.pages_asked.entry(kind).or_default();
+            *asked += 1;
+            let place = (kind, *asked);
+            if let Some(error) = script.always.clone() {
+                return Err(error);
+            }
+            let fault = script.page_faults.get_mut(&place).and_then(VecDeque::pop_front);
+            let mut page = script.render(kind, selection, cursor, exchange)?;
+            match fault {
+                Some(Fault::Error(error)) => {
+                    // The same page will be asked for again.
+                    *script.pages_asked.entry(kind).or_default() -= 1;
+                    return Err(error);
+                }
+                Some(Fault::NoCursor) => (page.has_more, page.next_cursor) = (true, None),
+                Some(Fault::Truncated) => (page.has_more, page.next_cursor) = (false, None),
+                None => {}
+            }
+            if let Some(hook) = script.after_page.remove(&place) {
+                hook(&mut script.book);
+            }
+            (page, script.late_pages.remove(&place))
+        };
+        if let Some(late) = late {
+            late.rendered.notify_one();
+            late.released.notified().await;
+        }
+        page.exchange = self.exchange(asked_at);
+        Ok(page)
+    }
+
+    async fn get(&self, kind: Kind, id: &ResourceId, _: Urgency) -> Result<Fetched, SourceError> {
+        tokio::task::yield_now().await;
+        let asked_at = self.clock.now();
+        let (found, late) = {
+            let mut script = self.lock();
+            script.gets.push(id.as_str().into());
+            if let Some(error) = script.always.clone() {
+                return Err(error);
+            }
+            if let Some(error) = script.get_faults.get_mut(id.as_str()).and_then(VecDeque::pop_front) {
+                return Err(error);
+            }
+            let found = script.book.0[kind as usize].iter().find(|object| object["id"] == id.as_str()).cloned();
+            (found, script.late_gets.remove(id.as_str()))
+        };
+        if let Some(late) = late {
+            late.rendered.notify_one();
+            late.released.notified().await;
+        }
+        let exchange = self.exchange(asked_at);
+        Ok(match found {
+            Some(Value::Object(fields)) => Fetched::Found(Box::new(self.seen(kind, fields, Coverage::Whole)), exchange),
+            _ => Fetched::NotFound(exchange),
+        })
+    }
+
+    fn open_row(&self, kind: Kind, row: &Row) -> Result<Seen, Malformed> {
+        let fields: Fields = serde_json::from_str(row.raw.get()).expect("an object");
+        match fields.get("trap").and_then(Value::as_str) {
+            Some("malformed") => Err(Malformed { id: Some(row.id.clone()), reason: "a trap".into() }),
+            Some("panic") => panic!("a trap"),
+            _ => Ok(self.seen(kind, fields, Coverage::Row)),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The loop: schedules, the queue, trouble, and the end. Time stands still and jumps to the next timer.
+
+use certhook::model::source::SourceState;
+use certhook::source::SourceError;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// A watcher that runs, until it is told to stop.
+struct Running {
+    watcher: Arc<Watcher>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it in `end`")]
+    async fn begin(world: &World) -> Self {
+        let (watcher, stop) = (world.watcher().await, CancellationToken::new());
+        let task = tokio::spawn(Arc::clone(&watcher).run(stop.clone()));
+        Self { watcher, stop, task }
+    }
+
+    /// Lets timers fire until something holds; the time stands still otherwise.
+    async fn until(&self, what: &str, holds: impl Fn(&Watcher) -> bool) {
+        for _ in 0..100_000 {
+            if holds(&self.watcher) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("it never came to pass that {what}");
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.expect("the loop ends by itself");
+    }
+}
+
+fn passes_of(watcher: &Watcher, kind: PassKind, status: PassStatus) -> usize {
+    watcher.passes().iter().filter(|report| report.pass == kind && report.status == status).count()
+}
+
+fn unauthorized() -> SourceError {
+    SourceError::Unauthorized { status: 401, kind: "UNAUTHORIZED".into(), message: "no".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_begins_with_the_baseline_and_goes_on_by_its_interval() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    let running = Running::begin(&world).await;
+    let began = tokio::time::Instant::now();
+    running
+        .until("five changes passes ran", |watcher| passes_of(watcher, PassKind::Changes, PassStatus::Complete) >= 5)
+        .await;
+    assert!((119..=122).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert_eq!(passes_of(&running.watcher, PassKind::Sweep, PassStatus::Complete), 1);
+    assert_eq!(running.watcher.status().passes.len(), 2);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_joins_the_pass_that_waits() {
+    let world = World::new();
+    let watcher = world.watcher().await;
+    let first = watcher.poll(PassKind::Sweep);
+    assert_eq!(first.status, PassStatus::Waiting);
+    assert!(first.id.starts_with("pass_"));
+    assert_eq!(watcher.poll(PassKind::Sweep).id, first.id);
+    assert_ne!(watcher.poll(PassKind::Changes).id, first.id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_key_stops_polling_until_a_probe_is_accepted() {
+    let world = World::new();
+    world.settled().await;
+    world.source.break_always(Some(unauthorized()));
+    let running = Running::begin(&world).await;
+    running.until("the source is unauthorized", |watcher| watcher.status().status == SourceState::Unauthorized).await;
+    world.source.take_selections();
+    tokio::time::sleep(Duration::from_secs(3601)).await;
+    assert_eq!(world.source.take_selections().len(), 12, "one probe every five minutes and nothing else");
+    world.source.break_always(None);
+    running.until("it is healthy again", |watcher| watcher.status().status == SourceState::Healthy).await;
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_asks_for_a_pause_gets_it_and_the_pass_goes_on() {
+    let world = World::new();
+    let watcher = world.settled().await;
+    let retry_after = Duration::from_secs(90);
+    world.source.break_page((REQUEST, 1), Fault::Error(SourceError::Throttled { retry_after }));
+    let began = tokio::time::Instant::now();
+    assert_eq!(run(&watcher, PassKind::Changes).await.status, PassStatus::Complete);
+    assert_eq!(began.elapsed().as_secs(), 90);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_ends_a_pass_and_not_the_gateway() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    world.settled().await;
+    world.source.break_always(Some(SourceError::Unavailable("connection refused".into())));
+    let running = Running::begin(&world).await;
+    running
+        .until("three passes failed", |watcher| passes_of(watcher, PassKind::Changes, PassStatus::Failed) >= 3)
+        .await;
+    assert_eq!(running.watcher.status().status, SourceState::Failing);
+    world.source.break_always(None);
+    world.set_status(CERTIFICATE, "cert_1", "expired");
+    running.until("a pass is complete", |watcher| watcher.status().status == SourceState::Healthy).await;
+    assert_eq!(world.told(), ["cert_1 certificate.expired"]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_baseline_that_broke_off_is_tried_again_soon() {
+    let mut world = World::new();
+    world.settings.sweep = Schedule::Cron("0 15 3 1 1 *".into());
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    world.source.break_page((CERTIFICATE, 1), Fault::NoCursor);
+    world.source.break_page((CERTIFICATE, 1), Fault::NoCursor);
+    let running = Running::begin(&world).await;
+    running.until("the baseline is complete", |watcher| watcher.status().baseline.complete).await;
+    assert_eq!(passes_of(&running.watcher, PassKind::Sweep, PassStatus::Incomplete), 2);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_stops_in_the_middle_of_a_wait() {
+    let world = World::new();
+    let late = world.source.delay_page((CERTIFICATE, 1));
+    let running = Running::begin(&world).await;
+    late.rendered.notified().await;
+    let watcher = Arc::clone(&running.watcher);
+    running.end().await;
+    assert_eq!(passes_of(&watcher, PassKind::Sweep, PassStatus::Incomplete), 1);
+    assert_eq!(watcher.status().status, SourceState::Healthy, "a stop is no failure");
+}
+
+#[tokio::test]
+async fn a_cron_expression_makes_passes_due() {
+    let mut world = World::new();
+    world.settings.sweep = Schedule::Cron("* * * * * *".into());
+    let running = Running::begin(&world).await;
+    running
+        .until("the baseline and one sweep more ran", |watcher| {
+            passes_of(watcher, PassKind::Sweep, PassStatus::Complete) >= 2
+        })
+        .await;
+    running.end().await;
+}
