@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use certhook::detect::compare::changed_fields;
 use certhook::model::event::{EventDraft, Sight, Subject};
-use certhook::model::resource::{Kind, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::resource::{Kind, Removal, ResourceId, ResourceKey, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
+use certhook::model::time::Timestamp;
 use certhook::store::{SightCommit, SightStore, StoreError};
 
 #[derive(Default)]
@@ -63,6 +64,13 @@ impl SightMemory {
     /// How many commits there were since the last look.
     pub(super) fn take_commits(&self) -> u64 {
         std::mem::take(&mut self.lock().commits)
+    }
+
+    /// Turns a snapshot into a tombstone.
+    pub(super) fn bury(&self, kind: Kind, id: &str, at: Timestamp) {
+        let mut kept = self.lock();
+        let buried = kept.snapshots.values_mut().find(|known| known.key.kind == kind && known.key.id.as_str() == id);
+        buried.expect("it is stored").removed = Some(Removal { reason: "not_found".into(), at });
     }
 
     /// Refuses sights of that resource for their size.

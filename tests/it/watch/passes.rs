@@ -60,7 +60,10 @@ async fn a_changes_pass_asks_from_the_overlapped_watermark() {
 #[tokio::test]
 async fn the_watermark_follows_the_slower_clock() {
     let world = World::new();
+    let began = world.now();
+    world.source.set_behind(Duration::from_secs(40));
     let watcher = world.settled().await;
+    assert_eq!(watcher.status().watermark, Some(began.minus(Duration::from_secs(40))), "of the baseline");
     world.source.set_behind(Duration::from_secs(600));
     let began = world.now();
     run(&watcher, PassKind::Changes).await;
@@ -131,6 +134,18 @@ async fn what_a_listing_does_not_show_is_not_taken_for_gone() {
     run(&watcher, PassKind::Sweep).await;
     assert_eq!(world.told(), [""; 0]);
     assert_eq!(world.store.len(), 25);
+}
+
+#[tokio::test]
+async fn what_was_gone_is_restored_although_its_row_is_what_it_was() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    let watcher = world.settled().await;
+    world.store.bury(CERTIFICATE, "cert_1", world.now());
+    run(&watcher, PassKind::Sweep).await;
+    assert_eq!(world.told(), ["cert_1 certificate.restored"]);
+    run(&watcher, PassKind::Sweep).await;
+    assert_eq!(world.told(), [""; 0]);
 }
 
 #[tokio::test]
