@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::applier::{Applier, Arrival, Fetch, Held, Item};
 use super::crossing::Ticket;
 use super::progress::{Proof, behind};
+use super::ruling::is_settled;
 use super::upstream::{NoAnswer, Upstream};
 use crate::detect::diff::row_agrees;
 use crate::model::event::Cause;
@@ -173,8 +174,10 @@ impl<'a> Pass<'a> {
         let ticket = self.applier.depart();
         match self.upstream.get(kind, &id, self.urgency, self.stop).await {
             Ok(Fetched::Found(seen, exchange)) => {
-                // Only the row that shows this very state may be recognised as it later.
-                let row_fingerprint = row.filter(|(row, _)| row_agrees(row, &seen)).map(|(_, fingerprint)| fingerprint);
+                // Only a row that shows this very state, and can show no other, may be recognised as it later.
+                let is_settled = is_settled(seen.updated_at(), exchange);
+                let row = row.filter(|(row, _)| is_settled && row_agrees(row, &seen));
+                let row_fingerprint = row.map(|(_, fingerprint)| fingerprint);
                 let arrival = Arrival { kind, exchange, ticket: &ticket, cause: self.cause };
                 self.settle(vec![Item::Seen { seen, row_fingerprint }], arrival, depth).await?;
             }

@@ -1,9 +1,13 @@
 //! What to do with an answer, before anything is compared in earnest.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::detect::diff::{carries_news, lacks_status};
 use crate::model::resource::{Coverage, Kind, ResourceId, Seen, Snapshot, updated_at};
+use crate::model::time::Timestamp;
+use crate::source::Exchange;
 
 /// What to do with an answer about one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,21 @@ pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignore
         // An answer by id that is older comes from upstream itself; asking again at once would show the same.
         return Ruling::Drop { ask_by_id: is_row };
     }
-    if is_row && has_news && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply }
+    // Without the fingerprint of a row, the last answer by id came too soon after a change to be sure that no other
+    // followed (see `is_settled`), or the row had moved on before it came.
+    let is_open = has_news || before.row_fingerprint.is_none();
+    if is_row && is_open && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply }
+}
+
+/// How long after an `updated_at` a further change may still carry the same one: upstream shows it in whole seconds,
+/// and its own clock, the `Date` header, as well.
+const UNSETTLED: Duration = Duration::from_secs(2);
+
+/// Whether a row without a status that carries this `updated_at` may be recognised from now on. If its status could
+/// still change within the same second, the row would stay as it is, and hide it.
+pub(super) fn is_settled(updated_at: Option<Timestamp>, exchange: Exchange) -> bool {
+    let upstream_now = exchange.upstream_at.unwrap_or(exchange.asked_at);
+    updated_at.is_none_or(|updated_at| updated_at.plus(UNSETTLED) <= upstream_now)
 }
 
 /// The certificate that a request has just come to name as its fulfilment. Its events come before the request's.
@@ -61,7 +79,6 @@ mod tests {
     use super::*;
     use crate::model::json::Json;
     use crate::model::resource::{Download, Removal, ResourceKey};
-    use crate::model::time::Timestamp;
 
     fn key(kind: Kind) -> ResourceKey {
         ResourceKey { source: "numeral".parse().expect("a name"), kind, id: "res_1".parse().expect("an id") }
@@ -73,7 +90,7 @@ mod tests {
             object_version: 1,
             object: Json::of(object),
             observed_at: Timestamp::EPOCH,
-            row_fingerprint: None,
+            row_fingerprint: Some(7),
             download: Download::Unknown,
             removed: None,
         }
@@ -125,9 +142,23 @@ mod tests {
         check(Some(&known), Row, &row(5), false, Ruling::Apply);
         check(Some(&known), Row, &row(6), false, Ruling::AskById);
         check(None, Whole, &row(5), false, Ruling::Apply);
+        let mut unsettled = snapshot(Kind::Certificate, &known);
+        unsettled.row_fingerprint = None;
+        assert_eq!(rule(Some(&unsettled), &seen(Kind::Certificate, Row, &row(5)), false, &[]), Ruling::AskById);
         let mut half = row(6);
         half["status"] = json!("active");
         check(Some(&known), Row, &half, false, Ruling::AskById);
+    }
+
+    #[test]
+    fn a_change_is_settled_when_no_other_can_carry_its_instant() {
+        let at = Timestamp::from_millis;
+        let exchange = |upstream| Exchange { asked_at: at(9_000), answered_at: at(9_500), upstream_at: upstream };
+        assert!(is_settled(Some(at(6_000)), exchange(Some(at(8_000)))));
+        assert!(!is_settled(Some(at(7_000)), exchange(Some(at(8_000)))));
+        assert!(is_settled(Some(at(7_000)), exchange(None)));
+        assert!(!is_settled(Some(at(8_000)), exchange(None)));
+        assert!(is_settled(None, exchange(None)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod sight_memory;
 
 mod baseline;
 mod crossing;
+mod laws;
 mod order;
 mod passes;
 mod running;

@@ -58,6 +58,11 @@ impl Book {
         change(self.0[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
     }
 
+    /// All of a kind.
+    pub(super) fn all(&self, kind: Kind) -> Vec<Value> {
+        self.0[kind as usize].clone()
+    }
+
     /// Takes a resource out.
     pub(super) fn remove(&mut self, kind: Kind, id: &str) {
         self.0[kind as usize].retain(|known| known["id"] != id);
@@ -125,6 +130,14 @@ impl ScriptedSource {
     /// The next answer about that id goes wrong.
     pub(super) fn break_get(&self, id: &str, error: SourceError) {
         self.lock().get_faults.entry(id.into()).or_default().push_back(error);
+    }
+
+    /// Nothing goes wrong, and nothing happens, that has not yet.
+    pub(super) fn forget_faults(&self) {
+        let mut script = self.lock();
+        script.page_faults.clear();
+        script.get_faults.clear();
+        script.after_page.clear();
     }
 
     /// Every call goes wrong, until `None`.

@@ -197,11 +197,31 @@ async fn a_row_without_a_status_costs_one_fetch_and_not_one_a_pass() {
     world.told();
     world.tick(60);
     world.set_status(CERTIFICATE, "cert_1", "expired");
+    world.tick(30);
     run(&watcher, PassKind::Changes).await;
     run(&watcher, PassKind::Changes).await;
     run(&watcher, PassKind::Sweep).await;
     assert_eq!(world.source.take_gets(), ["cert_1"], "only when the row had moved");
     assert_eq!(world.told(), ["cert_1 certificate.expired"]);
+}
+
+#[tokio::test]
+async fn a_status_that_no_row_shows_may_change_twice_within_a_second() {
+    let world = World::new();
+    world.source.drop_status_from_rows();
+    world.put(CERTIFICATE, certificate("cert_1", "processing"));
+    let watcher = world.settled().await;
+    world.set_status(CERTIFICATE, "cert_1", "active");
+    run(&watcher, PassKind::Changes).await;
+    world.set_status(CERTIFICATE, "cert_1", "invalid"); // the row stays byte for byte the same
+    world.tick(30);
+    run(&watcher, PassKind::Changes).await;
+    run(&watcher, PassKind::Changes).await;
+    assert_eq!(
+        world.told(),
+        ["cert_1 certificate.processing_completed", "cert_1 certificate.active", "cert_1 certificate.invalid"]
+    );
+    assert_eq!(world.source.take_gets().len(), 2, "once more than usual, and no more than that");
 }
 
 #[tokio::test]
