@@ -69,6 +69,8 @@ async fn play(world: &World, watcher: &Watcher, step: Step) {
                 }
             };
             tokio::join!(run_if(changes, PassKind::Changes), run_if(sweep, PassKind::Sweep));
+            // An edit that found no pass would come later with an instant that went back.
+            world.source.forget_faults();
         }
     }
 }
@@ -91,7 +93,6 @@ proptest! {
             for step in steps {
                 play(&world, &watcher, step).await;
             }
-            world.source.forget_faults();
             world.tick(60);
             assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
             for kind in Kind::ALL {
