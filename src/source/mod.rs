@@ -152,7 +152,8 @@ pub enum SourceError {
         /// Upstream's text.
         message: String,
     },
-    /// Ask nothing of this source until the wait is over.
+    /// Ask nothing of this source until the wait is over. Who asks all the same gets the rest of the wait as the
+    /// answer, at once.
     #[error("upstream asks to wait {} s", retry_after.as_secs())]
     Throttled {
         /// How long, at most 15 minutes.

@@ -122,14 +122,14 @@ mod tests {
             (Urgency::Open, "open"),
             (Urgency::Api, "api"),
         ];
-        join_all(waiting.map(|(urgency, name)| {
+        let all = join_all(waiting.map(|(urgency, name)| {
             let (bucket, order) = (&bucket, &order);
             async move {
                 bucket.token(urgency).await.expect("no pause");
                 order.lock().expect("no panic").push(name);
             }
-        }))
-        .await;
+        }));
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody is left waiting");
         let order = order.into_inner().expect("no panic");
         assert_eq!(order, ["api", "deadline", "first changes", "second changes", "open", "sweep"]);
     }
@@ -140,9 +140,10 @@ mod tests {
         bucket.token(Urgency::Api).await.expect("the only token");
         let begun = Instant::now();
         let impatient = tokio::time::timeout(Duration::from_millis(500), bucket.token(Urgency::Api));
-        let (gave_up, waited) = tokio::join!(impatient, bucket.token(Urgency::Sweep));
+        let patient = tokio::time::timeout(Duration::from_secs(60), bucket.token(Urgency::Sweep));
+        let (gave_up, waited) = tokio::join!(impatient, patient);
         assert!(gave_up.is_err(), "no token came within half a second");
-        waited.expect("no pause");
+        waited.expect("it is not left waiting").expect("no pause");
         assert!(begun.elapsed() < Duration::from_millis(1100), "{:?}", begun.elapsed());
         assert!(bucket.lock().sleepers.is_empty());
     }

@@ -30,6 +30,16 @@ const IDLE_CONNECTIONS_MAX: usize = 4;
 /// How much of an error's body is read, in bytes. The vendor's have a few hundred; an error page of a proxy is cut.
 const ERROR_BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// A header that a vendor asks for on every call.
+pub(in crate::source) struct VendorHeader<'a> {
+    /// In lower case.
+    pub(in crate::source) name: &'static str,
+    /// Its value.
+    pub(in crate::source) value: &'a str,
+    /// The setting that the value comes from.
+    pub(in crate::source) setting: &'static str,
+}
+
 /// An answer that came whole, with what its status says.
 pub(in crate::source) struct Answer {
     /// When it was asked for and there.
@@ -61,7 +71,7 @@ impl Client {
     /// What is wrong in the settings.
     pub(in crate::source) fn new(
         settings: &Settings,
-        headers: &[(&'static str, &'static str, &str)],
+        headers: &[VendorHeader<'_>],
         limits: Limits,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SetupError> {
@@ -81,10 +91,11 @@ impl Client {
 
     /// Asks for a resource below the base URL: `path` segment by segment, each of them encoded.
     ///
-    /// Waits for a token for as long as that takes; drop the future to give up.
+    /// Waits for a token for as long as that takes; drop the future to give up. While a wait that a 429 asked for is
+    /// not over, nothing is sent and the rest of that wait is the answer, at once.
     ///
     /// # Errors
-    /// If no answer came, or a wait that upstream asked for earlier is not over.
+    /// If no answer came, or nothing was sent.
     pub(in crate::source) async fn get(
         &self,
         path: &[&str],
@@ -238,8 +249,8 @@ fn roots(path: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
     Ok(roots)
 }
 
-/// The headers of every call; `headers` are the dialect's own, each with the setting that its value comes from.
-fn all_headers(settings: &Settings, headers: &[(&'static str, &'static str, &str)]) -> Result<HeaderMap, SetupError> {
+/// The headers of every call.
+fn all_headers(settings: &Settings, headers: &[VendorHeader<'_>]) -> Result<HeaderMap, SetupError> {
     let value = |field: &'static str, text: &str| {
         let reason = "must be visible ASCII without line breaks";
         HeaderValue::from_str(text).map_err(|_| SetupError::Setting { field, reason: reason.into() })
@@ -249,8 +260,8 @@ fn all_headers(settings: &Settings, headers: &[(&'static str, &'static str, &str
     let mut bearer = value("api_key", &format!("Bearer {}", settings.api_key.expose_secret()))?;
     bearer.set_sensitive(true);
     all.insert(AUTHORIZATION, bearer);
-    for (name, field, text) in headers {
-        all.insert(HeaderName::from_static(name), value(field, text)?);
+    for header in headers {
+        all.insert(HeaderName::from_static(header.name), value(header.setting, header.value)?);
     }
     Ok(all)
 }

@@ -4,9 +4,9 @@
 //! redirects are never followed and proxies of the environment never used; no text that leaves here holds the API
 //! key or the query of a URL. This is the room's only home of `reqwest`.
 //!
-//! In reading order: [`limits`], [`turns`] (whose call is next, pure), [`bucket`] (the waiting itself), [`date`]
-//! and [`retry`] (how long to wait, pure), [`foreign`] (texts that others wrote), [`failure`] (what an answer other
-//! than 200 means, pure), [`client`] (one call).
+//! In reading order: `limits`, `turns` (whose call is next, pure), `bucket` (the waiting itself), `date` and `retry`
+//! (how long to wait, pure), `foreign` (texts that others wrote), `failure` (what an answer other than 200 means,
+//! pure), `client` (one call).
 
 mod bucket;
 mod client;
@@ -19,7 +19,7 @@ mod turns;
 
 use std::path::PathBuf;
 
-pub(super) use client::{Answer, Client};
+pub(super) use client::{Answer, Client, VendorHeader};
 pub(super) use failure::NO_TYPE;
 pub use limits::{BODY_BYTES_MAX, CONNECT_MAX, Limits, READ_MAX, TOTAL_MAX};
 pub use retry::{BACKOFF_MAX, BACKOFF_MIN, backoff};
@@ -43,7 +43,7 @@ pub enum SetupError {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
-    /// The machine cannot do TLS.
-    #[error("cannot set up TLS: {0}")]
+    /// The machine cannot do TLS, most likely because it has no trusted roots.
+    #[error("cannot set up TLS: {0}; install the system's CA certificates, or name a ca_file")]
     Tls(String),
 }

@@ -14,8 +14,8 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// The longest wait that a 429 can ask for. More is a mistake, and would look like an outage of ours.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// The wait after a 429 that does not say (in words that we know) how long: about one minute's worth of limits,
-/// halved, since the vendor publishes none.
+/// The wait after a 429 that does not say (in words that we know) how long. The vendor publishes no limits; half a
+/// minute leaves any limit per second behind, and is short beside what a pass may take.
 pub(super) const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The shortest wait after a 429. "0 seconds" or an instant in the past still says that we were too fast.

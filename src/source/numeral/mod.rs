@@ -3,7 +3,7 @@
 //! Invariants: only the query parameters that the vendor documents are sent; an item that cannot be used never
 //! spoils its page; an answer that is no list, or not the resource that was asked for, is never taken for one.
 //!
-//! In reading order: [`envelope`] (a page, of whose rows only the id is read), [`projection`] (a resource).
+//! In reading order: `envelope` (a page, of whose rows only the id is read), `projection` (a resource).
 
 mod envelope;
 mod projection;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::http::{Answer, Client, Limits, NO_TYPE, SetupError};
+use super::http::{Answer, Client, Limits, NO_TYPE, SetupError, VendorHeader};
 use super::{Cursor, Fetched, Malformed, Page, Row, Selection, Settings, Source, SourceError, Urgency};
 use crate::clock::Clock;
 use crate::model::resource::{Coverage, Kind, ResourceId, Seen, SourceName};
@@ -47,8 +47,8 @@ impl Numeral {
             let reason = format!("must be from 1 to {PAGE_SIZE_MAX}");
             return Err(SetupError::Setting { field: "page_size", reason });
         }
-        let version = [("x-api-version", "api_version", settings.api_version.as_str())];
-        let client = Client::new(&settings, &version, limits, clock)?;
+        let version = VendorHeader { name: "x-api-version", value: &settings.api_version, setting: "api_version" };
+        let client = Client::new(&settings, &[version], limits, clock)?;
         Ok(Self { name: settings.name, api_version: settings.api_version, page_size: settings.page_size, client })
     }
 }

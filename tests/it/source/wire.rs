@@ -12,12 +12,16 @@ use wiremock::ResponseTemplate;
 use super::raw::{Deed, RawUpstream};
 use super::{CERTIFICATES, account, account_at, fetch, first_page, ok, page_of, read, settings, upstream};
 
+/// Far more than any limit that is tested here, and far less than the usual ones.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The error of a call to an upstream that does this deed.
 async fn error_of(deed: Deed, limits: Limits) -> SourceError {
     let upstream = RawUpstream::start(deed).await;
     let numeral = account(settings(&upstream.url), limits);
-    let listed = first_page(&numeral).await.expect_err("no page");
-    let fetched = fetch(&numeral, "cert_1").await.expect_err("no resource");
+    let calls = async { (first_page(&numeral).await, fetch(&numeral, "cert_1").await) };
+    let (listed, fetched) = tokio::time::timeout(PATIENCE, calls).await.expect("the limits end it");
+    let (listed, fetched) = (listed.expect_err("no page"), fetched.expect_err("no resource"));
     assert_eq!(std::mem::discriminant(&listed), std::mem::discriminant(&fetched), "{listed} / {fetched}");
     listed
 }
@@ -90,7 +94,9 @@ async fn an_answer_that_never_ends_ends_at_the_size_limit() {
 #[tokio::test]
 async fn an_error_page_that_never_ends_is_judged_by_its_status() {
     let upstream = RawUpstream::start(Deed::Flood(b"HTTP/1.1 403 Forbidden\r\n\r\n<html>".to_vec())).await;
-    let error = first_page(&account_at(&upstream.url)).await.expect_err("no page");
+    let numeral = account_at(&upstream.url);
+    let page = tokio::time::timeout(PATIENCE, first_page(&numeral)).await.expect("the limits end it");
+    let error = page.expect_err("no page");
     assert!(matches!(error, SourceError::Unauthorized { status: 403, .. }), "{error}");
     assert!(error.to_string().len() < 500, "{error}");
 }
