@@ -263,3 +263,6 @@ pub(crate) fn number(number: u64) -> Vec<u8> {
 pub(crate) fn read_number(bytes: &[u8]) -> Result<u64, StoreError> {
     from_compact(NUMBER, bytes)
 }
+
+#[cfg(test)]
+mod golden;
