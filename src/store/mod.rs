@@ -100,7 +100,8 @@ pub trait SightStore: Send + Sync {
     /// Where a source's passes stand; `None` if it was never read.
     async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError>;
 
-    /// Commits sights in their order, each whole or not at all, then the progress. Returns once all is durable.
+    /// Commits sights in their order, each whole or not at all, then the progress. Returns once all is durable. After
+    /// an error, the sights before the one that is refused are durable, and nothing after them is.
     /// A sight's `observed_before` is moved up to the log's latest timestamp if it lies before it.
     async fn commit_sights(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>)
     -> Result<(), StoreError>;
@@ -109,7 +110,7 @@ pub trait SightStore: Send + Sync {
 /// The event log as readers need it.
 #[async_trait]
 pub trait EventLog: Send + Sync {
-    /// The durable head: the last position that may be read. Marked as changed after every commit.
+    /// The durable head: the last position that may be read. Marked as changed after every commit with events.
     fn head(&self) -> watch::Receiver<Position>;
 
     /// Up to `limit` events after a position, oldest first. Recent ones come from memory.
@@ -169,7 +170,9 @@ pub trait DeliveryStore: EventLog {
     /// One record.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
 
-    /// Commits all of it in one act. Returns once it is durable.
+    /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
+    /// order, each record whole, the mark and the positions together and last.
+    /// A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
 }
 

@@ -213,3 +213,57 @@ fn write_key(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&unfinished, path)?;
     File::open(parent)?.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::id::EndpointNumber;
+
+    fn vault(key: u8) -> Vault {
+        Vault::with_key(&[key; KEY_BYTES])
+    }
+
+    fn id(number: u32) -> EndpointId {
+        EndpointId { number: EndpointNumber(number), random: 1 }
+    }
+
+    #[test]
+    fn only_the_same_key_opens_a_value_and_only_where_it_belongs() {
+        let sealed = vault(1).seal(Purpose::Url(id(1)), b"secret");
+        let opened = vault(1).open(Purpose::Url(id(1)), &sealed).expect("what was sealed");
+        assert_eq!(opened.expose_secret(), b"secret");
+        for elsewhere in [Purpose::Url(id(2)), Purpose::SigningKey(id(1)), Purpose::KeyCheck] {
+            assert_eq!(vault(1).open(elsewhere, &sealed).map(|_| ()), Err(SealError::Damaged));
+        }
+        let other = vault(2).open(Purpose::Url(id(1)), &sealed).map(|_| ());
+        assert!(matches!(other, Err(SealError::OtherKey { .. })), "{other:?}");
+    }
+
+    #[test]
+    fn the_same_secret_is_sealed_differently_each_time() {
+        let seal = || vault(1).seal(Purpose::KeyCheck, b"secret");
+        assert_ne!(seal(), seal());
+    }
+
+    #[test]
+    fn nothing_that_was_changed_opens_or_panics() {
+        let sealed = BASE64.decode(vault(1).seal(Purpose::KeyCheck, b"secret")).expect("base64");
+        let open = |bytes: &[u8]| vault(1).open(Purpose::KeyCheck, &BASE64.encode(bytes)).map(|_| ());
+        assert_eq!(open(&sealed), Ok(()));
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open(&changed).is_err(), "byte {at}");
+            assert!(open(&sealed[..at]).is_err(), "cut at {at}");
+        }
+        assert_eq!(open(&[2, 0, 0]), Err(SealError::Newer(2)));
+        assert!(vault(1).open(Purpose::KeyCheck, "no base64 !").is_err());
+    }
+
+    #[test]
+    fn the_key_file_is_named_after_the_folder() {
+        assert_eq!(key_file(Path::new("/srv/certhook/data")), Path::new("/srv/certhook/data.key"));
+        assert_eq!(key_file(Path::new("sandbox-data/")), Path::new("sandbox-data.key"));
+        assert_eq!(key_file(Path::new("data.v1")), Path::new("data.v1.key"));
+    }
+}

@@ -5,8 +5,9 @@
 //! transactions, merge operators, subscribers, `flush_async` or `generate_id`; nothing of it on an async thread.
 //!
 //! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
-//! `view` (what readers see), `recent` (the head of the log in memory), `open`; then, each with its writing and its
-//! reading side, `sights`, `log`, `deliveries`, `history`, `endpoints`.
+//! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
+//! whatever happened); then, each with its writing and its reading side, `sights`, `log`, `deliveries`, `history`,
+//! `endpoints`.
 
 use std::sync::Arc;
 use std::thread;
@@ -27,9 +28,11 @@ use writer::{Act, Done, QUEUE_LENGTH, Writer};
 
 mod deliveries;
 mod endpoints;
+mod folder;
 mod history;
 mod keys;
 mod log;
+mod mark;
 mod open;
 mod recent;
 mod sights;

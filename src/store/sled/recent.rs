@@ -110,3 +110,62 @@ fn bytes_of(event: &Event, before: Option<&Event>) -> usize {
     let own = if shared { 0 } else { sight.object.text().len() + sight.previous_attributes.text().len() };
     size_of::<Event>() + event.details.text().len() + own
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::event::{Detection, EventType, Mode, Sight, Subject};
+    use crate::model::id::EventId;
+    use crate::model::json::Json;
+    use crate::model::time::Timestamp;
+
+    fn event(position: u64, bytes: usize) -> Arc<Event> {
+        let detection = Detection {
+            mode: Mode::Test,
+            pass: None,
+            request_id: None,
+            object_version: 0,
+            observed_after: None,
+            observed_before: Timestamp::EPOCH,
+        };
+        Arc::new(Event {
+            id: EventId { position: Position(position), epoch: 1, start: 1 },
+            event_type: EventType::WebhookTest,
+            details: Json::of(&json!({})),
+            sight: Arc::new(Sight {
+                subject: Subject::Own("ep_1".into()),
+                api_version: String::new(),
+                livemode: true,
+                object: Json::of(&"x".repeat(bytes)),
+                previous_attributes: Json::of(&json!({})),
+                detection,
+            }),
+        })
+    }
+
+    #[test]
+    fn memory_is_bounded_by_events_and_by_bytes() {
+        for (bytes, kept_max, more) in [(1, EVENTS_MAX, 50), (3 * 1024 * 1024, 2, 3)] {
+            let recent = Recent::new(Position(100));
+            let count = kept_max as u64 + more;
+            (101..=100 + count).for_each(|position| recent.publish(vec![event(position, bytes)]));
+            assert_eq!(recent.head(), Position(100 + count));
+            let oldest = Position(100 + count - kept_max as u64);
+            assert_eq!(recent.after(oldest, usize::MAX).expect("in memory").len(), kept_max);
+            assert!(recent.after(oldest.previous(), 1).is_none(), "older ones are on disk");
+            assert_eq!(recent.before(Position(u64::MAX), 2).expect("in memory").len(), 2);
+            assert!(recent.before(oldest.next(), 1).is_none());
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_the_start_is_not_in_memory() {
+        let recent = Recent::new(Position(2));
+        assert_eq!(recent.after(Position(2), 9), Some(Vec::new()));
+        assert_eq!(recent.after(Position(1), 9), None);
+        assert_eq!(recent.before(Position(3), 9), None);
+        assert_eq!(recent.before(Position(1), 9), Some(Vec::new()));
+    }
+}

@@ -218,3 +218,81 @@ pub(super) fn part_is_missing() -> StoreError {
 pub(super) fn broken(error: sled::Error) -> StoreError {
     StoreError::Unreadable { what: "the store's file", reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn range() -> KeyRange {
+        vec![1]..=vec![u8::MAX]
+    }
+
+    fn seen(view: &View, descending: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let rows = view.walk(range(), descending).map(|row| row.expect("a row"));
+        rows.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+    }
+
+    fn agrees(view: &View, rows: &BTreeMap<u8, u8>) {
+        let mut wanted: Vec<_> = rows.iter().map(|(key, value)| (vec![*key], vec![*value])).collect();
+        assert_eq!(seen(view, false), wanted);
+        wanted.reverse();
+        assert_eq!(seen(view, true), wanted);
+        for key in 1..=u8::MAX {
+            let value = view.get(&[key]).expect("a row").map(|value| value.to_vec());
+            assert_eq!(value, rows.get(&key).map(|value| vec![*value]));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nobody_sees_a_batch_before_it_is_revealed(
+            rows: BTreeMap<u8, u8>,
+            changes: BTreeMap<u8, Option<u8>>,
+        ) {
+            let nonzero = |value: &u8| (*value).max(1);
+            let mut rows: BTreeMap<u8, u8> = rows.iter().map(|(key, value)| (nonzero(key), nonzero(value))).collect();
+            let db = sled::Config::new().temporary(true).open().expect("a tree");
+            let tree: Tree = (*db).clone();
+            rows.iter().for_each(|(key, value)| drop(tree.insert([*key], &[*value]).expect("a row")));
+            let view = View::new(tree.clone());
+            agrees(&view, &rows);
+            let changes: BTreeMap<u8, Option<u8>> =
+                changes.iter().map(|(key, value)| (nonzero(key), value.as_ref().map(nonzero))).collect();
+            view.hide(changes.keys().map(|key| (vec![*key], tree.get([*key]).expect("a row"))).collect());
+            agrees(&view, &rows);
+            for (key, value) in changes {
+                match value {
+                    Some(value) => {
+                        tree.insert([key], &[value]).expect("a row");
+                        agrees(&view, &rows);
+                    }
+                    None => drop(tree.remove([key]).expect("a row")),
+                }
+            }
+            agrees(&view, &rows);
+            view.reveal();
+            rows = tree.iter().map(|row| row.expect("a row")).map(|(key, value)| (key[0], value[0])).collect();
+            agrees(&view, &rows);
+        }
+    }
+
+    #[test]
+    fn a_long_value_comes_back_whole_or_not_at_all() {
+        let db = sled::Config::new().temporary(true).open().expect("a tree");
+        let view = View::new((*db).clone());
+        for length in [0, 1, VALUE_BYTES_MAX, VALUE_BYTES_MAX + 1, 5 * VALUE_BYTES_MAX] {
+            let value = vec![1; length];
+            for (key, part) in cut(b"k", value.clone()) {
+                assert!(part.len() <= VALUE_BYTES_MAX);
+                db.insert(key, part).expect("a row");
+            }
+            assert_eq!(view.get(b"k").expect("a value").as_deref(), Some(value.as_slice()));
+        }
+        db.remove(keys::part(b"k", 3)).expect("a row");
+        assert!(view.get(b"k").is_err());
+    }
+}

@@ -125,3 +125,27 @@ pub(super) async fn deleting_cancels_what_waits_and_keeps_the_history(store: Arc
     assert_eq!(status(161).await, DeliveryStatus::Delivered);
     assert!(store.waiting(one.id.number, 10).await.unwrap().is_empty());
 }
+
+pub(super) async fn a_deletion_that_a_stop_broke_off_is_finished(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 1).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let pending = |position| record(position, &one, DeliveryStatus::Pending, Some(at(5)));
+    commit_records(&store, (1..=2_000).map(pending).collect()).await;
+    let mut changes = store.changes();
+    tokio::select! {
+        biased;
+        _ = store.delete(one.id) => {}
+        changed = changes.recv() => assert_eq!(changed.unwrap(), one.id.number),
+    }
+    let store = reopen(store);
+    assert_eq!(store.endpoint(one.id).await.unwrap(), None);
+    for _ in 0..100 {
+        // What is left is canceled bit by bit between commits.
+        store.check().await.unwrap();
+        if store.waiting(one.id.number, 1).await.unwrap().is_empty() {
+            break;
+        }
+    }
+    assert!(store.waiting(one.id.number, 1).await.unwrap().is_empty());
+    assert_eq!(store.delivery(delivery_id(2_000, &one)).await.unwrap().unwrap().status, DeliveryStatus::Canceled);
+}

@@ -13,6 +13,7 @@ use certhook::store::sled::SledStore;
 use certhook::store::{Settings, Store, StoreError};
 use proptest::prelude::*;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::samples::*;
 use super::{conformance, endpoints, history, model};
@@ -68,6 +69,7 @@ conforms! {
     endpoints::endpoints_are_listed_both_ways,
     endpoints::changes_of_endpoints_are_told,
     endpoints::deleting_cancels_what_waits_and_keeps_the_history,
+    endpoints::a_deletion_that_a_stop_broke_off_is_finished,
     history::lists_of_deliveries_hold_what_matches_in_their_order,
     history::a_page_that_is_full_says_truly_whether_there_is_more,
     history::a_page_reads_no_more_than_it_may,
@@ -88,6 +90,15 @@ proptest! {
         let folder = TempDir::new().unwrap();
         runtime.block_on(model::agree(open(folder.path()), &|store| reopen(folder.path(), store), steps));
     }
+}
+
+/// What [`fill_log`] put there is there, and nothing else.
+async fn all_of(store: &Arc<dyn Store>, count: u64) {
+    let events = store.events_after(Position::START, usize::MAX).await.unwrap();
+    assert_eq!(positions(&events), (1..=count).collect::<Vec<_>>());
+    let ids: Vec<_> = (1..=count).map(resource_id).collect();
+    let snapshots = store.snapshots(&source(), Kind::Certificate, &ids).await.unwrap();
+    assert!(snapshots.iter().all(Option::is_some));
 }
 
 fn indexes(data: &Path) -> Vec<PathBuf> {
@@ -117,11 +128,62 @@ async fn a_damaged_index_costs_nothing_but_a_scan() {
         }
         let store = open(folder.path());
         assert_eq!(*store.head().borrow(), Position(300), "{damage}");
-        let ids: Vec<_> = (1..=300).map(resource_id).collect();
-        let snapshots = store.snapshots(&source(), Kind::Certificate, &ids).await.unwrap();
-        assert!(snapshots.iter().all(Option::is_some), "{damage}");
-        assert_eq!(store.events_after(Position::START, 1000).await.unwrap().len(), 300, "{damage}");
+        all_of(&store, 300).await;
     }
+}
+
+#[tokio::test]
+async fn an_index_that_is_ahead_of_the_log_costs_nothing_either() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("data");
+    let store = open(folder.path());
+    fill_log(&store, 300).await;
+    store.close().await;
+    drop(store);
+    let former = ["db", "certhook.json"].map(|name| (data.join(name), fs::read(data.join(name)).unwrap()));
+    let store = open(folder.path());
+    for _ in 0..20 {
+        fill_log(&store, 300).await;
+    }
+    store.close().await;
+    drop(store);
+    drop(open(folder.path()));
+    former.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    all_of(&open(folder.path()), 300).await;
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_never_taken_for_a_new_or_a_shorter_one() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("data/db");
+    let store = open(folder.path());
+    fill_log(&store, 300).await;
+    store.close().await;
+    drop(store);
+    open(folder.path()).close().await;
+    let whole = fs::read(&path).unwrap();
+    let flipped = |byte: usize| {
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 0xff;
+        bytes
+    };
+    let damages = [Vec::new(), whole[..64].to_vec(), whole[..whole.len() / 2].to_vec(), flipped(3), flipped(60_000)];
+    for damaged in damages {
+        for index in indexes(&folder.path().join("data")) {
+            fs::remove_file(index).unwrap();
+        }
+        fs::write(&path, damaged).unwrap();
+        match try_open(&settings(folder.path())) {
+            // The damage was where nothing is stored any more.
+            Ok(store) => all_of(&store, 300).await,
+            Err(error) => assert!(error.to_string().ends_with("restore a backup"), "{error}"),
+        }
+    }
+    for index in indexes(&folder.path().join("data")) {
+        fs::remove_file(index).unwrap();
+    }
+    fs::write(&path, whole).unwrap();
+    all_of(&open(folder.path()), 300).await;
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -145,7 +207,8 @@ async fn a_folder_that_was_copied_while_it_was_written_holds_a_whole_prefix() {
     for round in 0..6_u64 {
         let busy = Arc::clone(&store);
         let began = store.head().borrow().0;
-        let writes = tokio::spawn(async move {
+        let mut writes = JoinSet::new();
+        writes.spawn(async move {
             for turn in 0..60 {
                 let sights = (0..10).map(|number| told(snapshot(number, round * 100 + turn), at(1), 2)).collect();
                 busy.commit_sights(sights, None).await.unwrap();
@@ -156,7 +219,7 @@ async fn a_folder_that_was_copied_while_it_was_written_holds_a_whole_prefix() {
         let acknowledged = head.borrow().0;
         let copied = TempDir::new().unwrap();
         copy(folder.path(), copied.path());
-        writes.await.unwrap();
+        writes.join_all().await;
         let twin = open(copied.path());
         let last = twin.head().borrow().0;
         assert!(last >= acknowledged, "what was acknowledged before the copy is in it: {last}, {acknowledged}");
@@ -268,6 +331,12 @@ async fn a_newer_store_is_refused_unharmed() {
     let store = open(folder.path());
     fill_log(&store, 3).await;
     close(store).await;
+    let mark = folder.path().join("data/certhook.json");
+    let ours = fs::read_to_string(&mark).unwrap();
+    fs::write(&mark, r#"{"format":3,"everything":"else may differ"}"#).unwrap();
+    let message = refusal(&settings(folder.path()));
+    assert!(message.contains("it has format 3, this program knows up to 1; run the newer program"), "{message}");
+    fs::write(&mark, ours).unwrap();
     tamper(folder.path(), b"mstore", |row| row.replace(r#""format":1"#, r#""format":2"#));
     let message = refusal(&settings(folder.path()));
     assert!(message.contains("it has format 2, this program knows up to 1; run the newer program"), "{message}");
