@@ -35,10 +35,17 @@ fn compact<T: Serialize>(row: &T) -> Vec<u8> {
     postcard::to_extend(row, vec![VERSION]).expect("plain data can be written to memory")
 }
 
-/// A hot row from its bytes; further bytes are allowed where only the beginning is asked for.
+/// A hot row from its bytes.
 fn from_compact<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    let payload = payload(what, bytes)?;
-    postcard::take_from_bytes(payload).map(|(row, _)| row).map_err(|error| unreadable(what, error))
+    match beginning(what, bytes)? {
+        (row, []) => Ok(row),
+        (_, rest) => Err(unreadable(what, format!("it is {} bytes too long", rest.len()))),
+    }
+}
+
+/// What a hot row begins with, and the bytes after that.
+fn beginning<'a, T: DeserializeOwned>(what: &'static str, bytes: &'a [u8]) -> Result<(T, &'a [u8]), StoreError> {
+    postcard::take_from_bytes(payload(what, bytes)?).map_err(|error| unreadable(what, error))
 }
 
 /// The bytes of a row in JSON.
@@ -123,7 +130,7 @@ pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, 
 
 /// Whether the snapshot in a row was removed.
 pub(crate) fn snapshot_is_removed(bytes: &[u8]) -> Result<bool, StoreError> {
-    from_compact::<Option<Removal>>(SNAPSHOT, bytes).map(|removed| removed.is_some())
+    beginning::<Option<Removal>>(SNAPSHOT, bytes).map(|(removed, _)| removed.is_some())
 }
 
 /// A sight, and what its events' ids have beside their positions.
@@ -232,7 +239,7 @@ pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryReco
 
 /// Where the delivery in a row stands.
 pub(crate) fn delivery_standing(bytes: &[u8]) -> Result<Standing, StoreError> {
-    from_compact(DELIVERY, bytes)
+    beginning(DELIVERY, bytes).map(|(standing, _)| standing)
 }
 
 /// The end of the log.

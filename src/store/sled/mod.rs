@@ -96,7 +96,7 @@ impl SledStore {
             recent: Arc::clone(&recent),
             changes: changes.clone(),
             vault: Arc::clone(&vault),
-            identity: LogIdentity { epoch: opened.meta.epoch, start: open::draw_start() },
+            identity: LogIdentity { epoch: opened.meta.epoch, start: u32::from_le_bytes(random_bytes()) },
             watchdog: Watchdog::start().map_err(cannot_start)?,
             acts: queue,
             cancellations: opened.cancellations,

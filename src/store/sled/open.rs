@@ -12,7 +12,7 @@ use super::keys;
 use super::mark::{self, Mark};
 use super::view::broken;
 use super::writer::Cancellation;
-use crate::clock::{Clock, random_bytes};
+use crate::clock::Clock;
 use crate::model::id::Position;
 use crate::store::codec::{self, Head, rare};
 use crate::store::vault::{Purpose, Vault};
@@ -43,14 +43,14 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sto
     let refused = |reason: String| StoreError::Open { path: folder.display().to_string(), reason };
     make_folder(folder).map_err(|error| refused(format!("cannot make the folder: {error}")))?;
     let mark = mark::read(folder).map_err(refused)?;
-    if let Some(mark) = &mark {
-        is_known(mark.format).map_err(refused)?;
+    if let Some(format) = mark.map(|mark| mark.format).filter(|format| *format > rare::FORMAT) {
+        return Err(refused(newer(format)));
     }
     let db = open_sled(folder).map_err(refused)?;
     let known = db.get(keys::META).map_err(broken)?.map(|row| rare::read_meta(&row)).transpose()?;
     let known = match known {
         Some(Ok(meta)) => Some(meta),
-        Some(Err(format)) => return is_known(format).map_err(refused).and(Err(refused(DAMAGED.into()))),
+        Some(Err(format)) => return Err(refused(newer(format))),
         None if mark.is_none() && db.is_empty() => None,
         None => return Err(refused(DAMAGED.into())),
     };
@@ -77,11 +77,8 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sto
 /// sled takes a damaged file for one that ends where the damage begins.
 const DAMAGED: &str = "what was in it is lost: its file is damaged or was replaced; restore a backup";
 
-fn is_known(format: u32) -> Result<(), String> {
-    if format <= rare::FORMAT {
-        return Ok(());
-    }
-    Err(format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT))
+fn newer(format: u32) -> String {
+    format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT)
 }
 
 /// Whether a store can be the one that was there when it was last opened.
@@ -135,9 +132,4 @@ fn cancellations(tree: &Tree) -> Result<VecDeque<Cancellation>, StoreError> {
     let endpoints = keys.map(|key| Ok(keys::endpoint_number(&key.map_err(broken)?)));
     let endpoints: Result<Vec<_>, StoreError> = endpoints.collect();
     Ok(endpoints?.into_iter().flatten().map(|endpoint| Cancellation { endpoint, done: None }).collect())
-}
-
-/// What this process adds to the ids of its events.
-pub(super) fn draw_start() -> u32 {
-    u32::from_le_bytes(random_bytes())
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sled::{IVec, Tree};
 
-use super::keys::{self, Key, KeyRange};
-use super::view::{broken, cut, join, part_is_missing, part_keys};
+use super::keys::{self, Key};
+use super::view::{Former, broken, cut, join, part_is_missing, part_keys};
 use crate::model::event::Event;
 use crate::model::id::EndpointNumber;
 use crate::store::StoreError;
@@ -74,7 +74,7 @@ impl Batch {
     }
 
     /// What the rows that will change are now.
-    pub(super) fn former(&self, tree: &Tree) -> sled::Result<super::view::Former> {
+    pub(super) fn former(&self, tree: &Tree) -> sled::Result<Former> {
         self.rows.keys().map(|key| Ok((key.clone(), tree.get(key)?))).collect()
     }
 
@@ -146,12 +146,6 @@ impl<'a> Stage<'a> {
     /// A counter, a position or an endpoint's number; `None` if there is no such row.
     pub(super) fn number(&self, key: &[u8]) -> Result<Option<u64>, StoreError> {
         self.get(key)?.map(|row| codec::read_number(&row)).transpose()
-    }
-
-    /// Up to `limit` keys of a range as they are in the tree; to be asked only while the batch is empty.
-    pub(super) fn keys_in_tree(&self, range: KeyRange, limit: usize) -> Result<Vec<IVec>, StoreError> {
-        debug_assert!(self.batch.is_empty(), "the batch may hold rows of the range");
-        self.tree.range(range).keys().take(limit).collect::<sled::Result<_>>().map_err(broken)
     }
 
     /// Writes a value.

@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
-use sled::Tree;
+use sled::{IVec, Tree};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::keys;
 use super::recent::Recent;
 use super::stage::{Batch, Changes, LogIdentity, Stage};
-use super::view::View;
+use super::view::{View, broken};
 use super::watchdog::Watchdog;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointId, EndpointNumber};
@@ -232,15 +232,15 @@ impl Writer {
         }
     }
 
-    /// Cancels what waits for an endpoint, up to a limit; whether something is left.
+    /// Cancels what waits for an endpoint, up to a limit; whether something is left. The batch is empty before, so the
+    /// tree knows all that waits.
     fn cancel_waiting(&mut self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
-        let nothing = Batch::default();
-        let stage = Stage::new(&self.tree, &nothing, &self.vault, self.identity);
-        let waiting = stage.keys_in_tree(keys::pending(Some(endpoint)), CANCELED_AT_ONCE)?;
-        for entry in &waiting {
+        let entries = self.tree.range(keys::pending(Some(endpoint))).keys().take(CANCELED_AT_ONCE);
+        let entries: Vec<IVec> = entries.collect::<sled::Result<_>>().map_err(broken)?;
+        for entry in &entries {
             self.stage(|stage| stage.cancel(entry))?;
         }
-        if waiting.len() == CANCELED_AT_ONCE {
+        if entries.len() == CANCELED_AT_ONCE {
             return Ok(true);
         }
         self.stage(|stage| stage.remove(&keys::cancellation(endpoint)))?;
