@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sled::{IVec, Tree};
 
 use super::keys::{self, Key};
-use super::view::{Former, broken, cut, join, part_is_missing, part_keys};
+use super::view::{Former, broken, cut, is_in_parts, join, part_is_missing, part_keys};
 use crate::model::event::Event;
 use crate::model::id::EndpointNumber;
 use crate::store::StoreError;
@@ -136,7 +136,7 @@ impl<'a> Stage<'a> {
     /// The value of a row as it will be.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         match self.row(key)? {
-            Some(row) if part_keys(key, &row).next().is_some() => {
+            Some(row) if is_in_parts(&row) => {
                 join(key, &row, |part| self.row(part))?.map(Some).ok_or_else(part_is_missing)
             }
             row => Ok(row),

@@ -23,7 +23,7 @@ const FIRST_PAGE_ROWS: usize = 16;
 pub(super) const VALUE_BYTES_MAX: usize = 6 * 1024;
 
 /// Stands where a version byte would be, before the number of parts that a long value was cut into.
-pub(super) const IN_PARTS: u8 = 0;
+const IN_PARTS: u8 = 0;
 
 /// The rows that the writer is changing at the moment, as they were.
 pub(super) type Former = BTreeMap<Key, Option<IVec>>;
@@ -55,9 +55,8 @@ impl View {
         self.former.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn row(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        // The guard is kept over the look into the tree, so that the writer cannot begin with this row meanwhile.
-        let former = self.former();
+    /// A row as `former` has it, or else as it is.
+    fn row(&self, former: &Former, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         match former.get(key) {
             Some(was) => Ok(was.clone()),
             None => self.tree.get(key).map_err(broken),
@@ -66,21 +65,15 @@ impl View {
 
     /// The value of a row, put together if it was cut.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        self.row(key)?.map_or(Ok(None), |value| self.whole(key, value))
-    }
-
-    /// The value whose row is `value`; `None` if it was deleted meanwhile. The parts are of the same batch as their
-    /// row: if that was replaced while they were read, it is read again.
-    fn whole(&self, key: &[u8], mut value: IVec) -> Result<Option<IVec>, StoreError> {
-        while value.first() == Some(&IN_PARTS) {
-            let whole = join(key, &value, |part| self.row(part))?;
-            match self.row(key)? {
-                Some(now) if now == value => return whole.map(Some).ok_or_else(part_is_missing),
-                Some(now) => value = now,
-                None => return Ok(None),
+        // The guard is kept over all looks into the tree, so that the writer cannot begin with one of these rows, nor
+        // show them as they are now, between two of them.
+        let former = self.former();
+        match self.row(&former, key)? {
+            Some(row) if is_in_parts(&row) => {
+                join(key, &row, |part| self.row(&former, part))?.map(Some).ok_or_else(part_is_missing)
             }
+            row => Ok(row),
         }
-        Ok(Some(value))
     }
 
     /// Up to `limit` rows between two bounds, from one end.
@@ -167,12 +160,20 @@ impl Iterator for Walk<'_> {
                 Ok(row) => row,
                 Err(error) => return Some(Err(error)),
             };
-            match self.view.whole(&key, value).transpose() {
-                Some(value) => return Some(value.map(|value| (key, value))),
-                None => continue,
+            if !is_in_parts(&value) {
+                return Some(Ok((key, value)));
+            }
+            // It may have been replaced since the page was read, but never by half; if it was deleted, it is passed over.
+            if let Some(value) = self.view.get(&key).transpose() {
+                return Some(value.map(|value| (key, value)));
             }
         }
     }
+}
+
+/// Whether a row only stands for a value that was cut.
+pub(super) fn is_in_parts(row: &[u8]) -> bool {
+    row.first() == Some(&IN_PARTS)
 }
 
 /// Cuts a value into the row that stands for it and the parts of it.
@@ -189,7 +190,7 @@ pub(super) fn cut(key: &[u8], value: Vec<u8>) -> Vec<(Key, IVec)> {
 
 /// The keys of the parts of the value whose row is `value`.
 pub(super) fn part_keys(key: &[u8], value: &[u8]) -> impl Iterator<Item = Key> {
-    let count = if value.first() == Some(&IN_PARTS) { value.get(1).copied().unwrap_or(0) } else { 0 };
+    let count = if is_in_parts(value) { value.get(1).copied().unwrap_or(0) } else { 0 };
     (0..count).map(move |part| keys::part(key, part))
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use certhook::model::delivery::DeliveryStatus;
 use certhook::model::id::{EndpointNumber, Position};
 use certhook::model::json::Json;
-use certhook::model::resource::Kind;
+use certhook::model::resource::{Kind, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{DeliveryCommit, Positions, Store, StoreError, Waiting};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::samples::*;
 
@@ -234,4 +235,27 @@ pub(super) async fn a_closed_store_takes_nothing_more(store: Arc<dyn Store>, reo
     let store = reopen(store);
     assert_eq!(*store.head().borrow(), Position(1));
     store.check().await.unwrap();
+}
+
+pub(super) async fn a_reader_never_sees_half_of_a_large_value(store: Arc<dyn Store>, _reopen: Reopen<'_>) {
+    store.commit_sights(vec![silent(sized_snapshot(1, 0, 23_000))], None).await.unwrap();
+    let writer = Arc::clone(&store);
+    let mut writes = JoinSet::new();
+    writes.spawn(async move {
+        for version in 1..=300 {
+            // Every character depends on the version, the size never does.
+            let note = char::from(b'a' + (version % 26) as u8).to_string().repeat(23_000);
+            let object = Json::of(&json!({"version": version, "note": note}));
+            let snapshot = Snapshot { object, ..snapshot(1, version) };
+            writer.commit_sights(vec![silent(snapshot)], None).await.unwrap();
+        }
+    });
+    while writes.try_join_next().is_none() {
+        let found = store.snapshots(&source(), Kind::Certificate, &[resource_id(1)]).await.unwrap();
+        let snapshot = found[0].as_ref().unwrap();
+        let object = snapshot.object.fields();
+        let note = object["note"].as_str().unwrap();
+        assert_eq!(object["version"].to_string(), snapshot.object_version.to_string());
+        assert!(note.bytes().all(|byte| byte == note.as_bytes()[0]), "a mixture of two versions");
+    }
 }

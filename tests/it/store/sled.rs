@@ -59,6 +59,7 @@ conforms! {
     conformance::the_head_wakes_who_waits_for_it,
     conformance::progress_is_committed_with_sights,
     conformance::large_sights_are_kept_whole_and_larger_ones_refused,
+    conformance::a_reader_never_sees_half_of_a_large_value,
     conformance::what_waits_is_found_by_when_it_is_due,
     conformance::positions_are_set_moved_and_given_up,
     conformance::a_large_delivery_commit_is_taken,
