@@ -22,7 +22,6 @@ use std::path::PathBuf;
 pub(super) use client::{Answer, Client, VendorHeader};
 pub(super) use failure::NO_TYPE;
 pub use limits::{BODY_BYTES_MAX, CONNECT_MAX, Limits, READ_MAX, TOTAL_MAX};
-pub use retry::{BACKOFF_MAX, BACKOFF_MIN, backoff};
 
 /// Why a source cannot be set up. What is wrong is in the configuration, and waiting mends nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,15 +1,9 @@
-//! How long to wait before the next call, after an error and after a refusal to serve us now.
+//! How long to wait before the next call after a refusal to serve us now.
 
 use std::time::Duration;
 
 use super::date::http_date;
 use crate::model::time::Timestamp;
-
-/// The shortest backoff: a source in trouble is never asked more often than once a second.
-pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
-
-/// The longest backoff: a source that has come back is noticed within five minutes.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
 /// The longest wait that a 429 can ask for. More is a mistake, and would look like an outage of ours.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
@@ -20,20 +14,6 @@ pub(super) const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The shortest wait after a 429. "0 seconds" or an instant in the past still says that we were too fast.
 pub(super) const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-
-/// The wait after so many failures in a row: anywhere between [`BACKOFF_MIN`] and a ceiling that doubles from 2 s
-/// up to [`BACKOFF_MAX`] ("full jitter", so that those who failed together do not come back together). Zero if
-/// nothing failed.
-///
-/// `chance` is from 0 to 1.
-pub fn backoff(consecutive_failures: u32, chance: f64) -> Duration {
-    if consecutive_failures == 0 {
-        return Duration::ZERO;
-    }
-    let ceiling = 2_u32.checked_pow(consecutive_failures).map_or(BACKOFF_MAX, |doubled| BACKOFF_MIN * doubled);
-    let range = ceiling.min(BACKOFF_MAX) - BACKOFF_MIN;
-    BACKOFF_MIN + range.mul_f64(chance.clamp(0.0, 1.0))
-}
 
 /// How long a 429 asks to wait: seconds or a date. A date is measured against the answer's own `Date` where it has
 /// one, so that a clock that is wrong (theirs or ours) does no harm.
@@ -49,27 +29,7 @@ pub(super) fn retry_after(header: Option<&str>, date: Option<Timestamp>, now: Ti
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn the_ceiling_of_the_backoff_doubles_from_two_seconds_to_five_minutes() {
-        let table = [2, 4, 8, 16, 32, 64, 128, 256, 300, 300];
-        for (failures, seconds) in (1..).zip(table) {
-            assert_eq!(backoff(failures, 1.0), Duration::from_secs(seconds), "after {failures}");
-            assert_eq!(backoff(failures, 0.0), Duration::from_secs(1), "after {failures}");
-        }
-        assert_eq!(backoff(0, 0.5), Duration::ZERO);
-        assert_eq!(backoff(2, 0.5), Duration::from_millis(2500));
-    }
-
-    proptest! {
-        #[test]
-        fn a_backoff_lies_between_one_second_and_five_minutes(failures in 1_u32.., chance in 0.0_f64..=1.0) {
-            prop_assert!((BACKOFF_MIN..=BACKOFF_MAX).contains(&backoff(failures, chance)));
-        }
-    }
 
     #[test]
     fn a_wait_is_seconds_or_a_date_and_has_bounds() {
