@@ -28,11 +28,11 @@ impl Dispatcher {
             Ok(tried) => self.concluded(lane, endpoint, tried, now),
             Err(Untried::Moot) => Verdict::Ended,
             Err(Untried::Unreadable(error)) => {
-                tracing::error!(endpoint = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
+                tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
                 Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
             }
             Err(Untried::Panicked) => {
-                tracing::error!(endpoint = %endpoint.id, position = work.position.0, "delivery.panicked");
+                tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, "delivery.panicked");
                 Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
             }
         };
@@ -128,15 +128,18 @@ fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
 }
 
 /// One wide line per attempt; successes only for those who want to see them.
-fn log(endpoint: &Endpoint, event: &Event, attempt: &Attempt, next: &Next) {
-    let (endpoint, id, kind, outcome) = (endpoint.id, event.id, event.event_type, attempt.outcome);
-    let (number, status, duration_ms) = (attempt.number, attempt.status_code, attempt.duration_ms);
-    let error = attempt.error.as_deref();
+fn log(endpoint: &Endpoint, event: &Event, tried: &Attempt, next: &Next) {
+    let (endpoint_id, event_id, event_type) = (endpoint.id, event.id, event.event_type);
+    let Attempt { number: attempt, outcome, status_code, duration_ms, .. } = *tried;
+    let (address, error) = (tried.address.as_deref(), tried.error.as_deref());
     if outcome == Outcome::Delivered {
-        tracing::debug!(%endpoint, event = %id, r#type = %kind, number, status, duration_ms, "delivery.attempted");
+        tracing::debug!(
+            %endpoint_id, %event_id, %event_type, attempt, ?outcome, status_code, address, duration_ms,
+            "delivery.attempted"
+        );
     } else {
         tracing::info!(
-            %endpoint, event = %id, r#type = %kind, number, ?outcome, status, error, duration_ms, ?next,
+            %endpoint_id, %event_id, %event_type, attempt, ?outcome, status_code, address, error, duration_ms, ?next,
             "delivery.attempted"
         );
     }

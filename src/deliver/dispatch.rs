@@ -120,11 +120,13 @@ impl Dispatcher {
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut changes = self.tools.store.changes();
         let mut head = self.tools.store.head();
-        self.load(*head.borrow_and_update()).await?;
+        let durable = *head.borrow_and_update();
+        self.load(durable).await?;
         while !stop.is_cancelled() {
             let now = self.tools.clock.now();
             self.wake_lanes(now);
-            self.start_tasks(*head.borrow(), now);
+            let durable = *head.borrow();
+            self.start_tasks(durable, now);
             self.step(&mut changes, &mut head, &stop, now).await?;
         }
         self.stop().await

@@ -135,7 +135,8 @@ impl Dispatcher {
             }
         }
         lane.feed = if taken >= self.routed { Feed::Live } else { Feed::Behind };
-        let own = own.is_some() || lane.feed == Feed::Behind;
+        // One that comes while we run has a position of its own in the store until it keeps up.
+        let own = own.is_some() || mark.is_none() || lane.feed == Feed::Behind;
         self.open(number, lane, own, self.tools.clock.now());
         Ok(())
     }

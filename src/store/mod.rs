@@ -218,7 +218,8 @@ pub trait EndpointStore: Send + Sync {
     /// must read them all again.
     fn changes(&self) -> broadcast::Receiver<EndpointNumber>;
 
-    /// Registers an endpoint. The store gives the number in its id; the rest of the id comes with the value.
+    /// Registers an endpoint, with its start as a position of its own. The store gives the number in its id; the rest
+    /// of the id comes with the value.
     async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
 
     /// Replaces an endpoint; `false` if there is none of that id.

@@ -4,6 +4,7 @@ mod api;
 mod config;
 mod deliver;
 mod house;
+mod queue;
 mod sandbox;
 mod source;
 mod store;

@@ -11,13 +11,8 @@ use certhook::watch::{Baseline, Description, Schedule, Settings, Watcher};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use scripted_source::{Fault, ScriptedSource};
-use sight_memory::SightMemory;
-
-#[path = "support/scripted_source.rs"]
-mod scripted_source;
-#[path = "support/sight_memory.rs"]
-mod sight_memory;
+use crate::support::scripted_source::{Fault, ScriptedSource};
+use crate::support::sight_memory::SightMemory;
 
 mod baseline;
 mod crossing;

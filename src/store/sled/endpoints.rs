@@ -34,6 +34,8 @@ impl Stage<'_> {
         self.take_uid(&endpoint)?;
         self.put(keys::NEXT_ENDPOINT, next)?;
         self.write_endpoint(&endpoint)?;
+        // Until deliveries have taken it up: what it asked for may lie below the live mark.
+        self.put(&keys::own_position(endpoint.id.number), codec::number(endpoint.start.0))?;
         Ok(endpoint)
     }
 

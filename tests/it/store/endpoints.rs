@@ -111,7 +111,7 @@ pub(super) async fn deleting_cancels_what_waits_and_keeps_the_history(store: Arc
     let store = reopen(store);
     assert!(store.waiting(one.id.number, 10).await.unwrap().is_empty());
     assert_eq!(store.waiting(other.id.number, 10).await.unwrap().len(), 1);
-    assert!(store.positions().await.unwrap().own.is_empty());
+    assert_eq!(store.positions().await.unwrap().own, [(other.id.number, other.start)]);
     let history = DeliveryQuery { endpoint: Some(one.id.number), limit: 200, ..DeliveryQuery::default() };
     let found = store.deliveries(history).await.unwrap().found;
     assert_eq!(found.len(), 152);

@@ -46,7 +46,7 @@ pub(super) fn sized_snapshot(number: u64, object_version: u64, bytes: usize) -> 
         object_version,
         object: Json::of(&json!({"id": number, "version": object_version, "note": "n".repeat(bytes)})),
         observed_at: at(object_version as i64),
-        row_fingerprint: (object_version % 2 == 0).then_some(u128::MAX - u128::from(number)),
+        row_fingerprint: object_version.is_multiple_of(2).then_some(u128::MAX - u128::from(number)),
         download: Download::Missing,
         removed: None,
     }

@@ -1,3 +1,7 @@
 //! What tests of several rooms need.
 
 pub(crate) mod memory;
+pub(crate) mod process;
+pub(crate) mod receiver;
+pub(crate) mod scripted_source;
+pub(crate) mod sight_memory;

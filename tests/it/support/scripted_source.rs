@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 /// What goes wrong with one answer.
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// No answer.
     Error(SourceError),
     /// A page that says `has_more` and gives no cursor.
@@ -27,25 +27,25 @@ pub(super) enum Fault {
 
 /// An answer that is rendered when it is asked for and comes when the test lets it.
 #[derive(Debug, Default)]
-pub(super) struct Late {
+pub(crate) struct Late {
     /// The answer was rendered.
-    pub(super) rendered: Notify,
+    pub(crate) rendered: Notify,
     /// The test lets it come.
-    pub(super) released: Notify,
+    pub(crate) released: Notify,
 }
 
 /// Where in a listing: the kind, and the page counted from 1.
-pub(super) type Place = (Kind, u64);
+pub(crate) type Place = (Kind, u64);
 
 type Hook = Box<dyn FnOnce(&mut Book) + Send>;
 
 /// What upstream holds, in the order in which it lists it.
 #[derive(Debug, Default)]
-pub(super) struct Book([Vec<Value>; 2]);
+pub(crate) struct Book([Vec<Value>; 2]);
 
 impl Book {
     /// Adds a resource, or replaces the one of its id where it stands.
-    pub(super) fn put(&mut self, kind: Kind, object: Value) {
+    pub(crate) fn put(&mut self, kind: Kind, object: Value) {
         let list = &mut self.0[kind as usize];
         match list.iter_mut().find(|known| known["id"] == object["id"]) {
             Some(known) => *known = object,
@@ -54,17 +54,17 @@ impl Book {
     }
 
     /// Changes a resource.
-    pub(super) fn change(&mut self, kind: Kind, id: &str, change: impl FnOnce(&mut Value)) {
+    pub(crate) fn change(&mut self, kind: Kind, id: &str, change: impl FnOnce(&mut Value)) {
         change(self.0[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
     }
 
     /// All of a kind.
-    pub(super) fn all(&self, kind: Kind) -> Vec<Value> {
+    pub(crate) fn all(&self, kind: Kind) -> Vec<Value> {
         self.0[kind as usize].clone()
     }
 
     /// Takes a resource out.
-    pub(super) fn remove(&mut self, kind: Kind, id: &str) {
+    pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
         self.0[kind as usize].retain(|known| known["id"] != id);
     }
 }
@@ -88,7 +88,7 @@ struct Script {
 }
 
 /// The source.
-pub(super) struct ScriptedSource {
+pub(crate) struct ScriptedSource {
     name: SourceName,
     clock: Arc<ManualClock>,
     script: Mutex<Script>,
@@ -102,38 +102,38 @@ impl std::fmt::Debug for ScriptedSource {
 
 impl ScriptedSource {
     /// An empty book, read in pages of ten.
-    pub(super) fn new(clock: Arc<ManualClock>) -> Self {
+    pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
         let script = Script { page_size: 10, ..Script::default() };
         Self { name: "numeral".parse().expect("a name"), clock, script: Mutex::new(script) }
     }
 
     /// Changes the book.
-    pub(super) fn edit<R>(&self, change: impl FnOnce(&mut Book) -> R) -> R {
+    pub(crate) fn edit<R>(&self, change: impl FnOnce(&mut Book) -> R) -> R {
         change(&mut self.lock().book)
     }
 
     /// Rows show no `status`, as in the vendor's examples.
-    pub(super) fn drop_status_from_rows(&self) {
+    pub(crate) fn drop_status_from_rows(&self) {
         self.lock().rows_lack_status = true;
     }
 
     /// Upstream's clock is behind ours.
-    pub(super) fn set_behind(&self, behind: Duration) {
+    pub(crate) fn set_behind(&self, behind: Duration) {
         self.lock().behind = behind;
     }
 
     /// The next answer at that place goes wrong.
-    pub(super) fn break_page(&self, place: Place, fault: Fault) {
+    pub(crate) fn break_page(&self, place: Place, fault: Fault) {
         self.lock().page_faults.entry(place).or_default().push_back(fault);
     }
 
     /// The next answer about that id goes wrong.
-    pub(super) fn break_get(&self, id: &str, error: SourceError) {
+    pub(crate) fn break_get(&self, id: &str, error: SourceError) {
         self.lock().get_faults.entry(id.into()).or_default().push_back(error);
     }
 
     /// Nothing goes wrong, and nothing happens, that has not yet.
-    pub(super) fn forget_faults(&self) {
+    pub(crate) fn forget_faults(&self) {
         let mut script = self.lock();
         script.page_faults.clear();
         script.get_faults.clear();
@@ -141,36 +141,36 @@ impl ScriptedSource {
     }
 
     /// Every call goes wrong, until `None`.
-    pub(super) fn break_always(&self, error: Option<SourceError>) {
+    pub(crate) fn break_always(&self, error: Option<SourceError>) {
         self.lock().always = error;
     }
 
     /// The next answer at that place comes late.
-    pub(super) fn delay_page(&self, place: Place) -> Arc<Late> {
+    pub(crate) fn delay_page(&self, place: Place) -> Arc<Late> {
         let late = Arc::new(Late::default());
         self.lock().late_pages.insert(place, Arc::clone(&late));
         late
     }
 
     /// The next answer about that id comes late.
-    pub(super) fn delay_get(&self, id: &str) -> Arc<Late> {
+    pub(crate) fn delay_get(&self, id: &str) -> Arc<Late> {
         let late = Arc::new(Late::default());
         self.lock().late_gets.insert(id.into(), Arc::clone(&late));
         late
     }
 
     /// Something happens to the book right after that page was rendered.
-    pub(super) fn after_page(&self, place: Place, hook: impl FnOnce(&mut Book) + Send + 'static) {
+    pub(crate) fn after_page(&self, place: Place, hook: impl FnOnce(&mut Book) + Send + 'static) {
         self.lock().after_page.insert(place, Box::new(hook));
     }
 
     /// The ids that were asked for since the last look.
-    pub(super) fn take_gets(&self) -> Vec<String> {
+    pub(crate) fn take_gets(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().gets)
     }
 
     /// What the first pages of listings asked for since the last look.
-    pub(super) fn take_selections(&self) -> Vec<Selection> {
+    pub(crate) fn take_selections(&self) -> Vec<Selection> {
         std::mem::take(&mut self.lock().selections)
     }
 

@@ -22,11 +22,11 @@ struct Kept {
 
 /// The store.
 #[derive(Default)]
-pub(super) struct SightMemory(Mutex<Kept>);
+pub(crate) struct SightMemory(Mutex<Kept>);
 
 impl SightMemory {
     /// What was told since the last look: the resource (or source) and the event's type.
-    pub(super) fn take_told(&self) -> Vec<String> {
+    pub(crate) fn take_told(&self) -> Vec<String> {
         let subject = |sight: &Sight| match &sight.subject {
             Subject::Resource(key) => key.id.as_str().to_owned(),
             Subject::Source(name) => name.as_str().to_owned(),
@@ -41,40 +41,40 @@ impl SightMemory {
     }
 
     /// The sights that told something since the last look.
-    pub(super) fn take_sights(&self) -> Vec<(Sight, Vec<EventDraft>)> {
+    pub(crate) fn take_sights(&self) -> Vec<(Sight, Vec<EventDraft>)> {
         std::mem::take(&mut self.lock().told)
     }
 
     /// One snapshot.
-    pub(super) fn snapshot(&self, kind: Kind, id: &str) -> Option<Snapshot> {
+    pub(crate) fn snapshot(&self, kind: Kind, id: &str) -> Option<Snapshot> {
         let kept = self.lock();
         kept.snapshots.values().find(|known| known.key.kind == kind && known.key.id.as_str() == id).cloned()
     }
 
     /// All snapshots.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().snapshots.len()
     }
 
     /// The progress of the only source.
-    pub(super) fn only_progress(&self) -> SourceProgress {
+    pub(crate) fn only_progress(&self) -> SourceProgress {
         self.lock().progress.values().next().expect("a source was read").clone()
     }
 
     /// How many commits there were since the last look.
-    pub(super) fn take_commits(&self) -> u64 {
+    pub(crate) fn take_commits(&self) -> u64 {
         std::mem::take(&mut self.lock().commits)
     }
 
     /// Turns a snapshot into a tombstone.
-    pub(super) fn bury(&self, kind: Kind, id: &str, at: Timestamp) {
+    pub(crate) fn bury(&self, kind: Kind, id: &str, at: Timestamp) {
         let mut kept = self.lock();
         let buried = kept.snapshots.values_mut().find(|known| known.key.kind == kind && known.key.id.as_str() == id);
         buried.expect("it is stored").removed = Some(Removal { reason: "not_found".into(), at });
     }
 
     /// Refuses sights of that resource for their size.
-    pub(super) fn refuse(&self, id: &str) {
+    pub(crate) fn refuse(&self, id: &str) {
         self.lock().too_large = Some(id.parse().expect("an id"));
     }
 
