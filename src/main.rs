@@ -1,3 +1,7 @@
 //! The `certhook` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    certhook::cli::run()
+}

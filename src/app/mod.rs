@@ -1,2 +1,142 @@
 //! Composition: builds the parts, starts the loops, stops them in order.
-pub mod http;
+//!
+//! In reading order: [`Gateway`] here, `http` (a router on a socket), `adapters` (what the API asks of other
+//! parts), [`sandbox`] (the simulated upstream, alone or under a gateway).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::adapters::{Subscribers, WatchedSources};
+use crate::api;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::deliver::Deliverer;
+use crate::deliver::guard::Guard;
+use crate::deliver::transport::HttpTransport;
+use crate::source::numeral::Numeral;
+use crate::store::Store;
+use crate::store::sled::SledStore;
+use crate::watch::{Description, Watcher};
+
+mod adapters;
+mod http;
+pub mod sandbox;
+
+/// A gateway that runs.
+pub struct Gateway {
+    address: SocketAddr,
+    store: Arc<dyn Store>,
+    /// Ends what brings work in: the API and the passes.
+    intake: CancellationToken,
+    intakes: JoinSet<anyhow::Result<()>>,
+    /// Ends the deliveries, once no more work comes in.
+    outlet: CancellationToken,
+    outlets: JoinSet<anyhow::Result<()>>,
+}
+
+impl Gateway {
+    /// Opens the store, binds the API, and starts polling and delivering.
+    ///
+    /// # Errors
+    /// If a part cannot start: the store is in use, the address is taken, a root certificate cannot be read.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let listen = config.api.listen;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr().context("cannot tell the address that the API listens on")?;
+        let store = open_store(&config, &clock).await?;
+
+        let guard = Arc::new(Guard::new(&config.delivery));
+        let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(&guard))?);
+        let deliverer =
+            Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), config.delivery.clone()));
+        let mut watchers = Vec::new();
+        for settings in config.sources {
+            let description = Description {
+                kind: "numeral".into(),
+                base_url: settings.source.base_url.to_string(),
+                livemode: config.livemode,
+            };
+            let source = Arc::new(Numeral::new(settings.source, Arc::clone(&clock))?);
+            let sights = Arc::clone(&store);
+            watchers.push(Watcher::open(source, sights, Arc::clone(&clock), settings.watch, description).await?);
+        }
+        let router = api::router(api::Parts {
+            store: Arc::clone(&store),
+            sources: Arc::new(WatchedSources(watchers.clone())),
+            deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
+            clock,
+            api_key: config.api.api_key,
+        });
+
+        let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
+        let (mut intakes, mut outlets) = (JoinSet::new(), JoinSet::new());
+        intakes.spawn(served(http::serve(listener, router, intake.clone())));
+        for watcher in watchers {
+            let stop = intake.clone();
+            intakes.spawn(served(watcher.run(stop)));
+        }
+        let stop = outlet.clone();
+        outlets.spawn(async move { deliverer.run(stop).await.context("deliveries ended") });
+        Ok(Self { address, store, intake, intakes, outlet, outlets })
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is kept, for those who run the gateway inside their own process.
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// Runs until `stop`, then ends the parts in order: first what brings work in, then the deliveries with what is
+    /// in flight, then the store.
+    ///
+    /// # Errors
+    /// If a part ends by itself. The others are ended in order all the same.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut result = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            ended = ended(&mut self.intakes) => ended,
+            ended = ended(&mut self.outlets) => ended,
+        };
+        self.intake.cancel();
+        while !self.intakes.is_empty() {
+            result = result.and(ended(&mut self.intakes).await);
+        }
+        self.outlet.cancel();
+        while !self.outlets.is_empty() {
+            result = result.and(ended(&mut self.outlets).await);
+        }
+        self.store.close().await;
+        result
+    }
+}
+
+/// A part that cannot fail.
+async fn served(server: impl Future<Output = ()>) -> anyhow::Result<()> {
+    server.await;
+    Ok(())
+}
+
+/// How the next part of a set ended.
+async fn ended(parts: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    match parts.join_next().await {
+        Some(joined) => joined.context("a part of the gateway panicked")?,
+        None => std::future::pending().await,
+    }
+}
+
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+    let (settings, clock) = (config.store.clone(), Arc::clone(clock));
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &*clock)).await;
+    let store: Arc<dyn Store> = opened.context("opening the store panicked")??;
+    Ok(store)
+}

@@ -1,0 +1,58 @@
+//! The simulated upstream on a socket: alone, or under a gateway of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::http;
+use crate::clock::SystemClock;
+use crate::sandbox::Sandbox;
+pub use crate::sandbox::options::Options;
+
+/// A simulated upstream that runs.
+pub struct Upstream {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Upstream {
+    /// Starts one at an address; `live` lets things happen there by themselves.
+    ///
+    /// # Errors
+    /// If the address is taken.
+    pub async fn start(listen: SocketAddr, options: Options, live: bool) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr().context("cannot tell the address that the sandbox listens on")?;
+        let sandbox = Sandbox::new(options, Arc::new(SystemClock::default()));
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(http::serve(listener, sandbox.router(), stop.clone()));
+        if live {
+            let stop = stop.clone();
+            tasks.spawn(async move { sandbox.live(stop).await });
+        }
+        tasks.close();
+        Ok(Self { address, stop, tasks })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, for the configuration of a source.
+    pub fn url(&self) -> Url {
+        format!("http://{}", self.address).parse().expect("an address makes a URL")
+    }
+
+    /// Ends it.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}

@@ -1,0 +1,99 @@
+//! `certhook serve`: the gateway, over what is configured or over a simulated upstream.
+
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::ServeArguments;
+use crate::app::Gateway;
+use crate::app::sandbox::{Options, Upstream};
+use crate::config::{Config, SANDBOX_KEY, process_environment};
+use crate::telemetry;
+
+/// Where the simulated upstream listens if the place is free; anywhere else otherwise.
+const UPSTREAM: &str = "127.0.0.1:8091";
+
+/// Runs the gateway until a signal.
+pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
+    if arguments.sandbox {
+        return serve_sandbox(&arguments).await;
+    }
+    let config = Config::load(arguments.config.as_deref(), process_environment())?;
+    telemetry::install(&config.log)?;
+    run(Gateway::start(config).await?).await
+}
+
+async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
+    let upstream = start_upstream(!arguments.quiet_sandbox).await?;
+    let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
+    telemetry::install(&config.log)?;
+    let gateway = Gateway::start(config).await?;
+    print_welcome(gateway.address(), &upstream);
+    let result = run(gateway).await;
+    upstream.stop().await;
+    result
+}
+
+async fn start_upstream(live: bool) -> anyhow::Result<Upstream> {
+    let preferred: SocketAddr = UPSTREAM.parse().expect("a constant address");
+    match Upstream::start(preferred, Options::default(), live).await {
+        Ok(upstream) => Ok(upstream),
+        Err(_) => Upstream::start(SocketAddr::new(preferred.ip(), 0), Options::default(), live).await,
+    }
+}
+
+/// Runs until SIGTERM or SIGINT, and ends in order. A second signal ends at once.
+async fn run(gateway: Gateway) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    tracing::info!(address = %gateway.address(), "gateway.started");
+    let result = until_stopped(&stop, gateway.run(stop.clone())).await;
+    tracing::info!("gateway.stopped");
+    result
+}
+
+/// Does `work`, which ends after `stop`; the first signal stops, a second one exits at once.
+pub(super) async fn until_stopped<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::warn!(%error, "signals are not handled; end the process with SIGKILL");
+            return work.await;
+        }
+    };
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if stop.is_cancelled() {
+            std::process::exit(1);
+        }
+        stop.cancel();
+    }
+}
+
+fn print_welcome(address: SocketAddr, upstream: &Upstream) {
+    println!(
+        "certhook runs over a simulated upstream. Nothing that you have configured is touched.
+
+  API       http://{address}
+  key       {SANDBOX_KEY}
+  upstream  {upstream}
+
+Register a receiver (or run: cargo run --example receiver):
+
+  curl http://{address}/v1/endpoints \\
+    -H 'Authorization: Bearer {SANDBOX_KEY}' \\
+    -d '{{\"url\": \"http://127.0.0.1:9000/\"}}'
+
+Make something happen (or just wait):
+
+  curl -X POST {upstream}sandbox/trigger -H 'content-type: application/json' -d '{{\"type\": \"certificate.expiring\"}}'
+",
+        upstream = upstream.url(),
+    );
+}
