@@ -2,7 +2,9 @@
 
 mod api;
 mod config;
+mod crash;
 mod deliver;
+mod end_to_end;
 mod house;
 mod queue;
 mod sandbox;

@@ -1,0 +1,88 @@
+//! `kill -9` in a loop: at random moments, with changes upstream and a receiver that fails one time in five.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::end_to_end::assert_chains;
+use crate::support::process::{Process, free_port, until};
+use crate::support::receiver::{Receiver, SECRET};
+
+/// How often the gateway is killed.
+const ROUNDS: u32 = 50;
+
+/// What happens upstream, in turn.
+const HAPPENINGS: [&str; 6] = [
+    "certificate_request.created",
+    "certificate_request.fulfilled",
+    "certificate.active",
+    "certificate.expiring",
+    "certificate.renewed",
+    "certificate.updated",
+];
+
+/// The life of a gateway, from 0 to 2 s: short ones are more frequent, because that is when the most is under way.
+fn lifetime() -> Duration {
+    let chance = certhook::clock::chance();
+    Duration::from_secs_f64(2.0 * chance * chance)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_any_moment_loses_nothing_and_repeats_only_the_same() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let upstream = Process::sandbox(folder.path()).await;
+    let port = free_port();
+    let receiver = Receiver::refusing(|number| number % 5 == 3).await;
+    let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
+    gateway.register(&receiver.url, SECRET).await;
+    gateway.baseline().await;
+    gateway.kill().await;
+
+    let mut touched = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let happening = json!({ "type": HAPPENINGS[round as usize % HAPPENINGS.len()] });
+        touched.insert(id_of(&upstream.post("/sandbox/trigger", &happening).await["object"]));
+        let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
+        let end = tokio::time::Instant::now() + lifetime();
+        touched.insert(id_of(&upstream.post("/sandbox/trigger", &happening).await["object"]));
+        tokio::time::sleep_until(end).await;
+        gateway.kill().await;
+    }
+
+    let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
+    let expected = upstream.listed().await;
+    until("every final state to arrive", || async { stale(&receiver, &expected, &touched).is_none().then_some(()) })
+        .await;
+    until("every event to arrive", || async {
+        let log = gateway.list("/v1/events").await;
+        let told = log.iter().filter(|event| !event["type"].as_str().is_some_and(|name| name.starts_with("gateway")));
+        (receiver.events().len() == told.count()).then_some(())
+    })
+    .await;
+    receiver.assert_content();
+    assert_chains(&gateway.list("/v1/events").await);
+    assert!(gateway.terminate().await.success());
+}
+
+/// A resource that changed and of which nothing arrived, or whose last event is not what upstream shows.
+fn stale(receiver: &Receiver, expected: &BTreeMap<String, Value>, touched: &BTreeSet<String>) -> Option<String> {
+    let mut arrived: BTreeMap<String, (u64, Value)> = BTreeMap::new();
+    for event in receiver.events() {
+        let id = id_of(&event["data"]["object"]);
+        let version = event["detection"]["object_version"].as_u64().expect("a version");
+        if arrived.get(&id).is_none_or(|(known, _)| *known <= version) {
+            arrived.insert(id, (version, event["data"]["object"].clone()));
+        }
+    }
+    let differs = |id: &String, object: &Value| {
+        let wanted = expected.get(id).expect("upstream lists what it told of");
+        wanted["status"] != object["status"] || wanted["jurisdictions"] != object["jurisdictions"]
+    };
+    let outdated = arrived.iter().find(|(id, (_, object))| differs(id, object)).map(|(id, _)| id.clone());
+    outdated.or_else(|| touched.iter().find(|id| !arrived.contains_key(*id)).cloned())
+}
+
+fn id_of(resource: &Value) -> String {
+    resource["id"].as_str().expect("an id").to_owned()
+}

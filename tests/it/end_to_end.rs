@@ -1,0 +1,183 @@
+//! The gateway as a process, over a simulated upstream as another, with a receiver that verifies independently.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::process::{Process, UPSTREAM_KEY, free_port, until};
+use crate::support::receiver::{Receiver, SECRET};
+
+/// A folder, an upstream and a gateway over it.
+async fn house() -> (tempfile::TempDir, Process, Process) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let upstream = Process::sandbox(folder.path()).await;
+    let gateway = Process::gateway(folder.path(), free_port(), &upstream.url).await;
+    (folder, upstream, gateway)
+}
+
+/// Makes a type's transition happen upstream; gives the resource as it is now.
+async fn happen(upstream: &Process, event_type: &str) -> Value {
+    upstream.post("/sandbox/trigger", &json!({ "type": event_type })).await["object"].take()
+}
+
+/// The one event of a type about a resource, once it is there.
+async fn told(receiver: &Receiver, event_type: &str, id: &str) -> Value {
+    let found = until(event_type, || async { receiver.told(event_type, id).into_iter().next() }).await;
+    assert_eq!(receiver.told(event_type, id).len(), 1, "{event_type} once");
+    found
+}
+
+fn id_of(resource: &Value) -> &str {
+    resource["id"].as_str().expect("an id")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_upstream_becomes_one_verified_webhook() {
+    let (_folder, upstream, gateway) = house().await;
+    let receiver = Receiver::start().await;
+    gateway.register(&receiver.url, SECRET).await;
+    assert_eq!(gateway.baseline().await, upstream.listed().await.len() as u64);
+    assert!(upstream.listed().await.len() >= 350);
+    let log = gateway.list("/v1/events").await;
+    let types: Vec<&str> = log.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, ["gateway.baseline_completed"], "a baseline tells nothing of them");
+    assert_eq!(receiver.requests(), 0);
+
+    let request = happen(&upstream, "certificate_request.fulfilled").await;
+    let event = told(&receiver, "certificate_request.fulfilled", id_of(&request)).await;
+    assert_eq!(event["data"]["previous_attributes"], json!({ "status": "pending", "certificate_id": null }));
+    assert_eq!(event["data"]["object"]["certificate_id"], request["certificate_id"]);
+    assert_eq!(event["detection"]["object_version"], 1);
+    let certificate = request["certificate_id"].as_str().expect("a certificate");
+    told(&receiver, "certificate.created", certificate).await;
+
+    let expiring = happen(&upstream, "certificate.expiring").await;
+    let event = told(&receiver, "certificate.expiring", id_of(&expiring)).await;
+    assert_eq!(event["data"]["previous_attributes"]["status"], "active");
+    assert_eq!(event["data"]["object"]["status"], "expiring");
+    assert_eq!(event["source"], "numeral");
+
+    let approved = upstream.post(&format!("/sandbox/certificates/{certificate}/approve"), &json!({})).await;
+    let event = told(&receiver, "certificate.active", certificate).await;
+    assert_eq!(event["data"]["previous_attributes"]["status"], "processing");
+    assert_eq!(event["data"]["object"]["status"], approved["status"]);
+    let completed = told(&receiver, "certificate.processing_completed", certificate).await;
+    assert_eq!(completed["detection"]["object_version"], event["detection"]["object_version"], "of one sight");
+
+    receiver.assert_content();
+    assert_eq!(receiver.repeats(), 0);
+    assert_chains(&gateway.list("/v1/events").await);
+    assert!(gateway.terminate().await.success(), "SIGTERM ends with 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_sends_nothing_again_and_misses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let upstream = Process::sandbox(folder.path()).await;
+    let port = free_port();
+    let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
+    let receiver = Receiver::start().await;
+    gateway.register(&receiver.url, SECRET).await;
+    gateway.baseline().await;
+    let first = happen(&upstream, "certificate.expiring").await;
+    told(&receiver, "certificate.expiring", id_of(&first)).await;
+    assert!(gateway.terminate().await.success());
+
+    let requests = receiver.requests();
+    let missed = happen(&upstream, "certificate_request.fulfilled").await;
+    let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
+    told(&receiver, "certificate_request.fulfilled", id_of(&missed)).await;
+    let certificate = missed["certificate_id"].as_str().expect("a certificate");
+    let about_it =
+        || receiver.events().into_iter().filter(|event| event["data"]["object"]["id"] == certificate).count();
+    let new = receiver.requests() - requests;
+    assert_eq!(new, 1 + about_it() as u64, "the request's event and the new certificate's, nothing from before");
+    receiver.assert_content();
+    gateway.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_confidential_is_kept_logged_or_told() {
+    let (folder, upstream, gateway) = house().await;
+    let receiver = Receiver::start().await;
+    let endpoint = gateway.register(&format!("{}?token=query-canary-77", receiver.url), SECRET).await;
+    gateway.baseline().await;
+    let request = happen(&upstream, "certificate_request.fulfilled").await;
+    told(&receiver, "certificate_request.fulfilled", id_of(&request)).await;
+    let certificate = request["certificate_id"].as_str().expect("a certificate");
+    upstream.post(&format!("/sandbox/certificates/{certificate}/approve"), &json!({ "attach": true })).await;
+    told(&receiver, "certificate.active", certificate).await;
+    let shown = upstream.get(&format!("/tax/certificates/{certificate}")).await;
+    let document = shown["download_url"].as_str().expect("a document").split('?').next().expect("a path").to_owned();
+
+    let id = id_of(&endpoint);
+    let mut answers = Vec::new();
+    for path in ["/v1/endpoints", "/v1/events?limit=100", "/v1/deliveries?limit=100", "/v1/sources"] {
+        answers.push(gateway.get(path).await.to_string());
+    }
+    answers.push(gateway.get(&format!("/v1/endpoints/{id}")).await.to_string());
+    gateway.kill().await;
+
+    let plain_key = "canary-canary-canary-canary-1234";
+    let canaries = [document.as_str(), "download_url", "X-Amz-", SECRET, plain_key, "query-canary-77"];
+    let keys = [crate::support::process::ROOT_KEY, UPSTREAM_KEY];
+    for needle in canaries.iter().chain(&keys) {
+        for (file, bytes) in files(&folder.path().join("data")) {
+            assert!(!contains(&bytes, needle), "{needle} is in {file}");
+        }
+        let log = std::fs::read(folder.path().join("gateway.log")).expect("a log");
+        assert!(!contains(&log, needle), "{needle} is in the log");
+        for body in receiver.bodies() {
+            assert!(!contains(&body, needle), "{needle} is in an event");
+        }
+        for answer in &answers {
+            assert!(!contains(answer.as_bytes(), needle), "{needle} is in an answer of the API");
+        }
+    }
+}
+
+fn contains(bytes: &[u8], needle: &str) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+/// Every file below a folder, with its bytes.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).expect("a file")));
+        }
+    }
+    found
+}
+
+/// Each event of a resource starts where the one before it ended, and versions have no gaps.
+pub(crate) fn assert_chains(log: &[Value]) {
+    let mut last: BTreeMap<String, Value> = BTreeMap::new();
+    for event in log.iter().filter(|event| event["type"].as_str().is_some_and(|name| name.starts_with("certificate"))) {
+        let id = id_of(&event["data"]["object"]).to_owned();
+        if let Some(before) = last.get(&id) {
+            let version = |event: &Value| event["detection"]["object_version"].as_u64().expect("a version");
+            let (old, new) = (version(before), version(event));
+            assert!(new == old || new == old + 1, "a gap between versions {old} and {new} of {id}");
+            if new == old + 1 {
+                assert_follows(&before["data"]["object"], event);
+            }
+        }
+        last.insert(id, event.clone());
+    }
+}
+
+/// What an event says was before, is what the former event ended with (`updated_at` apart).
+fn assert_follows(before: &Value, event: &Value) {
+    let object = event["data"]["object"].as_object().expect("an object");
+    let previous = event["data"]["previous_attributes"].as_object().expect("an object");
+    for (name, now) in object.iter().filter(|(name, _)| *name != "updated_at") {
+        let former = previous.get(name).unwrap_or(now);
+        assert_eq!(&before[name.as_str()], former, "{name} of {}", object["id"]);
+    }
+}
