@@ -47,7 +47,9 @@ impl Gateway {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let listen = config.api.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}; is server.listen free?"))?;
         let address = listener.local_addr().context("cannot tell the address that the API listens on")?;
         let store = open_store(&config, &clock).await?;
 
@@ -91,9 +93,10 @@ impl Gateway {
         self.address
     }
 
-    /// What is kept, for those who run the gateway inside their own process.
-    pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
+    /// Hands a line about every event from now on to `show`, for a person who watches.
+    pub fn follow(&mut self, show: impl Fn(&str) + Send + 'static) {
+        let follow = sandbox::follow(Arc::clone(&self.store) as _, self.intake.clone(), show);
+        self.intakes.spawn(async move { Ok(follow.await?) });
     }
 
     /// Runs until `stop`, then ends the parts in order: first what brings work in, then the deliveries with what is

@@ -11,8 +11,10 @@ use url::Url;
 
 use super::http;
 use crate::clock::SystemClock;
+use crate::model::event::Event;
 use crate::sandbox::Sandbox;
 pub use crate::sandbox::options::Options;
+use crate::store::{EventLog, StoreError};
 
 /// A simulated upstream that runs.
 pub struct Upstream {
@@ -55,4 +57,38 @@ impl Upstream {
         self.stop.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// Events in one read while they are shown.
+const SHOWN_AT_ONCE: usize = 100;
+
+/// Hands a line about each event from now on to `show`, until `stop`.
+///
+/// # Errors
+/// If the log cannot be read.
+pub(super) async fn follow(
+    log: Arc<dyn EventLog>,
+    stop: CancellationToken,
+    show: impl Fn(&str) + Send,
+) -> Result<(), StoreError> {
+    let mut head = log.head();
+    let mut shown = *head.borrow_and_update();
+    loop {
+        for event in log.events_after(shown, SHOWN_AT_ONCE).await? {
+            shown = event.position();
+            show(&line(&event));
+        }
+        if shown < *head.borrow_and_update() {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            moved = head.changed() => moved.map_err(|_| StoreError::Closed)?,
+        }
+    }
+}
+
+fn line(event: &Event) -> String {
+    let id = event.sight.resource().map_or_else(String::new, |key| key.id.to_string());
+    format!("{}  {:<38} {id}", event.timestamp(), event.event_type.as_str())
 }

@@ -28,8 +28,9 @@ async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
     let upstream = start_upstream(!arguments.quiet_sandbox).await?;
     let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
     telemetry::install(&config.log)?;
-    let gateway = Gateway::start(config).await?;
+    let mut gateway = Gateway::start(config).await?;
     print_welcome(gateway.address(), &upstream);
+    gateway.follow(|line| println!("{line}"));
     let result = run(gateway).await;
     upstream.stop().await;
     result
@@ -87,12 +88,12 @@ fn print_welcome(address: SocketAddr, upstream: &Upstream) {
 Register a receiver (or run: cargo run --example receiver):
 
   curl http://{address}/v1/endpoints \\
-    -H 'Authorization: Bearer {SANDBOX_KEY}' \\
+    -H 'Authorization: Bearer {SANDBOX_KEY}' -H 'Content-Type: application/json' \\
     -d '{{\"url\": \"http://127.0.0.1:9000/\"}}'
 
-Make something happen (or just wait):
+Make something happen, or just wait; every event is a line here:
 
-  curl -X POST {upstream}sandbox/trigger -H 'content-type: application/json' -d '{{\"type\": \"certificate.expiring\"}}'
+  curl -X POST {upstream}sandbox/trigger -d '{{\"type\": \"certificate.expiring\"}}'
 ",
         upstream = upstream.url(),
     );

@@ -269,20 +269,7 @@ impl Watcher {
             shared.failed_baselines = if failed { shared.failed_baselines.saturating_add(1) } else { 0 };
         }
         drop(shared);
-        tracing::info!(
-            source = %self.name,
-            pass = report.pass.as_str(),
-            pass_id = id,
-            status = status_word(report.status),
-            pages = tally.pages,
-            seen = tally.seen,
-            changed = tally.changed,
-            dropped = tally.dropped,
-            malformed = tally.malformed,
-            duration_ms,
-            error = report.error.as_deref(),
-            "source.polled"
-        );
+        log(&self.name, &report, tally);
         report
     }
 
@@ -309,6 +296,34 @@ fn show(report: &mut PassReport, tally: &Tally) {
     report.pages = tally.pages;
     report.seen = tally.seen;
     report.changed = tally.changed;
+}
+
+/// One wide line per pass; one that went well and found nothing only for those who want to see it.
+fn log(source: &SourceName, report: &PassReport, tally: &Tally) {
+    macro_rules! polled {
+        ($level:ident) => {
+            tracing::$level!(
+                %source,
+                pass = report.pass.as_str(),
+                pass_id = report.id,
+                status = status_word(report.status),
+                pages = tally.pages,
+                seen = tally.seen,
+                changed = tally.changed,
+                dropped = tally.dropped,
+                malformed = tally.malformed,
+                duration_ms = report.duration_ms,
+                error = report.error.as_deref(),
+                "source.polled"
+            )
+        };
+    }
+    let told_nothing = tally.changed + tally.dropped + tally.malformed == 0;
+    if report.status == PassStatus::Complete && told_nothing && report.pass == PassKind::Changes {
+        polled!(debug);
+    } else {
+        polled!(info);
+    }
 }
 
 fn status_word(status: PassStatus) -> &'static str {
