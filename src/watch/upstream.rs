@@ -11,8 +11,9 @@ use crate::clock::chance;
 use crate::model::resource::{Kind, ResourceId};
 use crate::source::{Cursor, Exchange, Fetched, Page, Selection, Source, SourceError, Urgency};
 
-/// How often a call is tried, and how many may fail in a row before each is tried only once: enough to get over a hiccup of half a minute without
-/// losing a long listing, and no more, because a listing's cursor does not live for ever.
+/// How often a call is tried, and how many may fail in a row before each is tried only once: enough to get over a
+/// hiccup of half a minute without losing a long listing, and no more, because a listing's cursor does not live for
+/// ever.
 const FAILURES_MAX: u32 = 6;
 
 /// Why a call came to nothing.
