@@ -11,7 +11,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
+use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
 use crate::model::endpoint::SigningSecret;
@@ -27,53 +27,11 @@ pub const SIGNATURE_HEADER: &str = "webhook-signature";
 /// The number of the attempt, from 1. Not signed.
 pub const ATTEMPT_HEADER: &str = "certhook-attempt";
 
-/// What every printed secret begins with.
-pub const SECRET_PREFIX: &str = "whsec_";
-
 /// How far a receiver lets the timestamp be from its own clock, unless it has a reason for another figure. Five
 /// minutes, like the reference libraries.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 const VERSION: &str = "v1";
-const KEY_BYTES_MIN: usize = 24;
-const KEY_BYTES_MAX: usize = 64;
-
-/// Why a text is not a signing secret. Never shows any of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadSecret {
-    /// It is something else, or was cut at the wrong place.
-    #[error("a signing secret begins with whsec_")]
-    Prefix,
-    /// What follows the prefix was mangled.
-    #[error("what follows whsec_ must be standard base64 with its padding")]
-    Base64,
-    /// The key is too short to be safe, or longer than the standard allows.
-    #[error("the key of a signing secret has 24 to 64 bytes, not {0}")]
-    Length(usize),
-}
-
-/// Reads `whsec_…` into a key.
-///
-/// # Errors
-/// If it is not the prefix followed by the base64 of 24 to 64 bytes.
-pub fn parse_secret(text: &str) -> Result<SecretSlice<u8>, BadSecret> {
-    let encoded = text.strip_prefix(SECRET_PREFIX).ok_or(BadSecret::Prefix)?;
-    let key = SecretSlice::from(STANDARD.decode(encoded).map_err(|_| BadSecret::Base64)?);
-    match key.expose_secret().len() {
-        KEY_BYTES_MIN..=KEY_BYTES_MAX => Ok(key),
-        length => Err(BadSecret::Length(length)),
-    }
-}
-
-/// The key as `whsec_…`, for the one moment in which a subscriber is told.
-pub fn print_secret(key: &SecretSlice<u8>) -> SecretString {
-    format!("{SECRET_PREFIX}{}", STANDARD.encode(key.expose_secret())).into()
-}
-
-/// A key made of 32 random bytes, which the caller has drawn.
-pub fn new_key(random: [u8; 32]) -> SecretSlice<u8> {
-    SecretSlice::from(random.to_vec())
-}
 
 /// The headers that make a request a delivery: id, timestamp, signatures and the number of the attempt (from 1).
 ///
@@ -209,7 +167,7 @@ mod tests {
     const NOW: i64 = 1_795_233_600;
 
     fn key(byte: u8) -> SecretSlice<u8> {
-        new_key([byte; 32])
+        SecretSlice::from(vec![byte; 32])
     }
 
     fn secret(byte: u8, expires_at: Option<i64>) -> SigningSecret {
@@ -257,7 +215,7 @@ mod tests {
                 "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
             ),
         ] {
-            let key = parse_secret(secret).expect("a published secret");
+            let key = SigningSecret::parse_text(secret).expect("a published secret").key;
             assert_eq!(signature(&key, id, timestamp, body.as_bytes()), expected);
         }
     }
@@ -318,25 +276,7 @@ mod tests {
         assert_eq!(check(&key(1), &headers, b"{}", NOW - 301), Err(VerifyError::TooNew { ahead: beyond, tolerance }));
     }
 
-    #[test]
-    fn a_secret_is_the_prefix_and_24_to_64_bytes() {
-        let with = |bytes: usize| parse_secret(&format!("whsec_{}", STANDARD.encode(vec![1; bytes]))).map(|_| ());
-        assert_eq!(with(23), Err(BadSecret::Length(23)));
-        assert_eq!(with(24), Ok(()));
-        assert_eq!(with(64), Ok(()));
-        assert_eq!(with(65), Err(BadSecret::Length(65)));
-        assert_eq!(parse_secret("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").map(|_| ()), Err(BadSecret::Prefix));
-        assert_eq!(parse_secret("whsec_not base64").map(|_| ()), Err(BadSecret::Base64));
-    }
-
     proptest! {
-        #[test]
-        fn a_secret_reads_back(random: [u8; 32]) {
-            let key = new_key(random);
-            let read = parse_secret(print_secret(&key).expose_secret()).expect("what we print");
-            prop_assert_eq!(read.expose_secret(), &random);
-        }
-
         #[test]
         fn any_changed_byte_of_the_body_is_noticed(body in prop::collection::vec(any::<u8>(), 1..200), place: prop::sample::Index, change in 1..=255_u8) {
             let headers = headers(id(), &body, &[secret(1, None)], 1, at(NOW));
