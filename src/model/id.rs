@@ -87,9 +87,10 @@ impl Position {
     /// Before the first event.
     pub const START: Self = Self(0);
 
-    /// The place after this one.
+    /// The place after this one; the last that a number can name has none after it and stays. No log gets there, but
+    /// a cursor that somebody made up does.
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     /// The place before this one; the start has none before it and stays.

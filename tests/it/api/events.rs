@@ -1,5 +1,7 @@
 //! Events: read as they are, page by page, through filters.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use certhook::model::json::Json;
 use certhook::model::resource::{Kind, ResourceKey};
@@ -154,4 +156,13 @@ async fn a_filtered_page_reads_at_most_ten_thousand_events_and_may_be_short() {
         let expected = if order == "asc" { vec![1, 0] } else { vec![0, 1] };
         assert_eq!((sizes, names(&all)), (expected, vec!["first created".into()]), "{order}");
     }
+}
+
+#[tokio::test]
+async fn a_made_up_cursor_at_the_end_of_the_numbers_finds_an_empty_page() {
+    let door = Door::open().await;
+    tell(&door, "c1", seconds(1), &[EventType::CertificateCreated]).await;
+    let cursor = URL_SAFE_NO_PAD.encode(format!("1 events asc {}", u64::MAX));
+    let page = door.json(&format!("GET /v1/events?cursor={cursor}"), "").await;
+    assert_eq!(page["data"], json!([]));
 }
