@@ -1,11 +1,14 @@
 //! Requests, taken apart: the body, the query and the path, each with errors in our shape.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
@@ -13,6 +16,9 @@ use crate::model::json::Fields;
 
 /// The largest body that is read. The largest sensible one, an endpoint with every list full, is a tenth of it.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// A body must be there within this time, so that half-sent ones do not hold connections until there is none left.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The fields of a body that is a JSON object; an absent one is `{}`.
 pub(super) struct Body(pub(super) Fields);
@@ -22,13 +28,17 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (head, body) = request.into_parts();
-        let bytes = match Limited::new(body, BODY_BYTES_MAX).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        let bytes = match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
                 return Err(ApiError::new(ErrorKind::BodyTooLarge, message));
             }
-            Err(_) => return Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
+            Ok(Err(_)) => return Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
+            Err(_) => {
+                let message = format!("the body was not there within {} s", BODY_DEADLINE.as_secs());
+                return Err(ApiError::new(ErrorKind::BodyIncomplete, message));
+            }
         };
         if bytes.is_empty() {
             return Ok(Self(Fields::new()));

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// A request's headers must be there within this time, so that half-sent requests do not pile up.
+/// A request's headers must be there within this time, counted from the connection or from the answer before, so that
+/// neither half-sent requests nor silent connections pile up until there is no place left.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Connections at a time; more wait in the backlog of the socket.
@@ -30,9 +31,16 @@ const DRAIN: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop`, then lets requests in flight end.
+///
+/// It speaks HTTP/1.1 alone: a connection that may turn out to be HTTP/2 has no deadline until it has said so, nor
+/// once it is. A proxy in front, which TLS needs anyway, speaks HTTP/2 to its own clients.
 pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
+    serve_within(HEADER_DEADLINE, listener, router, stop).await;
+}
+
+async fn serve_within(deadline: Duration, listener: TcpListener, router: Router, stop: CancellationToken) {
+    let mut builder = Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(deadline);
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -41,7 +49,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         let Some((stream, peer, place)) = accept(&listener, &places, &stop).await else { break };
         let router = router.clone();
         let service = hyper::service::service_fn(move |request| respond(router.clone(), peer, request));
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             // A connection that breaks is its client's affair.
@@ -87,4 +95,43 @@ async fn respond(
 ) -> Result<axum::response::Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
     router.oneshot(request.map(axum::body::Body::new)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Long after any deadline that holds.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn no_connection_holds_its_place_without_a_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_within(Duration::from_millis(100), listener, router, stop.clone()));
+        let half_requests: [&[u8]; 5] = [
+            b"",
+            b"P",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+            b"GET / HTTP/1.1\r\nhost: ",
+            b"GET / HTTP/1.1\r\nhost: here\r\n\r\n",
+        ];
+        for sent in half_requests {
+            let mut connection = TcpStream::connect(address).await.expect("a connection");
+            connection.write_all(sent).await.expect("it is taken");
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
+            let name = String::from_utf8_lossy(sent);
+            assert!(read.is_ok(), "after {name:?} the connection stays open");
+            assert_eq!(answer.ends_with(b"here"), sent.ends_with(b"\r\n\r\n"), "{name:?}");
+        }
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
+    }
 }

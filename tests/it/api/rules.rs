@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use certhook::store::StoreError;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 
 use super::door::{Door, KEY};
 use crate::support::memory::Memory;
@@ -120,6 +120,16 @@ async fn a_body_that_breaks_off_is_told_from_a_bad_one() {
     let headers = [("authorization", &*bearer()), ("content-type", "application/json")];
     let answer = door.send(request("POST /v1/endpoints", &headers, Body::from_stream(stream::iter(pieces)))).await;
     assert_eq!(answer.text, r#"{"code":400,"type":"BODY_INCOMPLETE","message":"the body broke off"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let door = Door::open().await;
+    let half = stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
+    let body = Body::from_stream(half.chain(stream::pending()));
+    let headers = [("authorization", &*bearer()), ("content-type", "application/json")];
+    let answer = door.send(request("POST /v1/endpoints", &headers, body)).await;
+    assert_eq!(answer.text, r#"{"code":400,"type":"BODY_INCOMPLETE","message":"the body was not there within 10 s"}"#);
 }
 
 #[tokio::test]
