@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::ServeArguments;
 use crate::app::Gateway;
@@ -29,7 +30,7 @@ async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
     let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
     telemetry::install(&config.log)?;
     let mut gateway = Gateway::start(config).await?;
-    print_welcome(gateway.address(), &upstream);
+    println!("{}", welcome(gateway.address(), &upstream.url()));
     gateway.follow(|line| println!("{line}"));
     let result = run(gateway).await;
     upstream.stop().await;
@@ -77,8 +78,9 @@ pub(super) async fn until_stopped<T>(stop: &CancellationToken, work: impl Future
     }
 }
 
-fn print_welcome(address: SocketAddr, upstream: &Upstream) {
-    println!(
+/// What a newcomer reads first. Each call can be pasted as it stands.
+fn welcome(address: SocketAddr, upstream: &Url) -> String {
+    format!(
         "certhook runs over a simulated upstream. Nothing that you have configured is touched.
 
   API       http://{address}
@@ -88,13 +90,32 @@ fn print_welcome(address: SocketAddr, upstream: &Upstream) {
 Register a receiver (or run: cargo run --example receiver):
 
   curl http://{address}/v1/endpoints \\
-    -H 'Authorization: Bearer {SANDBOX_KEY}' -H 'Content-Type: application/json' \\
+    -H 'Authorization: Bearer {SANDBOX_KEY}' \\
+    -H 'content-type: application/json' \\
     -d '{{\"url\": \"http://127.0.0.1:9000/\"}}'
 
 Make something happen, or just wait; every event is a line here:
 
-  curl -X POST {upstream}sandbox/trigger -d '{{\"type\": \"certificate.expiring\"}}'
-",
-        upstream = upstream.url(),
-    );
+  curl -X POST {upstream}sandbox/trigger \\
+    -H 'content-type: application/json' \\
+    -d '{{\"type\": \"certificate.expiring\"}}'
+"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_printed_says_that_its_body_is_json() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let text = welcome(address, &"http://127.0.0.1:8091/".parse().expect("a URL"));
+        let calls: Vec<&str> = text.split("\n\n").filter(|part| part.trim_start().starts_with("curl ")).collect();
+        assert_eq!(calls.len(), 2);
+        for call in calls {
+            // What `curl -d` sends is called a form unless it is told otherwise, and our API takes no forms.
+            assert!(call.contains(" -d '{") && call.contains("'content-type: application/json'"), "{call}");
+        }
+    }
 }
