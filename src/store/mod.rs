@@ -171,7 +171,7 @@ pub trait DeliveryStore: EventLog {
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
 
     /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
-    /// order, each record whole, the mark and the positions together and last.
+    /// order: each record whole, then the positions, and last the mark, which may rely on every one of them.
     /// A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
 }

@@ -45,12 +45,14 @@ impl Stage<'_> {
         self.remove(entry)
     }
 
-    /// The live mark and own positions. An endpoint that was deleted meanwhile gets none.
-    pub(super) fn positions(&mut self, commit: &DeliveryCommit) -> Result<(), StoreError> {
-        if let Some(mark) = commit.live_mark {
-            self.put(keys::LIVE_MARK, codec::number(mark.0))?;
-        }
-        for (endpoint, position) in &commit.positions {
+    /// The live mark, if it moved.
+    pub(super) fn live_mark(&mut self, mark: Option<Position>) -> Result<(), StoreError> {
+        mark.map_or(Ok(()), |mark| self.put(keys::LIVE_MARK, codec::number(mark.0)))
+    }
+
+    /// Own positions. An endpoint that was deleted meanwhile gets none.
+    pub(super) fn positions(&mut self, positions: &[(EndpointNumber, Option<Position>)]) -> Result<(), StoreError> {
+        for (endpoint, position) in positions {
             let key = keys::own_position(*endpoint);
             match position {
                 Some(position) if self.is_registered(*endpoint)? => self.put(&key, codec::number(position.0))?,

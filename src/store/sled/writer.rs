@@ -28,6 +28,9 @@ pub(super) const QUEUE_LENGTH: usize = 256;
 /// How many waiting deliveries of a deleted endpoint are canceled before others have their turn.
 const CANCELED_AT_ONCE: usize = 64;
 
+/// How many positions are put into one act where there are too many for one: about 50 bytes each, a batch in all.
+const POSITIONS_AT_ONCE: usize = 1_024;
+
 /// Where the answer goes.
 pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -200,11 +203,13 @@ impl Writer {
         }
     }
 
-    /// One act if it can be; otherwise the records first, so that a position never runs ahead of what it says.
+    /// One act if it can be; otherwise the records first, so that a position never runs ahead of what it says, and
+    /// the mark last, so that it never runs ahead of an endpoint that is about to get a position of its own.
     fn deliveries(&mut self, commit: &DeliveryCommit) -> Result<(), StoreError> {
         let at_once = self.stage(|stage| {
             commit.records.iter().try_for_each(|record| stage.delivery(record))?;
-            stage.positions(commit)
+            stage.positions(&commit.positions)?;
+            stage.live_mark(commit.live_mark)
         });
         if !matches!(at_once, Err(StoreError::TooLarge { .. })) {
             return at_once;
@@ -212,7 +217,10 @@ impl Writer {
         for record in &commit.records {
             self.stage(|stage| stage.delivery(record))?;
         }
-        self.stage(|stage| stage.positions(commit))
+        for positions in commit.positions.chunks(POSITIONS_AT_ONCE) {
+            self.stage(|stage| stage.positions(positions))?;
+        }
+        self.stage(|stage| stage.live_mark(commit.live_mark))
     }
 
     /// Cancels some of what waits for an endpoint that was deleted. The batch is empty before.

@@ -10,6 +10,7 @@ use certhook::model::resource::{Kind, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{DeliveryCommit, Positions, Store, StoreError, Waiting};
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -204,6 +205,18 @@ pub(super) async fn positions_are_set_moved_and_given_up(store: Arc<dyn Store>, 
     store.commit_deliveries(DeliveryCommit { positions, ..DeliveryCommit::default() }).await.unwrap();
     let own = vec![(other, Position(6))];
     assert_eq!(store.positions().await.unwrap(), Positions { live_mark: Position(9), own });
+}
+
+pub(super) async fn positions_of_many_endpoints_are_taken_at_once(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let created = join_all((0..6_000).map(|_| store.create(endpoint(None)))).await;
+    let numbers: Vec<EndpointNumber> = created.into_iter().map(|endpoint| endpoint.unwrap().id.number).collect();
+    let positions = numbers.iter().map(|number| (*number, Some(Position(3)))).collect();
+    let commit = DeliveryCommit { live_mark: Some(Position(9)), positions, ..DeliveryCommit::default() };
+    store.commit_deliveries(commit).await.unwrap();
+    let kept = reopen(store).positions().await.unwrap();
+    assert_eq!(kept.live_mark, Position(9));
+    assert_eq!(kept.own.len(), numbers.len());
+    assert!(kept.own.iter().all(|(_, position)| *position == Position(3)));
 }
 
 pub(super) async fn a_large_delivery_commit_is_taken(store: Arc<dyn Store>, reopen: Reopen<'_>) {

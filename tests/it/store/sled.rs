@@ -62,6 +62,7 @@ conforms! {
     conformance::a_reader_never_sees_half_of_a_large_value,
     conformance::what_waits_is_found_by_when_it_is_due,
     conformance::positions_are_set_moved_and_given_up,
+    conformance::positions_of_many_endpoints_are_taken_at_once,
     conformance::a_large_delivery_commit_is_taken,
     conformance::a_closed_store_takes_nothing_more,
     endpoints::endpoints_come_back_as_registered,
