@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use crate::model::resource::{Kind, ResourceId, Snapshot, SourceName};
@@ -167,6 +167,9 @@ pub trait DeliveryStore: EventLog {
     /// Which deliveries at the positions after `after` and up to `until` have a record.
     async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError>;
 
+    /// Which of these deliveries have a record.
+    async fn recorded_of(&self, ids: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError>;
+
     /// One record.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
 
@@ -224,6 +227,16 @@ pub trait EndpointStore: Send + Sync {
 
     /// Replaces an endpoint; `false` if there is none of that id.
     async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError>;
+
+    /// Disables an endpoint that is enabled and has that URL, and leaves everything else of it as it is; `false` if
+    /// there is none such. Whoever changes something else of it at the same time loses nothing.
+    async fn disable(
+        &self,
+        id: EndpointId,
+        url: &EndpointUrl,
+        reason: DisabledReason,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id.
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError>;

@@ -115,6 +115,19 @@ impl DeliveryStore for SledStore {
         .await
     }
 
+    async fn recorded_of(&self, ids: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
+        self.read(move |reader| {
+            let mut recorded = Vec::new();
+            for id in ids {
+                if reader.view.has(&keys::delivery(id))? {
+                    recorded.push(id);
+                }
+            }
+            Ok(recorded)
+        })
+        .await
+    }
+
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         self.read(move |reader| {
             let row = reader.view.get(&keys::delivery(id))?;

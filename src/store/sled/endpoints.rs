@@ -8,8 +8,9 @@ use super::stage::Stage;
 use super::writer::Act;
 use super::{Reader, SledStore, keys};
 use crate::model::delivery::DeliveryRecord;
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber};
+use crate::model::time::Timestamp;
 use crate::store::codec::{self, endpoint as rows};
 use crate::store::{DeliveryQuery, EndpointStore, Filtered, StoreError};
 
@@ -47,6 +48,27 @@ impl Stage<'_> {
             self.give_up_uid(former.uid.as_deref())?;
         }
         self.write_endpoint(endpoint)?;
+        Ok(true)
+    }
+
+    /// Disables an endpoint that is enabled and has that URL; `false` if there is none such.
+    pub(super) fn disable(
+        &mut self,
+        id: EndpointId,
+        url: &EndpointUrl,
+        reason: DisabledReason,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let row = self.get(&keys::endpoint(id.number))?;
+        let known = row.map(|row| rows::read_endpoint(&row, self.vault)).transpose()?;
+        let meant = |known: &Endpoint| known.id == id && known.url == *url && known.status == EndpointStatus::Enabled;
+        let Some(known) = known.filter(meant) else { return Ok(false) };
+        self.write_endpoint(&Endpoint {
+            status: EndpointStatus::Disabled,
+            disabled_reason: Some(reason),
+            updated_at: now,
+            ..known
+        })?;
         Ok(true)
     }
 
@@ -131,6 +153,16 @@ impl EndpointStore for SledStore {
 
     async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
         self.write(|done| Act::Update { endpoint: Box::new(endpoint), done }).await
+    }
+
+    async fn disable(
+        &self,
+        id: EndpointId,
+        url: &EndpointUrl,
+        reason: DisabledReason,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(|done| Act::Disable { id, url: url.clone(), reason, now, done }).await
     }
 
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {

@@ -63,6 +63,11 @@ impl View {
         }
     }
 
+    /// Whether there is such a row.
+    pub(super) fn has(&self, key: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.row(&self.former(), key)?.is_some())
+    }
+
     /// The value of a row, put together if it was cut.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
         // The guard is kept over all looks into the tree, so that the writer cannot begin with one of these rows, nor

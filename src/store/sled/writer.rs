@@ -16,9 +16,10 @@ use super::recent::Recent;
 use super::stage::{Batch, Changes, LogIdentity, Stage};
 use super::view::{View, broken};
 use super::watchdog::Watchdog;
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::id::{EndpointId, EndpointNumber};
 use crate::model::source::SourceProgress;
+use crate::model::time::Timestamp;
 use crate::store::vault::Vault;
 use crate::store::{DeliveryCommit, SightCommit, StoreError, codec};
 
@@ -44,6 +45,8 @@ pub(super) enum Act {
     Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
     /// An endpoint as it is now.
     Update { endpoint: Box<Endpoint>, done: Done<bool> },
+    /// An endpoint of that URL gets nothing more.
+    Disable { id: EndpointId, url: EndpointUrl, reason: DisabledReason, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
     Delete { id: EndpointId, done: Done<bool> },
     /// A value that the caller will look for.
@@ -156,6 +159,10 @@ impl Writer {
                 }
                 Act::Update { endpoint, done } => {
                     let result = self.stage(|stage| stage.update(&endpoint));
+                    self.answer(done, result);
+                }
+                Act::Disable { id, url, reason, now, done } => {
+                    let result = self.stage(|stage| stage.disable(id, &url, reason, now));
                     self.answer(done, result);
                 }
                 Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {

@@ -188,6 +188,8 @@ pub(super) async fn what_waits_is_found_by_when_it_is_due(store: Arc<dyn Store>,
     assert_eq!(recorded, [2, 3, 4].map(|position| delivery_id(position, &one)));
     assert_eq!(store.recorded(Position::START, Position(1)).await.unwrap().len(), 2);
     assert!(store.recorded(Position(4), Position(4)).await.unwrap().is_empty());
+    let asked = [4, 9, 2].map(|position| delivery_id(position, &one));
+    assert_eq!(store.recorded_of(asked.into()).await.unwrap(), [4, 2].map(|position| delivery_id(position, &one)));
 }
 
 pub(super) async fn positions_are_set_moved_and_given_up(store: Arc<dyn Store>, reopen: Reopen<'_>) {

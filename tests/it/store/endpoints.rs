@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use certhook::model::delivery::DeliveryStatus;
-use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::id::{EndpointId, Position};
 use certhook::store::{DeliveryCommit, DeliveryQuery, Store, StoreError};
 
@@ -34,6 +34,29 @@ pub(super) async fn endpoints_come_back_as_registered(store: Arc<dyn Store>, reo
     assert!(store.update(changed.clone()).await.unwrap());
     let store = reopen(store);
     assert_eq!(store.endpoint(changed.id).await.unwrap(), Some(changed));
+}
+
+pub(super) async fn disabling_leaves_everything_else_as_it_is(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let seen = store.create(endpoint(Some("crm"))).await.unwrap();
+    let mut changes = store.changes();
+    let patched = Endpoint { description: "changed after it was seen".into(), ..seen.clone() };
+    assert!(store.update(patched.clone()).await.unwrap());
+    let elsewhere = EndpointUrl::new(&"https://example.org/".parse().unwrap());
+    let guessed = EndpointId { random: 1, ..seen.id };
+    for (id, url) in [(guessed, &seen.url), (seen.id, &elsewhere)] {
+        assert!(!store.disable(id, url, DisabledReason::Gone, at(9)).await.unwrap());
+    }
+    assert!(store.disable(seen.id, &seen.url, DisabledReason::Gone, at(9)).await.unwrap());
+    assert!(!store.disable(seen.id, &seen.url, DisabledReason::Failing, at(10)).await.unwrap(), "it is disabled");
+    assert_eq!([changes.recv().await.unwrap(), changes.recv().await.unwrap()], [seen.id.number; 2]);
+    assert!(changes.try_recv().is_err(), "nothing else has changed");
+    let disabled = Endpoint {
+        status: EndpointStatus::Disabled,
+        disabled_reason: Some(DisabledReason::Gone),
+        updated_at: at(9),
+        ..patched
+    };
+    assert_eq!(reopen(store).endpoint(seen.id).await.unwrap(), Some(disabled));
 }
 
 pub(super) async fn numbers_are_never_given_twice(store: Arc<dyn Store>, reopen: Reopen<'_>) {

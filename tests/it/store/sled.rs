@@ -66,6 +66,7 @@ conforms! {
     conformance::a_large_delivery_commit_is_taken,
     conformance::a_closed_store_takes_nothing_more,
     endpoints::endpoints_come_back_as_registered,
+    endpoints::disabling_leaves_everything_else_as_it_is,
     endpoints::numbers_are_never_given_twice,
     endpoints::a_uid_names_one_endpoint,
     endpoints::endpoints_are_listed_both_ways,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
-use certhook::model::endpoint::Endpoint;
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::event::{Event, EventDraft, Sight};
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use certhook::model::resource::{Kind, ResourceId, ResourceKey, Snapshot, SourceName};
@@ -192,6 +192,12 @@ impl DeliveryStore for Memory {
         Ok(self.state()?.records.keys().filter(within).copied().collect())
     }
 
+    async fn recorded_of(&self, mut ids: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
+        let state = self.state()?;
+        ids.retain(|id| state.records.contains_key(id));
+        Ok(ids)
+    }
+
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         Ok(self.state()?.records.get(&id).cloned())
     }
@@ -236,6 +242,25 @@ impl EndpointStore for Memory {
         state.check_uid(&endpoint, Some(endpoint.id.number))?;
         self.changed(endpoint.id.number);
         state.endpoints.insert(endpoint.id.number, endpoint);
+        Ok(true)
+    }
+
+    async fn disable(
+        &self,
+        id: EndpointId,
+        url: &EndpointUrl,
+        reason: DisabledReason,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut state = self.state()?;
+        let known = state.endpoints.get_mut(&id.number);
+        let meant =
+            |known: &&mut Endpoint| known.id == id && known.url == *url && known.status == EndpointStatus::Enabled;
+        let Some(known) = known.filter(meant) else { return Ok(false) };
+        known.status = EndpointStatus::Disabled;
+        known.disabled_reason = Some(reason);
+        known.updated_at = now;
+        self.changed(id.number);
         Ok(true)
     }
 
