@@ -50,14 +50,17 @@ pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignore
 }
 
 /// How long after an `updated_at` a further change may still carry the same one: upstream shows it in whole seconds,
-/// and its own clock, the `Date` header, as well.
+/// and its `Date` header as well.
 const UNSETTLED: Duration = Duration::from_secs(2);
 
 /// Whether a row without a status that carries this `updated_at` may be recognised from now on. If its status could
 /// still change within the same second, the row would stay as it is, and hide it.
+///
+/// The smaller of the two clocks decides, as it does for the watermark: a `Date` header need not come from the clock
+/// that makes `updated_at`. Where upstream is truly ahead, that costs a fetch a pass until our clock has got there.
 pub(super) fn is_settled(updated_at: Option<Timestamp>, exchange: Exchange) -> bool {
-    let upstream_now = exchange.upstream_at.unwrap_or(exchange.asked_at);
-    updated_at.is_none_or(|updated_at| updated_at.plus(UNSETTLED) <= upstream_now)
+    let now = exchange.upstream_at.map_or(exchange.asked_at, |upstream_at| upstream_at.min(exchange.asked_at));
+    updated_at.is_none_or(|updated_at| updated_at.plus(UNSETTLED) <= now)
 }
 
 /// The certificate that a request has just come to name as its fulfilment. Its events come before the request's.
@@ -159,6 +162,8 @@ mod tests {
         assert!(is_settled(Some(at(7_000)), exchange(None)));
         assert!(!is_settled(Some(at(8_000)), exchange(None)));
         assert!(is_settled(None, exchange(None)));
+        // A `Date` that is ahead of the clock that makes `updated_at` would call settled what is still going on.
+        assert!(!is_settled(Some(at(8_000)), exchange(Some(at(189_000)))));
     }
 
     #[test]
