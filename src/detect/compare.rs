@@ -1,10 +1,10 @@
 //! When two values are the same, and what a row of a listing adds to what is known.
 //!
 //! Two values are the same if they mean the same: the order of keys, the spelling of a number (`1.50`, `1.5`) and
-//! of an instant (`…09Z`, `…09.000Z`) do not matter, and a key that is absent is a key that is null. Jurisdictions
+//! of an instant (`…09Z`, `…09.456Z`) do not matter, and a key that is absent is a key that is null. Jurisdictions
 //! are compared by their ids, whatever their order.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -15,14 +15,14 @@ pub const JURISDICTIONS: &str = "jurisdictions";
 
 /// Whether two values mean the same; `None` is an absent key.
 pub fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
-    one == other || canonical(one.unwrap_or(&Value::Null)) == canonical(other.unwrap_or(&Value::Null))
+    one == other || alike(one.unwrap_or(&Value::Null), other.unwrap_or(&Value::Null))
 }
 
 /// Whether a top-level field means the same in two states of a resource.
 pub fn same_field(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
     match (name, one, other) {
         (JURISDICTIONS, Some(Value::Array(one)), Some(Value::Array(other))) => {
-            one == other || canonical_entries(one) == canonical_entries(other)
+            one == other || alike_entries(one, other)
         }
         _ => same(one, other),
     }
@@ -47,10 +47,18 @@ pub fn is_later(before: Option<&Value>, after: Option<&Value>) -> bool {
     match (date(before), date(after)) {
         (Some(before), Some(after)) => before < after,
         _ => match (instant(before), instant(after)) {
-            (Some(before), Some(after)) => before < after,
+            (Some(before), Some(after)) => before.nanosecond < after.nanosecond && !before.may_be(after),
             _ => false,
         },
     }
+}
+
+/// Whether both are instants and `one` is before `other`, whatever part of its second an instant in whole seconds
+/// may have meant.
+pub fn is_earlier(one: Option<&Value>, other: Option<&Value>) -> bool {
+    let read = |value: Option<&Value>| value.and_then(Value::as_str).and_then(read_instant);
+    let Some((one, other)) = read(one).zip(read(other)) else { return false };
+    one.nanosecond < other.nanosecond && !one.may_be(other)
 }
 
 /// The id of an entry of `jurisdictions`, in either of its two forms.
@@ -101,61 +109,40 @@ fn same_identity(before: &Fields, row: &Fields) -> bool {
     })
 }
 
-/// A text that two values share exactly if they mean the same.
-fn canonical(value: &Value) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    text
-}
-
-/// The entries of `jurisdictions` without their order; plain texts are a set.
-fn canonical_entries(entries: &[Value]) -> Vec<String> {
-    let mut texts: Vec<String> = entries.iter().map(canonical).collect();
-    texts.sort_unstable();
-    if entries.iter().all(Value::is_string) {
-        texts.dedup();
-    }
-    texts
-}
-
-/// Texts are quoted; what is not quoted is a number, an instant (`@`) or a word of JSON, so none can be mistaken.
-fn write_canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
-        Value::Number(number) => write_number(&number.to_string(), out),
-        Value::String(text) => match instant(text) {
-            Some(instant) => {
-                let _ = write!(out, "@{}", instant.as_nanosecond());
-            }
-            None => {
-                let _ = write!(out, "{text:?}");
-            }
-        },
-        Value::Array(items) => {
-            out.push('[');
-            for item in items {
-                write_canonical(item, out);
-                out.push(',');
-            }
-            out.push(']');
+fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => decimal(&one.to_string()) == decimal(&other.to_string()),
+        (Value::String(one), Value::String(other)) => {
+            one == other || instant(one).zip(instant(other)).is_some_and(|(one, other)| one.may_be(other))
         }
-        Value::Object(fields) => {
-            let mut present: Vec<_> = fields.iter().filter(|(_, value)| !value.is_null()).collect();
-            present.sort_unstable_by_key(|(name, _)| name.as_str());
-            out.push('{');
-            for (name, value) in present {
-                let _ = write!(out, "{name:?}:");
-                write_canonical(value, out);
-                out.push(',');
-            }
-            out.push('}');
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
         }
+        (Value::Object(one), Value::Object(other)) => {
+            let mut names = one.keys().chain(other.keys().filter(|name| !one.contains_key(*name)));
+            names.all(|name| same(one.get(name), other.get(name)))
+        }
+        (one, other) => one == other,
     }
 }
 
-/// A decimal as its significant digits and their exponent: `1.50` and `15e-1` are both `15e-1`.
-fn write_number(text: &str, out: &mut String) {
+/// Whether two lists of jurisdictions have the same entries, whatever their order; plain texts are a set.
+fn alike_entries(one: &[Value], other: &[Value]) -> bool {
+    if one.iter().chain(other).all(Value::is_string) {
+        let texts = |entries: &[Value]| entries.iter().filter_map(|entry| entry.as_str().map(String::from)).collect();
+        let (one, other): (BTreeSet<String>, BTreeSet<String>) = (texts(one), texts(other));
+        return one == other;
+    }
+    let mut left: Vec<&Value> = other.iter().collect();
+    let is_found = |entry: &Value| {
+        let found = left.iter().position(|candidate| alike(entry, candidate));
+        found.map(|place| left.swap_remove(place)).is_some()
+    };
+    one.len() == other.len() && one.iter().all(is_found)
+}
+
+/// A decimal as its sign, its significant digits and their exponent: `1.50` and `15e-1` are both `15e-1`.
+fn decimal(text: &str) -> String {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (sign, unsigned) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
@@ -167,21 +154,47 @@ fn write_number(text: &str, out: &mut String) {
     let exponent = exponent.parse::<i64>().ok().and_then(|exponent| {
         exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?.checked_add(i64::try_from(dropped).ok()?)
     });
-    let _ = match (trimmed, exponent) {
-        ("", _) => write!(out, "0"),
-        (_, Some(exponent)) => write!(out, "{sign}{trimmed}e{exponent}"),
-        (_, None) => write!(out, "{text}"),
-    };
+    match (trimmed, exponent) {
+        ("", _) => "0".into(),
+        (_, Some(exponent)) => format!("{sign}{trimmed}e{exponent}"),
+        (_, None) => text.into(),
+    }
 }
 
-/// An RFC 3339 instant, to the nanosecond. The look at its form spares a parse for almost every other text.
-fn instant(text: &str) -> Option<jiff::Timestamp> {
+/// An RFC 3339 instant as it was written.
+#[derive(Clone, Copy)]
+struct Instant {
+    nanosecond: i128,
+    /// Without a fraction it stands for a whole second, and does not say which part of it was meant. The vendor's
+    /// pages write instants with milliseconds in one place and in whole seconds in another.
+    is_whole_second: bool,
+}
+
+impl Instant {
+    fn second(self) -> i128 {
+        self.nanosecond.div_euclid(1_000_000_000)
+    }
+
+    /// Whether both can be the same instant.
+    fn may_be(self, other: Self) -> bool {
+        self.nanosecond == other.nanosecond
+            || (self.is_whole_second || other.is_whole_second) && self.second() == other.second()
+    }
+}
+
+/// Reads an instant, to the nanosecond. The look at its form spares a parse for almost every other text.
+fn instant(text: &str) -> Option<Instant> {
     let bytes = text.as_bytes();
     let looks_right = (20..=40).contains(&bytes.len())
         && bytes[..4].iter().all(u8::is_ascii_digit)
         && bytes[4] == b'-'
         && bytes[10].eq_ignore_ascii_case(&b'T');
-    if looks_right { text.parse().ok() } else { None }
+    if looks_right { read_instant(text) } else { None }
+}
+
+fn read_instant(text: &str) -> Option<Instant> {
+    let instant: jiff::Timestamp = text.parse().ok()?;
+    Some(Instant { nanosecond: instant.as_nanosecond(), is_whole_second: !text.contains(['.', ',']) })
 }
 
 fn date(text: &str) -> Option<jiff::civil::Date> {
@@ -209,6 +222,9 @@ mod tests {
             ("-0.0", "0"),
             (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T18:24:09.000Z""#),
             (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T20:24:09+02:00""#),
+            // Whole seconds do not say which millisecond: the vendor writes one instant both ways.
+            (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T18:24:09.456Z""#),
+            (r#"{"at":["2026-06-10T18:24:09.456Z"]}"#, r#"{"at":["2026-06-10T18:24:09Z"]}"#),
             (r#"{"customer":{"id":"c","reference_customer_id":null}}"#, r#"{"customer":{"id":"c"}}"#),
         ] {
             assert!(same(Some(&value(one)), Some(&value(other))), "{one} and {other}");
@@ -229,6 +245,9 @@ mod tests {
             ("\"\"", "null"),
             (r#""2026-06-10""#, r#""2026-06-10T00:00:00Z""#),
             (r#""2026-06-10T18:24:09.000001Z""#, r#""2026-06-10T18:24:09.000002Z""#),
+            (r#""2026-06-10T18:24:09.000Z""#, r#""2026-06-10T18:24:09.456Z""#),
+            (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T18:24:10.000Z""#),
+            (r#""2026-06-10T18:24:09Z""#, r#""2026-06-10T18:24:08.999Z""#),
             (r#"["a","b"]"#, r#"["a,b"]"#),
             (r#"{"a":"b"}"#, r#"{"a":{"b":1}}"#),
         ] {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::detect::compare::is_earlier;
 use crate::detect::diff::{carries_news, lacks_status};
-use crate::model::resource::{Coverage, Kind, ResourceId, Seen, Snapshot, updated_at};
+use crate::model::resource::{Coverage, Kind, ResourceId, Seen, Snapshot};
 use crate::model::time::Timestamp;
 use crate::source::Exchange;
 
@@ -32,10 +33,7 @@ pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignore
         return if is_row && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply };
     };
     let has_news = before.removed.is_some() || carries_news(before, seen, ignored_fields);
-    let is_older = match (updated_at(&before.object.fields()), seen.updated_at()) {
-        (Some(known), Some(shown)) => shown < known,
-        _ => false,
-    };
+    let is_older = is_earlier(seen.fields.get("updated_at"), before.object.fields().get("updated_at"));
     if crossed {
         return if has_news { Ruling::Drop { ask_by_id: true } } else { Ruling::Ignore };
     }
@@ -127,6 +125,20 @@ mod tests {
         check(known, Row, &at(6, "expired"), true, Ruling::Drop { ask_by_id: true });
         check(known, Whole, &at(6, "expired"), true, Ruling::Drop { ask_by_id: true });
         check(known, Row, &at(5, "active"), true, Ruling::Ignore);
+    }
+
+    #[test]
+    fn an_instant_in_whole_seconds_is_not_earlier_than_one_within_that_second() {
+        let spelled = |instant: &str| json!({"status": "active", "updated_at": instant});
+        for (known, shown, expected) in [
+            ("2026-01-01T00:00:05.456Z", "2026-01-01T00:00:05Z", Ruling::Apply),
+            ("2026-01-01T00:00:05.456Z", "2026-01-01T00:00:05.455Z", Ruling::Drop { ask_by_id: true }),
+            ("2026-01-01T00:00:05.456Z", "2026-01-01T00:00:04Z", Ruling::Drop { ask_by_id: true }),
+            ("2026-01-01T00:00:05Z", "2026-01-01T00:00:04.999Z", Ruling::Drop { ask_by_id: true }),
+            ("2026-01-01T00:00:05Z", "2026-01-01T00:00:05.456Z", Ruling::Apply),
+        ] {
+            check(Some(&spelled(known)), Coverage::Row, &spelled(shown), false, expected);
+        }
     }
 
     #[test]

@@ -205,6 +205,33 @@ async fn a_row_without_a_status_costs_one_fetch_and_not_one_a_pass() {
     assert_eq!(world.told(), ["cert_1 certificate.expired"]);
 }
 
+/// The vendor's pages write instants with milliseconds in one place and in whole seconds in another.
+#[tokio::test]
+async fn instants_that_lose_their_milliseconds_hide_no_change_and_tell_none() {
+    for rows_lack_status in [false, true] {
+        let world = World::new();
+        if rows_lack_status {
+            world.source.drop_status_from_rows();
+        }
+        let mut object = certificate("cert_1", "active");
+        object["created_at"] = json!("2026-01-02T10:15:23.456Z");
+        object["updated_at"] = json!("2026-01-05T11:00:00.789Z");
+        world.put(CERTIFICATE, object.clone());
+        let watcher = world.settled().await;
+        object["created_at"] = json!("2026-01-02T10:15:23Z");
+        object["updated_at"] = json!("2026-01-05T11:00:00Z");
+        world.put(CERTIFICATE, object.clone());
+        assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+        assert_eq!((world.told(), world.source.take_gets()), (Vec::new(), Vec::new()), "another spelling and no more");
+        // What only the clock moved need not move `updated_at`.
+        object["status"] = json!("expiring");
+        world.put(CERTIFICATE, object);
+        run(&watcher, PassKind::Sweep).await;
+        let told: &[&str] = if rows_lack_status { &[] } else { &["cert_1 certificate.expiring"] };
+        assert_eq!(world.told(), told);
+    }
+}
+
 #[tokio::test]
 async fn a_status_that_no_row_shows_may_change_twice_within_a_second() {
     let world = World::new();
