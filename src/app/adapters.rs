@@ -37,7 +37,7 @@ impl Sources for WatchedSources {
     }
 
     fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
-        self.find(name).map(|watcher| watcher.poll(pass))
+        self.find(name).map(|watcher| watcher.look_now(pass))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,11 +32,16 @@ pub(super) enum NoAnswer {
 pub(super) struct Upstream {
     source: Arc<dyn Source>,
     state: Mutex<State>,
+    /// A wait that nobody asked for is cut short.
+    hurried: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    resume_at: Option<Instant>,
+    /// Until when upstream itself asked to be left alone.
+    asked_until: Option<Instant>,
+    /// Until when it is left alone because it failed.
+    backed_off_until: Option<Instant>,
     failures: u32,
     skew_seconds: Option<i64>,
 }
@@ -43,7 +49,13 @@ struct State {
 impl Upstream {
     /// A source of which nothing is known yet.
     pub(super) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, state: Mutex::default() }
+        Self { source, state: Mutex::default(), hurried: Notify::new() }
+    }
+
+    /// Ends the wait after failures, because somebody wants to know now. What upstream asked for itself it gets.
+    pub(super) fn hurry(&self) {
+        self.lock().backed_off_until = None;
+        self.hurried.notify_waiters();
     }
 
     /// How far upstream's clock is ahead of ours, as of its last answer.
@@ -113,29 +125,36 @@ impl Upstream {
     /// Leaves the source alone as long as the error asks for. Tells whether trying again then can help.
     fn leave_alone(&self, error: &SourceError) -> bool {
         let mut state = self.lock();
-        let wait = match error {
+        let now = Instant::now();
+        match error {
             SourceError::Unauthorized { .. } | SourceError::Refused { .. } => return false,
             SourceError::Throttled { retry_after } => {
                 state.failures = state.failures.saturating_add(1);
-                *retry_after
+                // Another pass may have been told to wait longer.
+                state.asked_until = state.asked_until.max(Some(now + *retry_after));
             }
             SourceError::Unavailable(_) => {
-                state.failures = state.failures.saturating_add(1);
-                wait_after(state.failures, chance())
+                // Calls of two passes that fail together met one failure; two would double the wait twice.
+                if state.backed_off_until.is_none_or(|until| until <= now) {
+                    state.failures = state.failures.saturating_add(1);
+                    state.backed_off_until = Some(now + wait_after(state.failures, chance()));
+                }
             }
-        };
-        // Another pass may have been told to wait longer.
-        let resume_at = Instant::now() + wait;
-        state.resume_at = Some(state.resume_at.map_or(resume_at, |known| known.max(resume_at)));
+        }
         state.failures < FAILURES_MAX
     }
 
     async fn pause_over(&self) {
         loop {
-            let resume_at = self.lock().resume_at;
-            match resume_at.filter(|at| *at > Instant::now()) {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => return,
+            let hurried = self.hurried.notified();
+            let resume_at = {
+                let state = self.lock();
+                state.asked_until.max(state.backed_off_until)
+            };
+            let Some(at) = resume_at.filter(|at| *at > Instant::now()) else { return };
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = hurried => {}
             }
         }
     }

@@ -157,6 +157,20 @@ impl Watcher {
         report
     }
 
+    /// Asks for a pass like [`Self::poll`], for somebody who wants to know now: a wait after failures is cut short,
+    /// and a key that was refused is tried without waiting for the next probe. What upstream asked for itself
+    /// (`Retry-After`) is waited for all the same.
+    pub fn look_now(&self, kind: PassKind) -> PassReport {
+        let mut shared = self.lock();
+        if shared.state == SourceState::Unauthorized {
+            shared.state = SourceState::Failing;
+        }
+        drop(shared);
+        let report = self.poll(kind);
+        self.upstream.hurry();
+        report
+    }
+
     /// The last passes, newest first; a bounded memory that a restart empties.
     pub fn passes(&self) -> Vec<PassReport> {
         self.lock().reports.newest_first()

@@ -88,6 +88,21 @@ async fn a_refused_key_stops_polling_until_a_probe_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_a_look_does_not_wait_for_the_next_probe() {
+    let world = World::new();
+    world.settled().await;
+    world.source.break_always(Some(unauthorized()));
+    let running = Running::begin(&world).await;
+    running.until("the source is unauthorized", |watcher| watcher.status().status == SourceState::Unauthorized).await;
+    world.source.break_always(None);
+    let began = tokio::time::Instant::now();
+    running.watcher.look_now(PassKind::Changes);
+    running.until("it is healthy again", |watcher| watcher.status().status == SourceState::Healthy).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_asks_for_a_pause_gets_it_and_the_pass_goes_on() {
     let world = World::new();
     let watcher = world.settled().await;
@@ -113,6 +128,29 @@ async fn an_outage_ends_a_pass_and_not_the_gateway() {
     world.set_status(CERTIFICATE, "cert_1", "expired");
     running.until("a pass is complete", |watcher| watcher.status().status == SourceState::Healthy).await;
     assert_eq!(world.told(), ["cert_1 certificate.expired"]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_a_look_does_not_wait_for_the_end_of_a_backoff() {
+    let mut world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    world.settled().await;
+    // Both kinds fail together, and neither is due again for a day but by what is asked for.
+    world.settings.changes = Schedule::Every(Duration::from_secs(86_400));
+    world.source.break_always(Some(SourceError::Unavailable("connection refused".into())));
+    let running = Running::begin(&world).await;
+    for failed in 1..=8 {
+        running.watcher.look_now(PassKind::Changes);
+        let what = "a pass failed";
+        let fails = |watcher: &Watcher| passes_of(watcher, PassKind::Changes, PassStatus::Failed) >= failed;
+        running.until(what, fails).await;
+    }
+    world.source.break_always(None);
+    let began = tokio::time::Instant::now();
+    running.watcher.look_now(PassKind::Changes);
+    running.until("a pass is complete", |watcher| watcher.status().status == SourceState::Healthy).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "it took {:?}", began.elapsed());
     running.end().await;
 }
 
