@@ -19,12 +19,18 @@ const WAITING_LOAD: usize = 16_384;
 impl Dispatcher {
     /// Takes up every queue where it was when the process ended.
     pub(super) async fn load(&mut self, head: Position) -> Result<(), StoreError> {
+        // In this order: an endpoint is registered together with its position. One that comes after it was looked
+        // for is told of, but one that is found before its position would be taken for one that keeps up.
+        let endpoints = self.endpoints().await?;
         let positions = self.tools.store.positions().await?;
         self.ledger = super::ledger::Ledger::new(positions.live_mark);
         self.routed = positions.live_mark;
         self.recheck_until = head;
         self.stopped = positions.own.into_iter().collect();
-        self.read_all(Some(positions.live_mark)).await
+        for endpoint in endpoints {
+            self.apply(endpoint.id.number, Some(endpoint), Some(positions.live_mark)).await?;
+        }
+        Ok(())
     }
 
     /// A change that was told, or a lag behind the telling after which everything is looked at again.
@@ -38,27 +44,29 @@ impl Dispatcher {
                 self.apply(number, endpoint, None).await
             }
             Err(RecvError::Lagged(_)) => {
-                self.read_all(None).await?;
+                for endpoint in self.endpoints().await? {
+                    self.apply(endpoint.id.number, Some(endpoint), None).await?;
+                }
                 self.drop_deleted().await
             }
             Err(RecvError::Closed) => Err(StoreError::Closed),
         }
     }
 
-    async fn read_all(&mut self, mark: Option<Position>) -> Result<(), StoreError> {
-        let mut beyond = None;
+    async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
+        let mut endpoints: Vec<Endpoint> = Vec::new();
         loop {
+            let beyond = endpoints.last().map(|last| last.id.number);
             let page = self.tools.store.endpoints(beyond, true, ENDPOINTS_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            beyond = Some(last.id.number);
-            for endpoint in page {
-                self.apply(endpoint.id.number, Some(endpoint), mark).await?;
+            if page.is_empty() {
+                return Ok(endpoints);
             }
+            endpoints.extend(page);
         }
     }
 
     async fn drop_deleted(&mut self) -> Result<(), StoreError> {
-        for number in self.stations.keys().copied().collect::<Vec<_>>() {
+        for number in self.stations.keys().chain(self.stopped.keys()).copied().collect::<Vec<_>>() {
             if self.tools.store.by_number(number).await?.is_none() {
                 self.apply(number, None, None).await?;
             }

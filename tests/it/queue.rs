@@ -11,6 +11,8 @@ use certhook::store::DeliveryQuery;
 use self::rig::{Bench, Sent, names, resources};
 use crate::support::process::until;
 
+mod meddler;
+mod races;
 mod rig;
 
 #[tokio::test(flavor = "multi_thread")]

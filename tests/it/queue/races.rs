@@ -1,0 +1,55 @@
+//! Moments that are hard to hit by chance: each is held open until what must not harm has happened in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use certhook::model::delivery::{DeliveryStatus, Outcome};
+use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering};
+use certhook::model::id::{EndpointId, Position};
+use certhook::store::DeliveryQuery;
+
+use super::meddler::{Gate, Meddler, Slow};
+use super::rig::{Bench, endpoint, names, resources};
+use crate::support::process::until;
+
+fn meddle(bench: &mut Bench) -> Arc<Meddler> {
+    let meddler = Meddler::over(&bench.store);
+    bench.store = Arc::clone(&meddler) as _;
+    meddler
+}
+
+fn slow_down(bench: &mut Bench) -> Arc<Slow> {
+    let slow = Arc::new(Slow { inner: Arc::clone(&bench.transport), answers: Gate::open() });
+    slow.answers.shut();
+    bench.transport = Arc::clone(&slow) as _;
+    slow
+}
+
+async fn change(bench: &Bench, id: EndpointId, change: impl FnOnce(&mut Endpoint)) {
+    let mut endpoint = bench.store.endpoint(id).await.expect("a look").expect("it is there");
+    change(&mut endpoint);
+    assert!(bench.store.update(endpoint).await.expect("it is changed"));
+}
+
+fn attempts(bench: &Bench) -> Vec<String> {
+    bench.sent().into_iter().map(|one| one.attempt).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_comes_while_the_deliveries_start_gets_what_it_asked_for() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.start();
+    bench.register("crm", |_| {}).await;
+    bench.commit(names(0..5)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 5).await;
+    bench.stop().await;
+    let meddler = meddle(&mut bench);
+    *meddler.newcomer.lock().expect("no panic while it is held") = Some(endpoint("newcomer"));
+    bench.start();
+    bench.await_ended(DeliveryStatus::Delivered, 10).await;
+    let to_newcomer: Vec<_> = bench.sent().into_iter().filter(|one| one.url.contains("newcomer")).collect();
+    let mut arrived = resources(&to_newcomer);
+    arrived.sort_unstable();
+    assert_eq!(arrived, names(0..5).collect::<Vec<_>>());
+    bench.stop().await;
+}
