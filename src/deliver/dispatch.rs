@@ -40,6 +40,7 @@ pub(super) struct Station {
     pub(super) own: bool,
     held: Option<Position>,
     queued: bool,
+    pub(super) hungry: bool,
     wake: Option<Timestamp>,
 }
 
@@ -79,8 +80,8 @@ pub(super) struct Dispatcher {
     pub(super) own_moved: BTreeSet<EndpointNumber>,
     pub(super) generations: u64,
     pub(super) tasks: JoinSet<Done>,
-    /// Lanes that are behind and have room for a page.
-    pub(super) hungry: BTreeSet<EndpointNumber>,
+    /// Lanes that are behind and have room for a page, first come, first served.
+    pub(super) hungry: VecDeque<EndpointNumber>,
     pub(super) readers: usize,
     pub(super) routing: bool,
     turns: VecDeque<EndpointNumber>,
@@ -107,7 +108,7 @@ impl Dispatcher {
             tasks: JoinSet::new(),
             turns: VecDeque::new(),
             wakes: BTreeSet::new(),
-            hungry: BTreeSet::new(),
+            hungry: VecDeque::new(),
             in_flight: 0,
             readers: 0,
             routing: false,
@@ -291,10 +292,9 @@ impl Dispatcher {
             wake.map(|at| self.wakes.insert((at, number)));
             station.wake = wake;
         }
-        if station.lane.wants_page() {
-            self.hungry.insert(number);
-        } else {
-            self.hungry.remove(&number);
+        if !station.hungry && station.lane.wants_page() {
+            station.hungry = true;
+            self.hungry.push_back(number);
         }
     }
 
@@ -303,7 +303,8 @@ impl Dispatcher {
         self.generations += 1;
         self.index.insert(&lane.endpoint);
         let generation = self.generations;
-        self.stations.insert(number, Station { lane, generation, own, held: None, queued: false, wake: None });
+        let station = Station { lane, generation, own, held: None, queued: false, hungry: false, wake: None };
+        self.stations.insert(number, station);
         self.settle(number, now);
     }
 
@@ -313,7 +314,13 @@ impl Dispatcher {
         self.index.remove(&station.lane.endpoint);
         self.ledger.hold(number, station.held, None);
         station.wake.map(|at| self.wakes.remove(&(at, number)));
-        self.hungry.remove(&number);
+        // Left in, an endpoint that is switched off and on would have two turns where others have one.
+        if station.queued {
+            self.turns.retain(|waiting| *waiting != number);
+        }
+        if station.hungry {
+            self.hungry.retain(|waiting| *waiting != number);
+        }
         self.own_moved.remove(&number);
         Some(station.lane.position(self.routed))
     }

@@ -32,7 +32,7 @@ impl Dispatcher {
             self.tasks.spawn(async move { Done::Routed(read.await) });
         }
         while self.readers < READERS_MAX
-            && let Some(number) = self.hungry.pop_first()
+            && let Some(number) = self.hungry.pop_front()
         {
             self.start_read(number);
         }
@@ -50,6 +50,10 @@ impl Dispatcher {
 
     fn start_read(&mut self, number: EndpointNumber) {
         let Some(station) = self.stations.get_mut(&number) else { return };
+        station.hungry = false;
+        if !station.lane.wants_page() {
+            return;
+        }
         station.lane.reading = true;
         self.readers += 1;
         let (generation, after, recheck_until) = (station.generation, station.lane.taken, station.lane.recheck_until);

@@ -36,6 +36,38 @@ fn attempts(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_are_behind_read_the_log_in_turns() {
+    const SILENT: usize = 8;
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.commit(names(0..6_000)).await;
+    bench.start();
+    bench.register("first", |endpoint| endpoint.start = Position(5_999)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    bench.stop().await;
+    for number in 0..SILENT {
+        bench
+            .register(&format!("silent-{number}"), |endpoint| {
+                endpoint.start = Position::START;
+                endpoint.filter.customer_ids = vec!["nobody".into()];
+            })
+            .await;
+    }
+    bench.register("crm", |endpoint| endpoint.start = Position::START).await;
+    let meddler = meddle(&mut bench);
+    bench.start();
+    until("the last one to read", || async {
+        let reads = meddler.reads.lock().expect("no panic while it is held");
+        (reads.iter().filter(|after| **after == Position::START).count() > SILENT).then_some(())
+    })
+    .await;
+    bench.stop().await;
+    let reads = meddler.reads.lock().expect("no panic while it is held").clone();
+    let firsts = reads.iter().enumerate().filter(|(_, after)| **after == Position::START);
+    let turn = firsts.map(|(turn, _)| turn).nth(SILENT).expect("it has read");
+    assert!(turn < 2 * SILENT, "its first turn was the {turn}th");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_comes_while_the_deliveries_start_gets_what_it_asked_for() {
     let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
     bench.start();
