@@ -24,6 +24,7 @@ impl Dispatcher {
         result: Result<Tried, Untried>,
         now: Timestamp,
     ) {
+        let is_moot = matches!(result, Err(Untried::Moot));
         let verdict = match result {
             Ok(tried) => self.concluded(lane, endpoint, tried, now),
             Err(Untried::Moot) => Verdict::Ended,
@@ -38,7 +39,8 @@ impl Dispatcher {
         };
         if let Some(station) = self.stations.get_mut(&lane.0).filter(|station| station.generation == lane.1) {
             station.lane.finish(work, verdict, now);
-            if verdict == Verdict::Ended {
+            if is_moot {
+                // There will be no record that closes it.
                 station.lane.close(work.position);
             }
             self.settle(lane.0, now);

@@ -36,6 +36,28 @@ fn attempts(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_has_a_record_before_the_position_moves_past_it() {
+    const EVENTS: usize = 600;
+    let mut bench = Bench::new(|_, _, _| Outcome::Aborted).await;
+    bench.settings.max_in_flight = EVENTS;
+    let meddler = meddle(&mut bench);
+    bench.start();
+    bench.register("crm", |endpoint| endpoint.max_in_flight = Some(EVENTS as u32)).await;
+    until("it to be taken up", || async { (meddler.commits.passed() > 0).then_some(()) }).await;
+    meddler.commits.shut();
+    let before = meddler.commits.passed();
+    bench.commit(names(0..EVENTS)).await;
+    until("all attempts", || async { (bench.sent().len() == EVENTS).then_some(()) }).await;
+    meddler.commits.let_pass(2);
+    until("two commits", || async { (meddler.commits.passed() == before + 2).then_some(()) }).await;
+    bench.crash().await;
+    meddler.commits.let_all_pass();
+    bench.start();
+    bench.await_ended(DeliveryStatus::Failed, EVENTS).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn endpoints_that_are_behind_read_the_log_in_turns() {
     const SILENT: usize = 8;
     let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
