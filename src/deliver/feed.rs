@@ -20,6 +20,8 @@ const READERS_MAX: usize = 8;
 /// A stretch of the log, with those of its deliveries that have a record from before.
 pub(super) struct Page {
     pub(super) events: Vec<Arc<Event>>,
+    /// There is nothing else up to here: the last of the events, or what was the head before they were looked for.
+    pub(super) until: Position,
     pub(super) recorded: HashSet<(Position, EndpointNumber)>,
 }
 
@@ -41,10 +43,11 @@ impl Dispatcher {
     fn read(&self, after: Position, recheck_until: Position) -> impl Future<Output = Result<Page, StoreError>> + use<> {
         let store = Arc::clone(&self.tools.store);
         async move {
+            let head = *store.head().borrow();
             let events = store.events_after(after, PAGE).await?;
-            let last = events.last().map_or(after, |event| event.position());
-            let recorded = if after < recheck_until { store.recorded(after, last).await? } else { Vec::new() };
-            Ok(Page { events, recorded: recorded.into_iter().map(|id| (id.position, id.endpoint)).collect() })
+            let until = events.last().map_or(head.max(after), |event| event.position());
+            let recorded = if after < recheck_until { store.recorded(after, until).await? } else { Vec::new() };
+            Ok(Page { events, until, recorded: recorded.into_iter().map(|id| (id.position, id.endpoint)).collect() })
         }
     }
 
@@ -73,8 +76,8 @@ impl Dispatcher {
                     }
                 }
             }
-            self.routed = position;
         }
+        self.routed = page.until;
     }
 
     fn offer(&mut self, number: EndpointNumber, event: &Arc<Event>, facets: &Facets, now: Timestamp) {
@@ -100,7 +103,8 @@ impl Dispatcher {
         let lane = &mut station.lane;
         lane.reading = false;
         if page.events.is_empty() {
-            lane.taken = lane.taken.max(routed);
+            // Not what was routed meanwhile: this lane was offered nothing of it.
+            lane.taken = page.until;
         }
         for event in &page.events {
             if lane.is_full() {

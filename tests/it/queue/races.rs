@@ -90,6 +90,43 @@ async fn endpoints_that_are_behind_read_the_log_in_turns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_while_a_queue_finds_nothing_to_read_is_not_passed_over() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    let (meddler, slow) = (meddle(&mut bench), slow_down(&mut bench));
+    bench.start();
+    bench.register("crm", |endpoint| endpoint.max_in_flight = Some(1)).await;
+    // One is under way, 256 are ready, and the rest is read as soon as 128 of them are: that fills the queue again.
+    bench.commit(names(0..257 + 128)).await;
+    let sent = |count: usize| {
+        let bench = &bench;
+        async move { until("those sent", || async { (bench.sent().len() == count).then_some(()) }).await }
+    };
+    sent(1).await;
+    slow.answers.let_pass(128);
+    sent(129).await;
+    until("the rest to be read", || async {
+        let reads = meddler.reads.lock().expect("no panic while it is held");
+        reads.contains(&Position(257)).then_some(())
+    })
+    .await;
+    meddler.empty_pages.shut();
+    slow.answers.let_pass(128);
+    sent(257).await;
+    until("nothing to be found", || async { (meddler.empty_pages.passed() > 0).then_some(()) }).await;
+    bench.register("other", |_| {}).await;
+    bench.commit(names(900..910)).await;
+    slow.answers.let_all_pass();
+    until("the other one to have all", || async {
+        let all = bench.sent().iter().filter(|one| one.url.contains("other")).count() == 10;
+        all.then_some(())
+    })
+    .await;
+    meddler.empty_pages.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 257 + 128 + 20).await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_comes_while_the_deliveries_start_gets_what_it_asked_for() {
     let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
     bench.start();
