@@ -51,19 +51,33 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Makes the attempt that `work` stands for.
-    pub(super) async fn attempt(&self, endpoint: &Endpoint, work: &Work) -> Result<Tried, Untried> {
+    /// Makes the attempt that `work` stands for. `known` is the delivery after its last attempt, if the store may not
+    /// show that yet.
+    pub(super) async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        work: &Work,
+        known: Option<DeliveryRecord>,
+    ) -> Result<Tried, Untried> {
         let (event, record) = match &work.event {
-            Some(event) => (Arc::clone(event), None),
-            None => self.load(endpoint, work).await?,
+            Some(event) => (Arc::clone(event), known),
+            None => self.load(endpoint, work, known).await?,
         };
         let number = record.as_ref().map_or(0, |known| known.attempt_count) + 1;
         let (attempt, retry_after) = self.send(endpoint, &event, number, Trigger::Scheduled).await;
         Ok(Tried { event, record, attempt, retry_after })
     }
 
-    async fn load(&self, endpoint: &Endpoint, work: &Work) -> Result<(Arc<Event>, Option<DeliveryRecord>), Untried> {
+    async fn load(
+        &self,
+        endpoint: &Endpoint,
+        work: &Work,
+        known: Option<DeliveryRecord>,
+    ) -> Result<(Arc<Event>, Option<DeliveryRecord>), Untried> {
         let event = self.store.event(work.position).await?.ok_or(Untried::Moot)?;
+        if known.is_some() {
+            return Ok((event, known));
+        }
         let id = DeliveryId { position: work.position, endpoint: endpoint.id.number, epoch: event.id.epoch };
         let record = self.store.delivery(id).await?;
         if record.as_ref().is_some_and(|known| known.next_attempt_at.is_none()) {

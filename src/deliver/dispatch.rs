@@ -195,8 +195,9 @@ impl Dispatcher {
             self.in_flight += 1;
             let (generation, endpoint, tools) =
                 (station.generation, Arc::clone(&station.lane.endpoint), self.tools.clone());
+            let known = self.ledger.unsaved(number, work.position).cloned();
             self.tasks.spawn(async move {
-                let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work)).catch_unwind().await;
+                let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work, known)).catch_unwind().await;
                 let result = Box::new(attempt.unwrap_or(Err(Untried::Panicked)));
                 Done::Tried { number, generation, endpoint, work, result }
             });
@@ -267,6 +268,7 @@ impl Dispatcher {
             Done::Committed(result) => {
                 self.committing = false;
                 result?;
+                self.ledger.saved();
             }
             Done::Disabled(result) => result?,
         }

@@ -1,8 +1,8 @@
 //! What is to be committed next: records, and how far the queues have come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::delivery::DeliveryRecord;
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{EndpointNumber, Position};
 use crate::store::DeliveryCommit;
 
@@ -13,10 +13,21 @@ const RECORDS_MAX: usize = 256;
 /// before the mark is saved although there is nothing else to save. A restart looks at so many events again.
 pub(super) const MARK_LAG_MAX: u64 = 1_024;
 
+/// A delivery of this log.
+type Delivery = (EndpointNumber, Position);
+
+fn delivery(record: &DeliveryRecord) -> Delivery {
+    (record.id.endpoint, record.id.position)
+}
+
 /// Collects what the next commit saves.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     records: Vec<DeliveryRecord>,
+    /// Those of the commit that is being written.
+    saving: Vec<(Delivery, u32)>,
+    /// Deliveries that will be tried again, as long as the store does not show their last attempt yet.
+    unsaved: HashMap<Delivery, DeliveryRecord>,
     positions: BTreeMap<EndpointNumber, Option<Position>>,
     /// The first open event of each endpoint without a position of its own.
     held: BTreeSet<(Position, EndpointNumber)>,
@@ -31,7 +42,26 @@ impl Ledger {
 
     /// Adds a record.
     pub(super) fn record(&mut self, record: DeliveryRecord) {
+        if record.status == DeliveryStatus::Pending {
+            self.unsaved.insert(delivery(&record), record.clone());
+        } else {
+            self.unsaved.remove(&delivery(&record));
+        }
         self.records.push(record);
+    }
+
+    /// A delivery that is tried again, if the store does not show its last attempt yet.
+    pub(super) fn unsaved(&self, number: EndpointNumber, position: Position) -> Option<&DeliveryRecord> {
+        self.unsaved.get(&(number, position))
+    }
+
+    /// The commit that was being written is durable.
+    pub(super) fn saved(&mut self) {
+        for (delivery, attempts) in self.saving.drain(..) {
+            if self.unsaved.get(&delivery).is_some_and(|record| record.attempt_count == attempts) {
+                self.unsaved.remove(&delivery);
+            }
+        }
     }
 
     /// Saves an endpoint's own position, or gives it up.
@@ -81,6 +111,7 @@ impl Ledger {
         let mark = self.mark(routed);
         let live_mark = (mark > self.saved_mark).then_some(mark);
         self.saved_mark = self.saved_mark.max(mark);
+        self.saving = records.iter().map(|record| (delivery(record), record.attempt_count)).collect();
         DeliveryCommit { records, live_mark, positions: std::mem::take(&mut self.positions).into_iter().collect() }
     }
 }

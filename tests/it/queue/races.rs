@@ -36,6 +36,24 @@ fn attempts(bench: &Bench) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_retry_knows_of_the_attempt_before_it_although_no_record_is_durable_yet() {
+    let mut bench = Bench::new(|number, _, _| if number < 2 { Outcome::ServerError } else { Outcome::Delivered }).await;
+    let meddler = meddle(&mut bench);
+    meddler.commits.shut();
+    bench.start();
+    bench.register("crm", |_| {}).await;
+    bench.commit(names(0..1)).await;
+    until("three attempts", || async { (bench.sent().len() == 3).then_some(()) }).await;
+    assert_eq!(attempts(&bench), ["1", "2", "3"]);
+    meddler.commits.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let query = DeliveryQuery { limit: 2, ..DeliveryQuery::default() };
+    let record = bench.store.deliveries(query).await.expect("a list").found.remove(0);
+    assert_eq!((record.attempt_count, record.attempts.len()), (3, 3));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_has_a_record_before_the_position_moves_past_it() {
     const EVENTS: usize = 600;
     let mut bench = Bench::new(|_, _, _| Outcome::Aborted).await;
