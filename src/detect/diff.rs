@@ -130,7 +130,9 @@ fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict 
     snapshot.object_version += 1;
     let previous: Fields =
         changed.iter().map(|&name| (name.to_owned(), old.get(name).cloned().unwrap_or_default())).collect();
-    let observed_after = context.swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at));
+    let last_seen = context.swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at));
+    // The clock may have been set back since, while no process ran.
+    let observed_after = last_seen.min(context.arrived_at);
     let sight = sight(&snapshot, &new, &previous, Mode::Live, Some(observed_after), context);
     Verdict::Told(snapshot, sight, drafts)
 }

@@ -251,8 +251,7 @@ impl Applier {
         for item in items {
             let id = item.id().clone();
             let before = known.get(&id);
-            let crossed = before.is_some_and(|before| arrival.exchange.asked_at < before.observed_at)
-                || self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &id);
+            let crossed = self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &id);
             let (seen, row_fingerprint) = match item {
                 Item::Seen { seen, row_fingerprint } => (seen, row_fingerprint),
                 Item::Row(row, shown) => {

@@ -1,8 +1,9 @@
 //! Answers that cross: one that was asked for before another arrived may be the older one, although it comes later.
 //!
-//! The snapshot remembers when its answer arrived, but not every sight is written (an unchanged row is not), and
-//! two instants can fall into one millisecond. So the requests under way are counted here, and what arrived while
-//! any of them was is remembered until it has come back.
+//! The snapshot remembers when its answer arrived, but not every sight is written (an unchanged row is not), two
+//! instants can fall into one millisecond, and the clock may have been set back since, while no process ran. So the
+//! requests under way are counted here, and what arrived while any of them was is remembered until it has come back.
+//! A request that is not under way when an answer arrives cannot cross it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

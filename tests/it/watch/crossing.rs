@@ -134,3 +134,24 @@ async fn a_page_that_shows_one_resource_twice_and_not_alike_is_settled_by_id() {
     run(&watcher, PassKind::Sweep).await;
     assert_eq!(world.source.take_gets(), ["cert_1"]);
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_before_a_restart_keeps_nothing_from_being_told() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    world.settled().await;
+    // The snapshot is from an instant that will come again in an hour: nothing that is asked for now was under way
+    // when it was made.
+    let clock = Arc::new(ManualClock::at(world.now().minus(Duration::from_secs(3_600))));
+    let source = Arc::new(ScriptedSource::new(Arc::clone(&clock)));
+    let world = World { source, clock, ..world };
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    world.set_status(CERTIFICATE, "cert_1", "expired");
+    let watcher = world.watcher().await;
+    assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+    assert_eq!(world.source.take_gets(), [""; 0]);
+    let sights = world.store.take_sights();
+    assert_eq!(sights[0].1[0].event_type.as_str(), "certificate.expired");
+    let detection = &sights[0].0.detection;
+    assert!(detection.observed_after <= Some(detection.observed_before), "{detection:?}");
+}
