@@ -6,6 +6,7 @@ mod crash;
 mod deliver;
 mod end_to_end;
 mod house;
+mod modes;
 mod queue;
 mod sandbox;
 mod source;
