@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::document::{Document, Entry, Section, Table, Text, TextOrigin, Value};
 use super::error::{Origin, Problems};
-use super::nearest::nearest;
+use crate::model::nearest::nearest;
 
 /// What the variables that override a key begin with.
 const VARIABLE_PREFIX: &str = "CERTHOOK_";

@@ -7,7 +7,7 @@
 //! This room knows the rooms' settings and nothing of what they do with them.
 //!
 //! In reading order: `document` (as written), `layers` (one over the other), `reader` and `secret` (typed values),
-//! `sections` (each room's settings), `error`, `nearest` (did you mean).
+//! `sections` (each room's settings), `error`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,6 @@ use crate::{api, deliver, source, store, telemetry, watch};
 mod document;
 mod error;
 mod layers;
-mod nearest;
 mod reader;
 mod secret;
 mod sections;

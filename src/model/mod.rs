@@ -5,7 +5,7 @@
 //! nothing here knows another room.
 //!
 //! In reading order: [`time`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
-//! [`endpoint`], [`delivery`].
+//! [`endpoint`], [`delivery`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
 
 pub mod delivery;
 pub mod endpoint;
@@ -13,6 +13,7 @@ pub mod event;
 pub mod filter;
 pub mod id;
 pub mod json;
+pub mod nearest;
 pub mod pattern;
 pub mod resource;
 pub mod source;

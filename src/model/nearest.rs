@@ -5,7 +5,7 @@ const EDITS_MAX: usize = 3;
 
 /// The candidate that an unknown dotted name was most likely meant to be: the same last word in another section, or
 /// else the fewest edits, if they are few for the length of the name.
-pub(super) fn nearest<'a>(unknown: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub fn nearest<'a>(unknown: &str, candidates: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     let last_word = |name: &'a str| name.rsplit('.').next();
     let wanted = unknown.rsplit('.').next();
     let mut elsewhere = candidates.clone().filter(|known| last_word(known) == wanted);
