@@ -62,7 +62,7 @@ impl Gateway {
             let description = Description {
                 kind: "numeral".into(),
                 base_url: settings.source.base_url.to_string(),
-                livemode: config.livemode,
+                livemode: !config.sandbox,
             };
             let source = Arc::new(Numeral::new(settings.source, Arc::clone(&clock))?);
             let sights = Arc::clone(&store);
@@ -139,7 +139,9 @@ async fn ended(parts: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
 
 async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
     let (settings, clock) = (config.store.clone(), Arc::clone(clock));
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &*clock)).await;
+    // The simulated upstream begins anew at every start; a store that remembers would see that as changes.
+    let open = if config.sandbox { SledStore::open_empty } else { SledStore::open };
+    let opened = tokio::task::spawn_blocking(move || open(&settings, &*clock)).await;
     let store: Arc<dyn Store> = opened.context("opening the store panicked")??;
     Ok(store)
 }

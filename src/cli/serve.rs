@@ -89,7 +89,7 @@ fn welcome(address: SocketAddr, upstream: &Url) -> String {
 
 Register a receiver (or run: cargo run --example receiver):
 
-  curl http://{address}/v1/endpoints \\
+  curl -X PUT http://{address}/v1/endpoints/receiver-example \\
     -H 'Authorization: Bearer {SANDBOX_KEY}' \\
     -H 'content-type: application/json' \\
     -d '{{\"url\": \"http://127.0.0.1:9000/\"}}'

@@ -53,8 +53,8 @@ pub struct Config {
     pub delivery: deliver::Settings,
     /// Logs.
     pub log: telemetry::Settings,
-    /// Whether what the sources hold is real; `false` for the sandbox.
-    pub livemode: bool,
+    /// Whether all of it is the sandbox: nothing that the sources hold is real, and each start begins anew.
+    pub sandbox: bool,
 }
 
 /// One upstream account: how it is reached, and when it is looked at.
@@ -106,7 +106,7 @@ impl Config {
         // An empty environment: no secret that somebody configured can be found from here.
         let surroundings = Surroundings { folder, environment: BTreeMap::new() };
         let config = sections::config(&layers, &surroundings, &problems);
-        let config = config.map(|config| Self { livemode: false, ..config });
+        let config = config.map(|config| Self { sandbox: true, ..config });
         if let Some(config) = &config
             && !config.api.listen.ip().is_loopback()
         {

@@ -85,7 +85,7 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     let sources =
         sources.into_iter().map(|source| Some(source?.with(&network, &ignore_fields))).collect::<Option<_>>()?;
     let delivery = deliver::Settings { ca_file: network.ca_file, proxy: network.proxy, ..delivery? };
-    Some(Config { api: api?, store: store?, sources, delivery, log: log?, livemode: true })
+    Some(Config { api: api?, store: store?, sources, delivery, log: log?, sandbox: false })
 }
 
 fn api(reader: Reader<'_>) -> Option<api::Settings> {

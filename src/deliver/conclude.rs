@@ -134,15 +134,20 @@ fn log(endpoint: &Endpoint, event: &Event, tried: &Attempt, next: &Next) {
     let (endpoint_id, event_id, event_type) = (endpoint.id, event.id, event.event_type);
     let Attempt { number: attempt, outcome, status_code, duration_ms, .. } = *tried;
     let (address, error) = (tried.address.as_deref(), tried.error.as_deref());
+    let next_attempt_at = match next {
+        Next::RetryAt(at) => Some(tracing::field::display(*at)),
+        Next::Delivered | Next::Exhausted | Next::EndpointGone => None,
+    };
+    let word = outcome.as_str();
     if outcome == Outcome::Delivered {
         tracing::debug!(
-            %endpoint_id, %event_id, %event_type, attempt, ?outcome, status_code, address, duration_ms,
+            %endpoint_id, %event_id, %event_type, attempt, outcome = word, status_code, address, duration_ms,
             "delivery.attempted"
         );
     } else {
         tracing::info!(
-            %endpoint_id, %event_id, %event_type, attempt, ?outcome, status_code, address, error, duration_ms, ?next,
-            "delivery.attempted"
+            %endpoint_id, %event_id, %event_type, attempt, outcome = word, status_code, address, error, duration_ms,
+            next_attempt_at, "delivery.attempted"
         );
     }
 }

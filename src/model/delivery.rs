@@ -39,6 +39,27 @@ pub enum Outcome {
     Aborted,
 }
 
+impl Outcome {
+    /// The word used in the API and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Redirected => "redirected",
+            Self::Gone => "gone",
+            Self::Throttled => "throttled",
+            Self::Rejected => "rejected",
+            Self::ServerError => "server_error",
+            Self::DnsFailed => "dns_failed",
+            Self::AddressRefused => "address_refused",
+            Self::ConnectFailed => "connect_failed",
+            Self::TlsFailed => "tls_failed",
+            Self::TimedOut => "timed_out",
+            Self::Broken => "broken",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
 /// What made an attempt happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

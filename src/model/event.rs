@@ -187,7 +187,7 @@ pub enum Subject {
 pub struct Sight {
     /// What was seen.
     pub subject: Subject,
-    /// The upstream's API version in force; empty for what the gateway says about itself.
+    /// The upstream's API version in force; empty for what is not about a source.
     pub api_version: String,
     /// Whether the resource is a live one.
     pub livemode: bool,

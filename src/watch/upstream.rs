@@ -58,6 +58,11 @@ impl Upstream {
         self.hurried.notify_waiters();
     }
 
+    /// The dated version that calls name.
+    pub(super) fn api_version(&self) -> &str {
+        self.source.api_version()
+    }
+
     /// How far upstream's clock is ahead of ours, as of its last answer.
     pub(super) fn skew_seconds(&self) -> Option<i64> {
         self.lock().skew_seconds

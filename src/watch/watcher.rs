@@ -247,7 +247,7 @@ impl Watcher {
         });
         let sight = Sight {
             subject: Subject::Source(self.name.clone()),
-            api_version: String::new(),
+            api_version: self.upstream.api_version().to_owned(),
             livemode: self.description.livemode,
             object: Json::of(&object),
             previous_attributes: Json::of(&json!({})),

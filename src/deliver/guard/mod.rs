@@ -29,13 +29,13 @@ const ADDRESSES_KEPT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Something else than a web address.
-    #[error("url must be https, or http where that is allowed, not {0}")]
+    #[error("must be https, or http where that is allowed, not {0}")]
     Scheme(String),
     /// Credentials where they end up in logs.
-    #[error("url must have no user name or password in it; give credentials in headers")]
+    #[error("must have no user name or password in it; give credentials in headers")]
     UserInfo,
     /// An address that is not public.
-    #[error("url {}; to permit it, add \"{}\" to delivery.allow_networks", leads_to(host, address, what), address::as_network(*address))]
+    #[error("{}; to permit it, add \"{}\" to delivery.allow_networks", leads_to(host, address, what), address::as_network(*address))]
     Address {
         /// The host of the URL.
         host: String,
@@ -45,13 +45,13 @@ pub enum Refusal {
         what: &'static str,
     },
     /// Plain http to an address outside `allow_networks`.
-    #[error("url is plain http; use https, or add \"{}\" to delivery.allow_networks, or set delivery.allow_http", address::as_network(*address))]
+    #[error("is plain http; use https, or add \"{}\" to delivery.allow_networks, or set delivery.allow_http", address::as_network(*address))]
     PlainHttp {
         /// The address, or one of them.
         address: IpAddr,
     },
     /// Plain http through a proxy: nobody here can say to which address.
-    #[error("url is plain http to a name behind the proxy; use https, or set delivery.allow_http")]
+    #[error("is plain http to a name behind the proxy; use https, or set delivery.allow_http")]
     PlainHttpBehindProxy,
 }
 

@@ -80,7 +80,6 @@ impl SledStore {
             path = %settings.path.display(),
             epoch = opened.meta.epoch,
             head = opened.head.position.0,
-            was_recovered = opened.db.was_recovered(),
             bytes = opened.db.size_on_disk().unwrap_or(0),
             "opened the store"
         );
@@ -106,6 +105,20 @@ impl SledStore {
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
         Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes }))
+    }
+
+    /// Opens a store that holds nothing: what the folder held is removed, unless another process holds it. Only for
+    /// an upstream that forgets as well. The key that seals secrets stays.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; and if the folder cannot be removed.
+    pub fn open_empty(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
+        drop(open::open(settings, clock)?);
+        std::fs::remove_dir_all(&settings.path).map_err(|error| StoreError::Open {
+            path: settings.path.display().to_string(),
+            reason: format!("cannot empty it: {error}"),
+        })?;
+        Self::open(settings, clock)
     }
 
     /// Reads on a thread that may block.

@@ -34,47 +34,41 @@ async fn admit(settings: &Settings, to: &str) -> Result<(), String> {
 async fn a_url_that_may_not_be_called_is_refused_with_what_would_permit_it() {
     let add = |network: &str| format!("; to permit it, add \"{network}\" to delivery.allow_networks");
     for (to, expected) in [
-        ("ftp://public.test/", "url must be https, or http where that is allowed, not ftp".to_owned()),
-        ("file:///etc/passwd", "url must be https, or http where that is allowed, not file".to_owned()),
-        (
-            "https://user@public.test/",
-            "url must have no user name or password in it; give credentials in headers".into(),
-        ),
-        (
-            "https://:pw@public.test/",
-            "url must have no user name or password in it; give credentials in headers".into(),
-        ),
-        ("https://10.0.0.5/", format!("url leads to 10.0.0.5, a private address{}", add("10.0.0.5/32"))),
-        ("https://2130706433/", format!("url leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
-        ("https://0x7f.1/", format!("url leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
-        ("https://[::1]/", format!("url leads to ::1, a loopback address{}", add("::1/128"))),
-        ("https://[::ffff:a00:5]/", format!("url leads to ::ffff:10.0.0.5, a private address{}", add("10.0.0.5/32"))),
+        ("ftp://public.test/", "must be https, or http where that is allowed, not ftp".to_owned()),
+        ("file:///etc/passwd", "must be https, or http where that is allowed, not file".to_owned()),
+        ("https://user@public.test/", "must have no user name or password in it; give credentials in headers".into()),
+        ("https://:pw@public.test/", "must have no user name or password in it; give credentials in headers".into()),
+        ("https://10.0.0.5/", format!("leads to 10.0.0.5, a private address{}", add("10.0.0.5/32"))),
+        ("https://2130706433/", format!("leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
+        ("https://0x7f.1/", format!("leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
+        ("https://[::1]/", format!("leads to ::1, a loopback address{}", add("::1/128"))),
+        ("https://[::ffff:a00:5]/", format!("leads to ::ffff:10.0.0.5, a private address{}", add("10.0.0.5/32"))),
         (
             "https://private.test/",
-            format!("url leads to private.test, which resolves to 10.0.0.5, a private address{}", add("10.0.0.5/32")),
+            format!("leads to private.test, which resolves to 10.0.0.5, a private address{}", add("10.0.0.5/32")),
         ),
         (
             "https://mixed.test/",
-            format!("url leads to mixed.test, which resolves to fd00::5, a unique-local address{}", add("fd00::5/128")),
+            format!("leads to mixed.test, which resolves to fd00::5, a unique-local address{}", add("fd00::5/128")),
         ),
         (
             "https://metadata.test/",
             format!(
-                "url leads to metadata.test, which resolves to ::ffff:169.254.169.254, a link-local address{}",
+                "leads to metadata.test, which resolves to ::ffff:169.254.169.254, a link-local address{}",
                 add("169.254.169.254/32")
             ),
         ),
         (
             "http://public.test/",
             format!(
-                "url is plain http; use https, or add \"{PUBLIC}/32\" to delivery.allow_networks, or set \
+                "is plain http; use https, or add \"{PUBLIC}/32\" to delivery.allow_networks, or set \
                  delivery.allow_http"
             ),
         ),
         (
             "http://93.184.215.14/",
             format!(
-                "url is plain http; use https, or add \"{PUBLIC}/32\" to delivery.allow_networks, or set \
+                "is plain http; use https, or add \"{PUBLIC}/32\" to delivery.allow_networks, or set \
                  delivery.allow_http"
             ),
         ),
