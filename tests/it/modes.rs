@@ -23,7 +23,7 @@ use self::rig::Rig;
 const SEED: Option<u64> = None;
 
 /// How many steps a history has.
-const STEPS: u32 = 16;
+const STEPS: u32 = 12;
 
 /// How many values each mode has, in the order of [`modes`]. The clock comes last: right, with a `Date` header that
 /// is ahead or behind, and truly ahead or behind.
@@ -120,7 +120,7 @@ async fn step(rig: &mut Rig) {
         1 => rig.respell().await,
         _ => {}
     }
-    let look = rig.dice.below(6);
+    let look = rig.dice.below(7);
     let (drift, fault) = (rig.dice.chance() < 0.5, rig.dice.chance() < 0.5);
     if drift {
         rig.upstream.set_drift(0.3);

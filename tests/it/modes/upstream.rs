@@ -52,6 +52,14 @@ impl Clock for Shifted {
     }
 }
 
+/// What happens behind the back of somebody who was just given an answer, beside a change.
+struct Drift {
+    /// How much time passes.
+    passes: Duration,
+    /// How long the answer is on its way.
+    late: Duration,
+}
+
 struct Script {
     dice: Dice,
     /// The share of calls after whose answer something happens.
@@ -91,10 +99,12 @@ impl Upstream {
             async move {
                 let upstream = upstream.expect("the upstream outlives its calls");
                 let answer = upstream.router.clone().oneshot(request).await.expect("a router does not fail");
-                if let Some(wait) = upstream.drift() {
+                if let Some(Drift { passes, late }) = upstream.drift() {
                     upstream.act().await;
-                    upstream.clock.advance(wait);
+                    upstream.clock.advance(passes);
                     upstream.record().await;
+                    // On its way the answer is overtaken by those that other passes asked for later.
+                    tokio::time::sleep(late).await;
                 }
                 answer
             }
@@ -109,10 +119,13 @@ impl Upstream {
         self.script().drift = share;
     }
 
-    /// Whether something happens now, and how much time passes then.
-    fn drift(&self) -> Option<Duration> {
+    /// Whether something happens now.
+    fn drift(&self) -> Option<Drift> {
         let Script { dice, drift, .. } = &mut *self.script();
-        (dice.chance() < *drift).then(|| Duration::from_millis(*dice.pick(&[0, 0, 1, 700])))
+        let strikes = dice.chance() < *drift;
+        let passes = Duration::from_millis(*dice.pick(&[0, 0, 1, 700]));
+        let late = Duration::from_millis(*dice.pick(&[0, 0, 5, 15]));
+        strikes.then_some(Drift { passes, late })
     }
 
     /// One call, past the socket.
