@@ -8,25 +8,26 @@ use super::lane::{Verdict, Work};
 use super::policy::{self, Next};
 use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use crate::model::endpoint::{DisabledReason, Endpoint};
 use crate::model::event::Event;
 use crate::model::id::{DeliveryId, EndpointNumber};
 use crate::model::time::Timestamp;
-use crate::store::{Store, StoreError};
 
 impl Dispatcher {
-    /// An attempt has ended, one way or another.
+    /// An attempt has ended, one way or another. Its endpoint may have no lane any more, but not another one than the
+    /// attempt was made from: a lane is made only when nothing is under way.
     pub(super) fn tried(
         &mut self,
-        lane: (EndpointNumber, u64),
+        number: EndpointNumber,
         endpoint: &Arc<Endpoint>,
         work: &Work,
         result: Result<Tried, Untried>,
         now: Timestamp,
     ) {
+        let has_record = result.is_ok();
         let is_moot = matches!(result, Err(Untried::Moot));
         let verdict = match result {
-            Ok(tried) => self.concluded(lane, endpoint, tried, now),
+            Ok(tried) => self.concluded(number, endpoint, tried, now),
             Err(Untried::Moot) => Verdict::Ended,
             Err(Untried::Unreadable(error)) => {
                 tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
@@ -37,33 +38,26 @@ impl Dispatcher {
                 Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
             }
         };
-        if let Some(station) = self.stations.get_mut(&lane.0).filter(|station| station.generation == lane.1) {
+        if !has_record {
+            self.ledger.finish(number);
+        }
+        if let Some(station) = self.stations.get_mut(&number) {
             station.lane.finish(work, verdict, now);
             if is_moot {
                 // There will be no record that closes it.
                 station.lane.close(work.position);
             }
-            self.settle(lane.0, now);
+            self.settle(number, now);
         }
     }
 
-    fn concluded(
-        &mut self,
-        lane: (EndpointNumber, u64),
-        endpoint: &Arc<Endpoint>,
-        tried: Tried,
-        now: Timestamp,
-    ) -> Verdict {
+    fn concluded(&mut self, number: EndpointNumber, endpoint: &Arc<Endpoint>, tried: Tried, now: Timestamp) -> Verdict {
         let Tried { event, record, attempt, retry_after } = tried;
         let schedule = endpoint.retry.as_deref().unwrap_or(&self.settings.retry);
         let retry_after = retry_after.as_deref();
         let next = policy::next(attempt.outcome, attempt.number, schedule, retry_after, now, chance());
-        self.board.note(lane.0, &attempt);
         log(endpoint, &event, &attempt, &next);
-        let known = self.stations.contains_key(&lane.0);
-        let current = self.stations.get_mut(&lane.0).filter(|station| station.generation == lane.1);
-        let stale = current.is_none();
-        if let Some(station) = current
+        if let Some(station) = self.stations.get_mut(&number)
             && let Some(until) = policy::paused_until(attempt.outcome, retry_after, now)
         {
             station.lane.pause(until);
@@ -77,42 +71,38 @@ impl Dispatcher {
                 Verdict::RetryAt(now)
             }
         };
-        if stale && known && verdict != Verdict::Delivered {
-            // The lane was made anew while this attempt was in flight and makes it again itself.
-            return verdict;
+        let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
+        if is_registered {
+            self.board.note(number, &attempt);
         }
-        let pending = known || self.stopped.contains_key(&lane.0);
         let mut record = record.unwrap_or_else(|| new_record(endpoint, &event));
         record.push(attempt);
         (record.status, record.next_attempt_at) = match verdict {
             Verdict::Delivered => (DeliveryStatus::Delivered, None),
             Verdict::Ended => (DeliveryStatus::Failed, None),
-            Verdict::RetryAt(at) if pending => (DeliveryStatus::Pending, Some(at)),
+            Verdict::RetryAt(at) if is_registered => (DeliveryStatus::Pending, Some(at)),
             Verdict::RetryAt(_) => (DeliveryStatus::Canceled, None),
         };
         self.ledger.record(record);
         verdict
     }
 
-    /// The receiver wants no more. Nothing further is sent to it; what it has not got stays pending.
+    /// The receiver wants no more. Nothing further is sent to it; what it has not got stays pending. An answer that
+    /// comes late says nothing about an endpoint that was changed to another URL, or disabled and enabled, since.
     fn disable(&mut self, endpoint: &Arc<Endpoint>) {
-        if let Some(position) = self.close(endpoint.id.number) {
-            self.stopped.insert(endpoint.id.number, position);
-            self.ledger.position(endpoint.id.number, Some(position));
+        let number = endpoint.id.number;
+        if self.stations.get(&number).is_none_or(|station| station.lane.endpoint.url != endpoint.url) {
+            return;
         }
-        let (store, clock, id) = (Arc::clone(&self.tools.store), Arc::clone(&self.tools.clock), endpoint.id);
-        self.tasks.spawn(async move { Done::Disabled(mark_gone(&*store, id.number, clock.now()).await) });
+        self.park(endpoint, None);
+        self.disabling += 1;
+        let (store, clock, endpoint) =
+            (Arc::clone(&self.tools.store), Arc::clone(&self.tools.clock), Arc::clone(endpoint));
+        self.tasks.spawn(async move {
+            let disabled = store.disable(endpoint.id, &endpoint.url, DisabledReason::Gone, clock.now());
+            Done::Disabled(disabled.await.map(|_| ()))
+        });
     }
-}
-
-async fn mark_gone(store: &dyn Store, number: EndpointNumber, now: Timestamp) -> Result<(), StoreError> {
-    if let Some(mut endpoint) = store.by_number(number).await? {
-        endpoint.status = EndpointStatus::Disabled;
-        endpoint.disabled_reason = Some(DisabledReason::Gone);
-        endpoint.updated_at = now;
-        store.update(endpoint).await?;
-    }
-    Ok(())
 }
 
 fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {

@@ -20,6 +20,7 @@ use super::feed::Page;
 use super::index::Index;
 use super::lane::{Feed, Lane, Work};
 use super::ledger::Ledger;
+use super::roster::{Arrival, Resumed};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointNumber, Position};
 use crate::model::time::Timestamp;
@@ -54,10 +55,15 @@ pub(super) enum Done {
     },
     Tried {
         number: EndpointNumber,
-        generation: u64,
         endpoint: Arc<Endpoint>,
         work: Work,
         result: Box<Result<Tried, Untried>>,
+    },
+    /// What waits for an endpoint that is to be taken up.
+    Waits {
+        number: EndpointNumber,
+        read: u64,
+        waiting: Result<Vec<Resumed>, StoreError>,
     },
     Committed(Result<(), StoreError>),
     Disabled(Result<(), StoreError>),
@@ -69,8 +75,14 @@ pub(super) struct Dispatcher {
     pub(super) settings: Settings,
     pub(super) board: Arc<Board>,
     pub(super) stations: HashMap<EndpointNumber, Station>,
-    /// Where disabled endpoints stopped.
+    /// Where endpoints without a lane stopped.
     pub(super) stopped: HashMap<EndpointNumber, Position>,
+    /// Endpoints that get a lane as soon as it can know all that was tried before.
+    pub(super) arriving: HashMap<EndpointNumber, Arrival>,
+    /// Counts the reads of what waits for them.
+    pub(super) reads: u64,
+    /// Endpoints whose receivers want no more, which the store does not show yet.
+    pub(super) disabling: usize,
     pub(super) index: Index,
     pub(super) ledger: Ledger,
     /// Everything up to it was offered to the live lanes.
@@ -99,6 +111,9 @@ impl Dispatcher {
             board,
             stations: HashMap::new(),
             stopped: HashMap::new(),
+            arriving: HashMap::new(),
+            reads: 0,
+            disabling: 0,
             index: Index::default(),
             ledger: Ledger::default(),
             routed: Position::START,
@@ -156,7 +171,8 @@ impl Dispatcher {
         let deadline = tokio::time::Instant::now() + self.settings.timeout + STOP_GRACE;
         loop {
             self.start_commit();
-            if self.in_flight == 0 && !self.committing && !self.ledger.has_news(self.routed) {
+            let is_done = self.in_flight == 0 && self.disabling == 0 && !self.committing;
+            if is_done && !self.ledger.has_news(self.routed) {
                 return Ok(());
             }
             match tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
@@ -193,13 +209,13 @@ impl Dispatcher {
         station.queued = false;
         if let Some(work) = station.lane.start(now) {
             self.in_flight += 1;
-            let (generation, endpoint, tools) =
-                (station.generation, Arc::clone(&station.lane.endpoint), self.tools.clone());
+            self.ledger.begin(number);
+            let (endpoint, tools) = (Arc::clone(&station.lane.endpoint), self.tools.clone());
             let known = self.ledger.unsaved(number, work.position).cloned();
             self.tasks.spawn(async move {
                 let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work, known)).catch_unwind().await;
                 let result = Box::new(attempt.unwrap_or(Err(Untried::Panicked)));
-                Done::Tried { number, generation, endpoint, work, result }
+                Done::Tried { number, endpoint, work, result }
             });
         }
         self.settle(number, now);
@@ -261,16 +277,23 @@ impl Dispatcher {
                 self.readers -= 1;
                 self.feed(number, generation, &page?, now);
             }
-            Done::Tried { number, generation, endpoint, work, result } => {
+            Done::Waits { number, read, waiting } => self.arrived(number, read, waiting?, now),
+            Done::Tried { number, endpoint, work, result } => {
                 self.in_flight -= 1;
-                self.tried((number, generation), &endpoint, &work, *result, now);
+                self.tried(number, &endpoint, &work, *result, now);
+                self.welcome(number);
             }
             Done::Committed(result) => {
                 self.committing = false;
                 result?;
-                self.ledger.saved();
+                for number in self.ledger.saved() {
+                    self.welcome(number);
+                }
             }
-            Done::Disabled(result) => result?,
+            Done::Disabled(result) => {
+                self.disabling -= 1;
+                result?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What is to be committed next: records, and how far the queues have come.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
@@ -28,6 +29,8 @@ pub(super) struct Ledger {
     saving: Vec<(Delivery, u32)>,
     /// Deliveries that will be tried again, as long as the store does not show their last attempt yet.
     unsaved: HashMap<Delivery, DeliveryRecord>,
+    /// How many attempts of an endpoint are under way or have a record that is not durable.
+    unfinished: HashMap<EndpointNumber, usize>,
     positions: BTreeMap<EndpointNumber, Option<Position>>,
     /// The first open event of each endpoint without a position of its own.
     held: BTreeSet<(Position, EndpointNumber)>,
@@ -38,6 +41,26 @@ impl Ledger {
     /// A ledger whose mark was saved at `mark`.
     pub(super) fn new(mark: Position) -> Self {
         Self { saved_mark: mark, ..Self::default() }
+    }
+
+    /// An attempt begins. It is finished once its record is durable.
+    pub(super) fn begin(&mut self, number: EndpointNumber) {
+        *self.unfinished.entry(number).or_default() += 1;
+    }
+
+    /// An attempt is finished; from here on it leaves nothing behind that the store does not show.
+    pub(super) fn finish(&mut self, number: EndpointNumber) {
+        if let Entry::Occupied(mut unfinished) = self.unfinished.entry(number) {
+            *unfinished.get_mut() -= 1;
+            if *unfinished.get() == 0 {
+                unfinished.remove();
+            }
+        }
+    }
+
+    /// Whether the store shows all that was ever tried for an endpoint.
+    pub(super) fn is_finished(&self, number: EndpointNumber) -> bool {
+        !self.unfinished.contains_key(&number)
     }
 
     /// Adds a record.
@@ -55,13 +78,17 @@ impl Ledger {
         self.unsaved.get(&(number, position))
     }
 
-    /// The commit that was being written is durable.
-    pub(super) fn saved(&mut self) {
-        for (delivery, attempts) in self.saving.drain(..) {
+    /// The commit that was being written is durable; gives the endpoints of its records.
+    pub(super) fn saved(&mut self) -> BTreeSet<EndpointNumber> {
+        let mut endpoints = BTreeSet::new();
+        for (delivery, attempts) in std::mem::take(&mut self.saving) {
             if self.unsaved.get(&delivery).is_some_and(|record| record.attempt_count == attempts) {
                 self.unsaved.remove(&delivery);
             }
+            self.finish(delivery.0);
+            endpoints.insert(delivery.0);
         }
+        endpoints
     }
 
     /// Saves an endpoint's own position, or gives it up.

@@ -1,20 +1,38 @@
 //! Endpoints that come, change and go, as the dispatcher sees it.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::dispatch::Dispatcher;
+use super::dispatch::{Dispatcher, Done};
 use super::lane::{Feed, Lane};
 use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::id::{EndpointNumber, Position};
-use crate::store::StoreError;
+use crate::model::resource::ResourceKey;
+use crate::model::time::Timestamp;
+use crate::store::{Store, StoreError, Waiting};
 
 /// Endpoints in one read.
 const ENDPOINTS_PAGE: usize = 200;
 
 /// Waiting deliveries that are taken up for one endpoint: more than a lane ever lets wait.
 const WAITING_LOAD: usize = 16_384;
+
+/// An endpoint that is to get a lane.
+pub(super) struct Arrival {
+    endpoint: Endpoint,
+    /// Which read of what waits for it is under way.
+    read: Option<u64>,
+}
+
+/// A delivery that waits for its next attempt.
+pub(super) struct Resumed {
+    position: Position,
+    due: Timestamp,
+    failed_at: Timestamp,
+    resource: Option<ResourceKey>,
+}
 
 impl Dispatcher {
     /// Takes up every queue where it was when the process ended.
@@ -86,12 +104,14 @@ impl Dispatcher {
             None => {
                 self.close(number);
                 self.stopped.remove(&number);
+                self.arriving.remove(&number);
                 self.board.forget(number);
                 self.ledger.position(number, None);
                 Ok(())
             }
             Some(endpoint) if endpoint.status == EndpointStatus::Disabled => {
                 self.park(&endpoint, mark);
+                self.arriving.remove(&number);
                 Ok(())
             }
             Some(endpoint) => match self.stations.get(&number).map(|station| station.lane.endpoint.ordering) {
@@ -101,20 +121,61 @@ impl Dispatcher {
                 }
                 Some(_) => {
                     self.park(&endpoint, mark);
-                    self.take_up(endpoint, mark).await
+                    self.arrive(endpoint);
+                    Ok(())
                 }
-                None => self.take_up(endpoint, mark).await,
+                None if mark.is_some() => {
+                    let waiting = waiting_of(&*self.tools.store, number).await?;
+                    self.take_up(endpoint, waiting, mark, self.tools.clock.now());
+                    Ok(())
+                }
+                None => {
+                    self.arrive(endpoint);
+                    Ok(())
+                }
             },
         }
     }
 
+    /// An endpoint is to get a lane while we run.
+    fn arrive(&mut self, endpoint: Endpoint) {
+        let number = endpoint.id.number;
+        let read = self.arriving.get(&number).and_then(|arrival| arrival.read);
+        self.arriving.insert(number, Arrival { endpoint, read });
+        self.welcome(number);
+    }
+
+    /// Reads what waits for an endpoint that is to get a lane, unless attempts for it are under way or their records
+    /// on their way to the store: the lane would not know of them, and make them again.
+    pub(super) fn welcome(&mut self, number: EndpointNumber) {
+        let Some(arrival) = self.arriving.get_mut(&number) else { return };
+        if arrival.read.is_none() && self.ledger.is_finished(number) {
+            self.reads += 1;
+            let read = self.reads;
+            arrival.read = Some(read);
+            let store = Arc::clone(&self.tools.store);
+            self.tasks.spawn(async move { Done::Waits { number, read, waiting: waiting_of(&*store, number).await } });
+        }
+    }
+
+    /// What waits for an endpoint was read; if it was disabled or deleted meanwhile, there is no use for that.
+    pub(super) fn arrived(&mut self, number: EndpointNumber, read: u64, waiting: Vec<Resumed>, now: Timestamp) {
+        if let Entry::Occupied(arrival) = self.arriving.entry(number)
+            && arrival.get().read == Some(read)
+        {
+            let endpoint = arrival.remove().endpoint;
+            self.take_up(endpoint, waiting, None, now);
+        }
+    }
+
     /// Takes the lane away; the endpoint keeps its place in the log.
-    fn park(&mut self, endpoint: &Endpoint, mark: Option<Position>) {
+    pub(super) fn park(&mut self, endpoint: &Endpoint, mark: Option<Position>) {
         let number = endpoint.id.number;
         let known = self.close(number).or_else(|| self.stopped.get(&number).copied());
         let position = known.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
-        self.stopped.insert(number, position);
-        self.ledger.position(number, Some(position));
+        if self.stopped.insert(number, position) != Some(position) {
+            self.ledger.position(number, Some(position));
+        }
     }
 
     fn replace(&mut self, endpoint: Endpoint) {
@@ -129,23 +190,30 @@ impl Dispatcher {
         self.settle(number, now);
     }
 
-    async fn take_up(&mut self, endpoint: Endpoint, mark: Option<Position>) -> Result<(), StoreError> {
+    fn take_up(&mut self, endpoint: Endpoint, waiting: Vec<Resumed>, mark: Option<Position>, now: Timestamp) {
         let number = endpoint.id.number;
         let own = self.stopped.remove(&number);
         let taken = own.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
         let settings = (self.settings.per_endpoint_in_flight, self.settings.order_wait);
         let mut lane = Lane::new(Arc::new(endpoint), settings.0, settings.1, taken);
         lane.recheck_until = self.routed.max(self.recheck_until);
-        for waiting in self.tools.store.waiting(number, WAITING_LOAD).await? {
-            if let Some(record) = self.tools.store.delivery(waiting.id).await? {
-                let failed_at = record.attempts.first().map_or(waiting.due, |attempt| attempt.at);
-                lane.resume(waiting.id.position, waiting.due, failed_at, record.resource);
-            }
+        for Resumed { position, due, failed_at, resource } in waiting {
+            lane.resume(position, due, failed_at, resource);
         }
         lane.feed = if taken >= self.routed { Feed::Live } else { Feed::Behind };
         // One that comes while we run has a position of its own in the store until it keeps up.
         let own = own.is_some() || mark.is_none() || lane.feed == Feed::Behind;
-        self.open(number, lane, own, self.tools.clock.now());
-        Ok(())
+        self.open(number, lane, own, now);
     }
+}
+
+async fn waiting_of(store: &dyn Store, number: EndpointNumber) -> Result<Vec<Resumed>, StoreError> {
+    let mut resumed = Vec::new();
+    for Waiting { id, due } in store.waiting(number, WAITING_LOAD).await? {
+        if let Some(record) = store.delivery(id).await? {
+            let failed_at = record.attempts.first().map_or(due, |attempt| attempt.at);
+            resumed.push(Resumed { position: id.position, due, failed_at, resource: record.resource });
+        }
+    }
+    Ok(resumed)
 }

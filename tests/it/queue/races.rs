@@ -54,6 +54,96 @@ async fn a_retry_knows_of_the_attempt_before_it_although_no_record_is_durable_ye
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_made_anew_waits_for_the_records_of_the_one_before() {
+    let mut bench =
+        Bench::new(|number, _, _| if number == 0 { Outcome::ServerError } else { Outcome::Delivered }).await;
+    let meddler = meddle(&mut bench);
+    bench.start();
+    let crm = bench.register("crm", |_| {}).await;
+    until("it to be taken up", || async { (meddler.commits.passed() > 0).then_some(()) }).await;
+    change(&bench, crm.id, |endpoint| endpoint.retry = Some(vec![Duration::from_millis(300)])).await;
+    until("the change to be seen", || async { (meddler.looks.passed() == 2).then_some(()) }).await;
+    meddler.commits.shut();
+    bench.commit(names(0..1)).await;
+    until("the first attempt", || async { (bench.sent().len() == 1).then_some(()) }).await;
+    change(&bench, crm.id, |endpoint| endpoint.ordering = Ordering::None).await;
+    until("the change to be seen", || async { (meddler.looks.passed() == 3).then_some(()) }).await;
+    meddler.commits.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    assert_eq!(attempts(&bench), ["1", "2"]);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_is_never_called_more_often_at_a_time_than_it_may_be_when_its_queue_is_made_anew() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    let (meddler, slow) = (meddle(&mut bench), slow_down(&mut bench));
+    bench.start();
+    let crm = bench.register("crm", |endpoint| endpoint.max_in_flight = Some(1)).await;
+    bench.commit(names(0..3)).await;
+    until("the first one", || async { (bench.sent().len() == 1).then_some(()) }).await;
+    let looks = meddler.looks.passed();
+    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Disabled).await;
+    until("the change to be seen", || async { (meddler.looks.passed() == looks + 1).then_some(()) }).await;
+    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+    until("the change to be seen", || async { (meddler.looks.passed() == looks + 2).then_some(()) }).await;
+    // Another one shows that the loop has come further.
+    bench.register("other", |_| {}).await;
+    bench.commit(names(3..4)).await;
+    until("the other one", || async { bench.sent().iter().any(|one| one.url.contains("other")).then_some(()) }).await;
+    let calls = bench.sent().iter().filter(|one| one.url.contains("crm")).count();
+    assert_eq!(calls, 1, "nothing more is sent while the first one is under way");
+    slow.answers.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 5).await;
+    assert_eq!(bench.sent().len(), 5, "each once");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_answer_does_not_disable_an_endpoint_that_was_enabled_since() {
+    let mut bench = Bench::new(|number, _, _| if number < 2 { Outcome::Gone } else { Outcome::Delivered }).await;
+    let slow = slow_down(&mut bench);
+    bench.start();
+    let crm = bench.register("crm", |endpoint| endpoint.max_in_flight = Some(2)).await;
+    bench.commit(names(0..2)).await;
+    until("both", || async { (bench.sent().len() == 2).then_some(()) }).await;
+    slow.answers.let_pass(1);
+    until("the endpoint to be disabled", || async {
+        let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
+        (known.status == EndpointStatus::Disabled).then_some(())
+    })
+    .await;
+    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+    slow.answers.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 2).await;
+    let mut numbers = attempts(&bench);
+    numbers.sort();
+    assert_eq!(numbers, ["1", "1", "2", "2"]);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_speaks_only_for_the_url_that_was_called() {
+    let mut bench = Bench::new(|_, url, _| if url.contains("old") { Outcome::Gone } else { Outcome::Delivered }).await;
+    let (meddler, slow) = (meddle(&mut bench), slow_down(&mut bench));
+    bench.start();
+    let crm = bench.register("old", |_| {}).await;
+    bench.commit(names(0..1)).await;
+    until("the attempt", || async { (bench.sent().len() == 1).then_some(()) }).await;
+    let looks = meddler.looks.passed();
+    let url = EndpointUrl::new(&"http://new.test/".parse().expect("a URL"));
+    change(&bench, crm.id, |endpoint| endpoint.url = url).await;
+    until("the change to be seen", || async { (meddler.looks.passed() == looks + 1).then_some(()) }).await;
+    bench.register("other", |_| {}).await;
+    until("the loop to come further", || async { (meddler.looks.passed() == looks + 2).then_some(()) }).await;
+    slow.answers.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
+    assert_eq!(known.status, EndpointStatus::Enabled);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_has_a_record_before_the_position_moves_past_it() {
     const EVENTS: usize = 600;
     let mut bench = Bench::new(|_, _, _| Outcome::Aborted).await;
