@@ -197,6 +197,7 @@ impl Dispatcher {
     fn start_tasks(&mut self, head: Position, now: Timestamp) {
         self.start_reads(head);
         while self.in_flight < self.settings.max_in_flight
+            && !self.ledger.is_full()
             && let Some(number) = self.turns.pop_front()
         {
             self.start_attempt(number, now);

@@ -10,6 +10,10 @@ use crate::store::DeliveryCommit;
 /// Records in one commit. A success is about 200 bytes, so that a commit stays within one batch of the store.
 const RECORDS_MAX: usize = 256;
 
+/// Records that are not durable yet. Where the store is slower than the receivers, attempts wait: memory, and what a
+/// crash sends again, are bounded by this and by what is in flight, however many endpoints there are.
+const UNSAVED_MAX: usize = 4 * RECORDS_MAX;
+
 /// How far the mark may lag behind the router before an endpoint that holds it back gets a position of its own, and
 /// before the mark is saved although there is nothing else to save. A restart looks at so many events again.
 pub(super) const MARK_LAG_MAX: u64 = 1_024;
@@ -71,6 +75,11 @@ impl Ledger {
             self.unsaved.remove(&delivery(&record));
         }
         self.records.push(record);
+    }
+
+    /// Whether so much waits for the store that nothing more should be tried.
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() + self.saving.len() >= UNSAVED_MAX
     }
 
     /// A delivery that is tried again, if the store does not show its last attempt yet.

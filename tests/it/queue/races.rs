@@ -166,6 +166,26 @@ async fn what_is_given_up_has_a_record_before_the_position_moves_past_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn attempts_wait_when_their_records_cannot_be_saved() {
+    const UNSAVED_MAX: usize = 1_024;
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    let meddler = meddle(&mut bench);
+    meddler.commits.shut();
+    bench.start();
+    for name in ["a", "b", "c"] {
+        bench.register(name, |_| {}).await;
+    }
+    bench.commit(names(0..1_000)).await;
+    until("attempts", || async { (bench.sent().len() >= UNSAVED_MAX).then_some(()) }).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(bench.sent().len() <= UNSAVED_MAX + bench.settings.max_in_flight, "{} were sent", bench.sent().len());
+    meddler.commits.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 3_000).await;
+    assert_eq!(bench.sent().len(), 3_000);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn endpoints_that_are_behind_read_the_log_in_turns() {
     const SILENT: usize = 8;
     let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
