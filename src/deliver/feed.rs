@@ -7,7 +7,7 @@ use super::dispatch::{Dispatcher, Done};
 use super::lane::Feed;
 use crate::model::event::Event;
 use crate::model::filter::Facets;
-use crate::model::id::{EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
 
@@ -25,12 +25,20 @@ pub(super) struct Page {
     pub(super) recorded: HashSet<(Position, EndpointNumber)>,
 }
 
+/// Whose records a page is checked against.
+enum Whose {
+    /// The router's page is for all endpoints.
+    Everybodys,
+    /// A lane's own page. There may be millions of others in it.
+    Of(EndpointNumber),
+}
+
 impl Dispatcher {
     /// Reads on where the router and the lanes that are behind have come to.
     pub(super) fn start_reads(&mut self, head: Position) {
         if self.routed < head && !self.routing {
             self.routing = true;
-            let read = self.read(self.routed, self.recheck_until);
+            let read = self.read(self.routed, self.recheck_until, Whose::Everybodys);
             self.tasks.spawn(async move { Done::Routed(read.await) });
         }
         while self.readers < READERS_MAX
@@ -40,13 +48,32 @@ impl Dispatcher {
         }
     }
 
-    fn read(&self, after: Position, recheck_until: Position) -> impl Future<Output = Result<Page, StoreError>> + use<> {
+    fn read(
+        &self,
+        after: Position,
+        recheck_until: Position,
+        whose: Whose,
+    ) -> impl Future<Output = Result<Page, StoreError>> + use<> {
         let store = Arc::clone(&self.tools.store);
         async move {
             let head = *store.head().borrow();
             let events = store.events_after(after, PAGE).await?;
             let until = events.last().map_or(head.max(after), |event| event.position());
-            let recorded = if after < recheck_until { store.recorded(after, until).await? } else { Vec::new() };
+            let recorded = if after < recheck_until {
+                match whose {
+                    Whose::Everybodys => store.recorded(after, until).await?,
+                    Whose::Of(endpoint) => {
+                        let id = |event: &Arc<Event>| DeliveryId {
+                            position: event.position(),
+                            endpoint,
+                            epoch: event.id.epoch,
+                        };
+                        store.recorded_of(events.iter().map(id).collect()).await?
+                    }
+                }
+            } else {
+                Vec::new()
+            };
             Ok(Page { events, until, recorded: recorded.into_iter().map(|id| (id.position, id.endpoint)).collect() })
         }
     }
@@ -60,7 +87,7 @@ impl Dispatcher {
         station.lane.reading = true;
         self.readers += 1;
         let (generation, after, recheck_until) = (station.generation, station.lane.taken, station.lane.recheck_until);
-        let read = self.read(after, recheck_until);
+        let read = self.read(after, recheck_until, Whose::Of(number));
         self.tasks.spawn(async move { Done::Read { number, generation, page: read.await } });
     }
 
@@ -117,7 +144,8 @@ impl Dispatcher {
                 lane.take(event);
             }
         }
-        if lane.taken >= routed && !lane.is_full() {
+        // The router knows nothing of records from before this lane, or only of those from before the start.
+        if lane.taken >= routed.max(lane.recheck_until) && !lane.is_full() {
             lane.feed = Feed::Live;
         }
         self.settle(number, now);

@@ -196,11 +196,18 @@ impl Dispatcher {
         let taken = own.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
         let settings = (self.settings.per_endpoint_in_flight, self.settings.order_wait);
         let mut lane = Lane::new(Arc::new(endpoint), settings.0, settings.1, taken);
-        lane.recheck_until = self.routed.max(self.recheck_until);
+        lane.recheck_until = match (mark, own) {
+            (Some(_), _) => self.recheck_until,
+            // It had a lane before, which may have been ahead of the router.
+            (None, Some(_)) => *self.tools.store.head().borrow(),
+            (None, None) => Position::START,
+        };
         for Resumed { position, due, failed_at, resource } in waiting {
             lane.resume(position, due, failed_at, resource);
         }
-        lane.feed = if taken >= self.routed { Feed::Live } else { Feed::Behind };
+        // At the start the router checks for records; later it does not.
+        let keeps_up_from = if mark.is_some() { self.routed } else { self.routed.max(lane.recheck_until) };
+        lane.feed = if taken >= keeps_up_from { Feed::Live } else { Feed::Behind };
         // One that comes while we run has a position of its own in the store until it keeps up.
         let own = own.is_some() || mark.is_none() || lane.feed == Feed::Behind;
         self.open(number, lane, own, now);

@@ -13,6 +13,7 @@ use crate::support::process::until;
 
 mod meddler;
 mod races;
+
 mod rig;
 
 #[tokio::test(flavor = "multi_thread")]

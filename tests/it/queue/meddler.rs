@@ -81,6 +81,8 @@ pub(super) struct Meddler {
     pub(super) empty_pages: Gate,
     /// Looks at an endpoint that has changed.
     pub(super) looks: Gate,
+    /// Reads of everybody's records.
+    pub(super) sweeps: Gate,
     /// After which positions the log was read.
     pub(super) reads: Mutex<Vec<Position>>,
     /// Is registered as soon as something of what a start reads was read.
@@ -94,6 +96,7 @@ impl Meddler {
             commits: Gate::open(),
             empty_pages: Gate::open(),
             looks: Gate::open(),
+            sweeps: Gate::open(),
             reads: Mutex::default(),
             newcomer: Mutex::default(),
         })
@@ -177,6 +180,7 @@ impl DeliveryStore for Meddler {
     }
 
     async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError> {
+        self.sweeps.note();
         self.inner.recorded(after, until).await
     }
 

@@ -272,3 +272,31 @@ async fn an_endpoint_that_comes_while_the_deliveries_start_gets_what_it_asked_fo
     assert_eq!(arrived, names(0..5).collect::<Vec<_>>());
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_behind_asks_for_its_own_records_alone() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.start();
+    let crm = bench.register("crm", |_| {}).await;
+    bench.register("other", |_| {}).await;
+    bench.commit(names(0..5)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 10).await;
+    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Disabled).await;
+    until("it to have a position of its own", || async {
+        let own = bench.store.positions().await.expect("positions").own;
+        own.iter().any(|(number, _)| *number == crm.id.number).then_some(())
+    })
+    .await;
+    bench.commit(names(5..2_000)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 2_005).await;
+    let meddler = meddle(&mut bench);
+    for attempt in 1..=2 {
+        bench.stop().await;
+        change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+        bench.start();
+        bench.await_ended(DeliveryStatus::Delivered, 4_000).await;
+        assert_eq!(meddler.sweeps.passed(), 0, "start {attempt}");
+    }
+    bench.stop().await;
+    assert_eq!(bench.sent().len(), 4_000, "each once");
+}
