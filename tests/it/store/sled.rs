@@ -375,3 +375,28 @@ async fn nothing_ever_becomes_a_blob_file() {
     drop(open(folder.path()));
     assert_eq!(fs::read_dir(folder.path().join("data/blobs")).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn a_hole_in_the_log_is_an_error_and_never_passed_over() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    fill_log(&store, 5).await;
+    close(store).await;
+    let tree = ::sled::open(folder.path().join("data")).unwrap();
+    assert!(tree.remove([b"e".as_slice(), &3_u64.to_be_bytes()].concat()).unwrap().is_some());
+    drop(tree);
+    let store = open(folder.path());
+    assert_eq!(positions(&store.events_after(Position::START, 2).await.unwrap()), [1, 2]);
+    assert_eq!(positions(&store.events_after(Position(3), 9).await.unwrap()), [4, 5]);
+    assert_eq!(positions(&store.events_before(Position(6), 2).await.unwrap()), [5, 4]);
+    let holes = [
+        store.events_after(Position::START, 9).await.unwrap_err(),
+        store.events_after(Position(2), 1).await.unwrap_err(),
+        store.events_before(Position(6), 3).await.unwrap_err(),
+        store.event(Position(3)).await.unwrap_err(),
+        store.position_at(at(3)).await.unwrap_err(),
+    ];
+    for hole in holes {
+        assert_eq!(hole.to_string(), "cannot read an event: there is none at position 3");
+    }
+}
