@@ -1,4 +1,4 @@
-//! A small file that says what the store was when it was last opened.
+//! A small file that says what the store was when it was last opened or closed.
 //!
 //! sled takes a file that is damaged near its beginning for an empty one, and one that is damaged further on for a
 //! shorter one: it cannot tell damage from what a crash leaves. So what must be there is written down apart; and the

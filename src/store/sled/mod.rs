@@ -89,6 +89,7 @@ impl SledStore {
         let (acts, queue) = mpsc::channel(QUEUE_LENGTH);
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let writer = Writer {
+            folder: settings.path.clone(),
             tree: (*opened.db).clone(),
             file: opened.file,
             view: view.clone(),

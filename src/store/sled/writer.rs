@@ -6,12 +6,14 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sled::{IVec, Tree};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::keys;
+use super::mark::{self, Mark};
 use super::recent::Recent;
 use super::stage::{Batch, Changes, LogIdentity, Stage};
 use super::view::{View, broken};
@@ -20,6 +22,7 @@ use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::id::{EndpointId, EndpointNumber};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
+use crate::store::codec::rare::FORMAT;
 use crate::store::vault::Vault;
 use crate::store::{DeliveryCommit, SightCommit, StoreError, codec};
 
@@ -69,6 +72,8 @@ pub(super) struct Cancellation {
 
 /// What the thread works with.
 pub(super) struct Writer {
+    /// Where the mark is.
+    pub(super) folder: PathBuf,
     /// All rows.
     pub(super) tree: Tree,
     /// The database file, for its sync.
@@ -115,6 +120,7 @@ impl Writer {
             let closing = self.take_queued(first);
             self.commit();
             if let Some(done) = closing {
+                self.mark_end();
                 // First, so that whoever waits for it can have the folder as soon as nobody reads any more.
                 drop(self);
                 // Nobody may wait for it any more, which is no reason not to close.
@@ -123,6 +129,14 @@ impl Writer {
             }
             self.cancel_some();
             self.commit();
+        }
+    }
+
+    /// Writes down how far the log goes, so that damage until the next start is not taken for a shorter one.
+    fn mark_end(&self) {
+        let mark = Mark { format: FORMAT, epoch: self.identity.epoch, head: self.recent.head() };
+        if let Err(error) = mark::write(&self.folder, &mark) {
+            tracing::warn!(%error, "cannot write down where the log ends; a damaged one may be taken for a shorter one");
         }
     }
 
