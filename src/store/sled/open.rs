@@ -64,6 +64,9 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sto
         }
         None => create(folder, &db, &file, &vault, clock).map_err(refused)?,
     };
+    // A process that was killed may have left an act that reached the file and never the disk. From here on it counts
+    // as durable: readers are shown it, and the mark says how far the log goes.
+    file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     let head = end_of_log(&db)?.map_err(refused)?;
     let seen = Mark { format: meta.format, epoch: meta.epoch, head: head.position };
     if let Some(mark) = mark {
