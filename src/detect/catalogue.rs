@@ -1,19 +1,46 @@
-//! Every event type, as data: what it is about, when it is told, and an example of each.
+//! Every event type, as data: what it is about, when it is told, the shape of its events, and an example of each.
 
 use crate::model::event::EventType;
 use crate::model::resource::Kind;
 
 mod example;
+mod schema;
 
 pub use example::example;
+pub use schema::schema;
+
+/// What `data.object` of an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A certificate or a certificate request.
+    Resource(Kind),
+    /// A source, of which the gateway tells something.
+    Source,
+    /// An endpoint, likewise.
+    Endpoint,
+    /// A delivery, likewise.
+    Delivery,
+}
+
+impl About {
+    /// The word for it that callers see.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resource(kind) => kind.as_str(),
+            Self::Source => "source",
+            Self::Endpoint => "endpoint",
+            Self::Delivery => "delivery",
+        }
+    }
+}
 
 /// What the catalogue says of one event type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Which type.
     pub event_type: EventType,
-    /// The kind of resource that it is about; `None` for what the gateway says about its sources and itself.
-    pub kind: Option<Kind>,
+    /// What it is about; `None` for a test, which is about nothing.
+    pub about: Option<About>,
     /// When it is told, in one line.
     pub description: &'static str,
 }
@@ -25,10 +52,19 @@ pub fn entries() -> impl Iterator<Item = Entry> {
 
 /// The entry of one type.
 pub fn entry(event_type: EventType) -> Entry {
-    let name = event_type.as_str();
-    let kind = Kind::ALL.into_iter().find(|kind| name.split('.').next() == Some(kind.as_str()));
-    Entry { event_type, kind, description: description(event_type) }
+    let section = event_type.as_str().split('.').next();
+    let about = SECTIONS.iter().find(|(name, _)| Some(*name) == section).map(|&(_, about)| about);
+    Entry { event_type, about, description: description(event_type) }
 }
+
+/// What the types of each section are about: the section is the first part of a type's name.
+const SECTIONS: [(&str, About); 5] = [
+    ("certificate", About::Resource(Kind::Certificate)),
+    ("certificate_request", About::Resource(Kind::CertificateRequest)),
+    ("gateway", About::Source),
+    ("endpoint", About::Endpoint),
+    ("delivery", About::Delivery),
+];
 
 fn description(event_type: EventType) -> &'static str {
     match event_type {
@@ -103,10 +139,15 @@ mod tests {
         for entry in entries() {
             assert!(entry.description.ends_with('.') && !entry.description.contains('\n'), "{}", entry.event_type);
             assert!(known.insert(entry.description), "{}", entry.event_type);
-            assert_eq!(entry.kind.is_some(), entry.event_type.is_about_a_resource(), "{}", entry.event_type);
+            let is_about_a_resource = matches!(entry.about, Some(About::Resource(_)));
+            assert_eq!(is_about_a_resource, entry.event_type.is_about_a_resource(), "{}", entry.event_type);
         }
         assert_eq!(known.len(), EventType::ALL.len());
-        assert_eq!(entry(EventType::RequestFulfilled).kind, Some(Kind::CertificateRequest));
-        assert_eq!(entry(EventType::JurisdictionAdded).kind, Some(Kind::Certificate));
+        let about = |event_type| entry(event_type).about.map(About::as_str);
+        assert_eq!(about(EventType::RequestFulfilled), Some("certificate_request"));
+        assert_eq!(about(EventType::JurisdictionAdded), Some("certificate"));
+        assert_eq!(about(EventType::GatewayGap), Some("source"));
+        assert_eq!(about(EventType::DeliveryExhausted), Some("delivery"));
+        assert_eq!(about(EventType::WebhookTest), None);
     }
 }

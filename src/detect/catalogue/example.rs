@@ -6,19 +6,37 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::super::diff::{Context, FirstSight, Verdict, diff};
-use super::entry;
+use super::{About, entry};
 use crate::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use crate::model::json::Json;
-use crate::model::resource::{Coverage, Download, Kind, Removal, ResourceKey, Seen, Snapshot};
+use crate::model::resource::{Coverage, Download, Kind, Removal, ResourceKey, Seen, Snapshot, SourceName};
 use crate::model::time::Timestamp;
 
 const API_VERSION: &str = "2026-03-01";
 
 /// A believable event of that type, as if it had been observed at `now`, marked as a test.
 pub fn example(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
-    let (mut sight, draft) = match entry(event_type).kind {
-        Some(kind) => about_a_resource(event_type, kind, now),
-        None => about_ourselves(event_type, now),
+    let (mut sight, draft) = match entry(event_type).about {
+        Some(About::Resource(kind)) => about_a_resource(event_type, kind, now),
+        Some(About::Source) => about_the_source(event_type, now),
+        Some(About::Endpoint) => {
+            let is_disabled = event_type == EventType::EndpointDisabled;
+            let object = json!({
+                "object": "endpoint", "id": "ep_0000000000000000000001", "uid": "crm",
+                "status": if is_disabled { "disabled" } else { "enabled" },
+            });
+            about_our_own(event_type, &object, now)
+        }
+        Some(About::Delivery) => {
+            let object = json!({
+                "object": "delivery", "id": "dlv_0000000000000000000001", "status": "failed", "attempt_count": 10,
+            });
+            about_our_own(event_type, &object, now)
+        }
+        None => {
+            let object = json!({"object": "test", "message": "This is a test. Nothing has happened."});
+            about_our_own(event_type, &object, now)
+        }
     };
     sight.detection.mode = Mode::Test;
     sight.livemode = false;
@@ -83,29 +101,23 @@ fn not_a_difference(event_type: EventType, kind: Kind, fields: &Value, now: Time
     (sight(Subject::Resource(key(kind)), fields, pass, 3, now), draft)
 }
 
-fn about_ourselves(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
-    let name = event_type.as_str();
-    let object = if name.starts_with("gateway.") {
-        json!({
-            "object": "source", "name": "numeral", "kind": "numeral", "base_url": "https://api.numeralhq.com",
-            "status": if event_type == EventType::GatewaySourceFailing { "failing" } else { "healthy" },
-            "baseline": {"complete": true, "seen": 350},
-        })
-    } else if name.starts_with("endpoint.") {
-        json!({
-            "object": "endpoint", "id": "ep_0000000000000000000001", "uid": "crm",
-            "status": if event_type == EventType::EndpointDisabled { "disabled" } else { "enabled" },
-        })
-    } else if event_type == EventType::DeliveryExhausted {
-        json!({"object": "delivery", "id": "dlv_0000000000000000000001", "status": "failed", "attempt_count": 10})
-    } else {
-        json!({"object": "test", "message": "This is a test. Nothing has happened."})
-    };
-    let subject = match object["name"].as_str().and_then(|name| name.parse().ok()) {
-        Some(source) => Subject::Source(source),
-        None => Subject::Own(object["id"].as_str().unwrap_or("test").into()),
-    };
-    (sight(subject, &object, None, 0, now), EventDraft::plain(event_type))
+fn about_the_source(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
+    let name: SourceName = "numeral".parse().expect("a source's name");
+    let mut object = json!({
+        "object": "source", "name": name, "kind": "numeral", "base_url": "https://api.numeralhq.com/",
+        "status": if event_type == EventType::GatewaySourceFailing { "failing" } else { "healthy" },
+        "baseline": {"complete": true, "seen": 350},
+    });
+    if event_type == EventType::GatewayBaselineCompleted {
+        object["counts"] = json!({"certificate": 270, "certificate_request": 80});
+    }
+    (sight(Subject::Source(name), &object, None, 0, now), EventDraft::plain(event_type))
+}
+
+/// Events about something of the gateway's own.
+fn about_our_own(event_type: EventType, object: &Value, now: Timestamp) -> (Sight, EventDraft) {
+    let subject = Subject::Own(object["id"].as_str().unwrap_or("test").into());
+    (sight(subject, object, None, 0, now), EventDraft::plain(event_type))
 }
 
 fn sight(subject: Subject, object: &Value, pass: Option<Cause>, object_version: u64, now: Timestamp) -> Sight {

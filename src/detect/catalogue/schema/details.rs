@@ -1,0 +1,101 @@
+//! What `data` carries beside the object and its previous attributes: for each type exactly its own fields.
+
+use serde_json::{Value, json};
+
+use super::field::{count, defined, integer, list, null, nullable, open_word, text};
+use super::status;
+use crate::model::event::EventType;
+
+/// The fields of a type's details, all of which are always there, in the order in which bodies have them.
+pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
+    match event_type {
+        EventType::JurisdictionProcessing
+        | EventType::JurisdictionNeedsInfo
+        | EventType::JurisdictionActive
+        | EventType::JurisdictionExpiring
+        | EventType::JurisdictionExpired
+        | EventType::JurisdictionInvalid => {
+            let mut present = entry();
+            status::narrow(&mut present, &status::of_a_jurisdiction(event_type));
+            naming(present, nullable(former_entry()))
+        }
+        EventType::JurisdictionAdded => naming(entry(), null("There was no entry of this jurisdiction.")),
+        EventType::JurisdictionRemoved => {
+            naming(null("There is no entry of this jurisdiction any more."), former_entry())
+        }
+        EventType::CertificateWillExpire => {
+            let which =
+                "The jurisdiction in which it expires; null where the certificate lists none and expires as a whole.";
+            reminder(nullable(text(which)))
+        }
+        EventType::RequestWillExpire => reminder(null("A request expires as a whole.")),
+        EventType::CertificateRemoved | EventType::RequestRemoved => {
+            let reason = "How it is known to be gone: not_found (the vendor answers 404 to its id), unlisted (it can be \
+                fetched, and no list shows it: it was archived, deleted or replaced).";
+            vec![("reason", open_word(reason, &["not_found", "unlisted"]))]
+        }
+        EventType::CertificateCreated
+        | EventType::CertificateProcessing
+        | EventType::CertificateNeedsInfo
+        | EventType::CertificateActive
+        | EventType::CertificateExpiring
+        | EventType::CertificateExpired
+        | EventType::CertificateInvalid
+        | EventType::CertificateProcessingCompleted
+        | EventType::CertificateRenewed
+        | EventType::CertificateDocumentAvailable
+        | EventType::CertificateUpdated
+        | EventType::CertificateRestored
+        | EventType::CertificateSnapshot
+        | EventType::RequestCreated
+        | EventType::RequestFulfilled
+        | EventType::RequestCanceled
+        | EventType::RequestInvalid
+        | EventType::RequestReopened
+        | EventType::RequestUpdated
+        | EventType::RequestRestored
+        | EventType::RequestSnapshot
+        | EventType::GatewayBaselineCompleted
+        | EventType::GatewaySourceFailing
+        | EventType::GatewaySourceRecovered
+        | EventType::GatewayGap
+        | EventType::GatewayRemovalsWithheld
+        | EventType::GatewaySchemaChanged
+        | EventType::GatewayStorageLow
+        | EventType::EndpointFailing
+        | EventType::EndpointRecovered
+        | EventType::EndpointDisabled
+        | EventType::EndpointGap
+        | EventType::DeliveryExhausted
+        | EventType::WebhookTest => Vec::new(),
+    }
+}
+
+/// Of an event that names a jurisdiction: which one, and its entry now and before.
+fn naming(present: Value, former: Value) -> Vec<(&'static str, Value)> {
+    let id = text("The jurisdiction that the event is about, such as US-CA.");
+    vec![("jurisdiction_id", id), ("jurisdiction", present), ("previous_jurisdiction", former)]
+}
+
+fn entry() -> Value {
+    defined("The jurisdiction's entry as it is now.", "jurisdiction")
+}
+
+fn former_entry() -> Value {
+    defined("The jurisdiction's entry as it was before; null if it had none.", "jurisdiction")
+}
+
+/// Of an event that our clock made ahead of a date.
+fn reminder(jurisdiction_id: Value) -> Vec<(&'static str, Value)> {
+    let threshold = "How many days ahead of the date this reminder is configured; of several that were due at once, the \
+        smallest.";
+    vec![
+        ("threshold_days", count(threshold)),
+        (
+            "thresholds_crossed",
+            list("All thresholds that this event stands for, in days.", &json!({"type": "integer", "minimum": 0})),
+        ),
+        ("days_remaining", integer("Days from today to the date, in the configured time zone.")),
+        ("jurisdiction_id", jurisdiction_id),
+    ]
+}
