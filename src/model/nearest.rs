@@ -12,8 +12,11 @@ pub fn nearest<'a>(unknown: &str, candidates: impl Iterator<Item = &'a str> + Cl
     if let (Some(only), None) = (elsewhere.next(), elsewhere.next()) {
         return Some(only);
     }
-    let edits_max = EDITS_MAX.min(unknown.chars().count() / 3);
+    let length = unknown.chars().count();
+    let edits_max = EDITS_MAX.min(length / 3);
     candidates
+        // Each letter too many or too few is an edit. Who sends us a text of any length does not make us count them.
+        .filter(|known| known.chars().count().abs_diff(length) <= edits_max)
         .map(|known| (edits(unknown, known), known))
         .filter(|(edits, _)| *edits <= edits_max)
         .min_by_key(|(edits, _)| *edits)
@@ -56,5 +59,6 @@ mod tests {
         assert_eq!(check("retry"), Some("delivery.retry"));
         assert_eq!(check("delivery.probe"), None);
         assert_eq!(check("x"), None);
+        assert_eq!(check(&"x".repeat(100_000)), None);
     }
 }
