@@ -7,7 +7,7 @@
 //!
 //! In reading order: [`compare`] (when two values are the same), [`diff`] (the transitions, with `lifecycle` for
 //! the status words and `jurisdictions` for the entries of a certificate), [`fingerprint`] (rows recognised by
-//! their bytes), [`catalogue`] (every event type, as data).
+//! their bytes), [`catalogue`] (every event type, as data, with a JSON Schema and an example).
 
 pub mod catalogue;
 pub mod compare;

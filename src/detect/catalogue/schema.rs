@@ -28,7 +28,7 @@ pub fn schema(event_type: EventType) -> Value {
         "object": {"const": "event", "description": "The word for an event."},
         "schema": {
             "const": "1",
-            "description": "Changes only if something is taken away or changes its meaning; fields may be added at any time.",
+            "description": "Changes only if something is taken away or changes its meaning; fields may be added.",
         },
         "type": {"const": event_type, "description": "What happened."},
         "timestamp": instant("When it was observed; the same as detection.observed_before."),
@@ -93,8 +93,8 @@ fn data_object(entry: &Entry) -> Value {
 fn previous_attributes(entry: &Entry) -> Value {
     match entry.about {
         Some(About::Resource(kind)) => {
-            let meaning = "The former value of every top-level field that changed (an array whole, null for a field that was \
-                not there), updated_at apart. Empty on a first sight.";
+            let meaning = "The former value of every top-level field that changed (an array whole, null for a field \
+                that was not there), updated_at apart. Empty on a first sight.";
             defined(meaning, kind.as_str())
         }
         Some(About::Source | About::Endpoint | About::Delivery) | None => {
@@ -105,21 +105,23 @@ fn previous_attributes(entry: &Entry) -> Value {
 
 /// How it became known.
 fn detection() -> Value {
-    let modes = "live (observed upstream), baseline (part of a first listing that was configured to be told), derived (made by \
-        our clock), resync (a current state that an operator asked for), test (an example that an operator asked for; \
-        nothing has happened).";
-    let passes = "What made us look: changes (what was updated lately), open (what is pending), sweep (everything), deadline (a \
-        date that has passed), write (the answer to a call made through us), clock (our own). Null where nobody looked.";
-    let version = "Counts the sights of the resource that gave an observed event; 0 if there was none yet. Drop whatever has a \
-        smaller (epoch, object_version) than what you have applied, unless it is a replay that you asked for.";
+    let modes = "live (observed upstream), baseline (part of a first listing that was configured to be told), \
+        derived (made by our clock), resync (a current state that an operator asked for), test (an example that an \
+        operator asked for; nothing has happened).";
+    let passes = "What made us look: changes (what was updated lately), open (what is pending), sweep (everything), \
+        deadline (a date that has passed), write (the answer to a call made through us), clock (our own). Null where \
+        nobody looked.";
+    let version = "Counts the sights of the resource that gave an observed event; 0 if there was none yet. Drop \
+        whatever has a smaller (epoch, object_version) than what you have applied, unless it is a replay that you \
+        asked for.";
     let properties = json!({
         "mode": word(modes, &["live", "baseline", "derived", "resync", "test"]),
         "pass": nullable(word(passes, &["changes", "open", "sweep", "deadline", "write", "clock"])),
         "request_id": text("The call through our API whose answer showed it; absent where it was no call."),
         "epoch": count("The second in which the gateway's store was created or last restored, since 1970 in UTC."),
         "object_version": count(version),
-        "observed_after": nullable(instant("The last sight of the former state: it happened after this. Null if there was none.")),
-        "observed_before": instant("The sight that showed it: it happened before this."),
+        "observed_after": nullable(instant("The last sight of the former state; null if there was none.")),
+        "observed_before": instant("The sight that showed it. It happened between the two."),
     });
     let required = ["mode", "pass", "epoch", "object_version", "observed_after", "observed_before"];
     object("How and when it became known.", &required, &properties)

@@ -17,12 +17,13 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         | EventType::JurisdictionInvalid => {
             let mut present = entry();
             status::narrow(&mut present, &status::of_a_jurisdiction(event_type));
-            naming(present, nullable(former_entry()))
+            naming(present, nullable(former_entry("Its entry as it was before; null if it had none.")))
         }
         EventType::JurisdictionAdded => naming(entry(), null("There was no entry of this jurisdiction.")),
-        EventType::JurisdictionRemoved => {
-            naming(null("There is no entry of this jurisdiction any more."), former_entry())
-        }
+        EventType::JurisdictionRemoved => naming(
+            null("There is no entry of this jurisdiction any more."),
+            former_entry("Its entry as it was before."),
+        ),
         EventType::CertificateWillExpire => {
             let which =
                 "The jurisdiction in which it expires; null where the certificate lists none and expires as a whole.";
@@ -30,8 +31,8 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         }
         EventType::RequestWillExpire => reminder(null("A request expires as a whole.")),
         EventType::CertificateRemoved | EventType::RequestRemoved => {
-            let reason = "How it is known to be gone: not_found (the vendor answers 404 to its id), unlisted (it can be \
-                fetched, and no list shows it: it was archived, deleted or replaced).";
+            let reason = "How it is known to be gone: not_found (the vendor answers 404 to its id), unlisted (it can \
+                be fetched, and no list shows it: it was archived, deleted or replaced).";
             vec![("reason", open_word(reason, &["not_found", "unlisted"]))]
         }
         EventType::CertificateCreated
@@ -81,14 +82,14 @@ fn entry() -> Value {
     defined("The jurisdiction's entry as it is now.", "jurisdiction")
 }
 
-fn former_entry() -> Value {
-    defined("The jurisdiction's entry as it was before; null if it had none.", "jurisdiction")
+fn former_entry(description: &str) -> Value {
+    defined(description, "jurisdiction")
 }
 
 /// Of an event that our clock made ahead of a date.
 fn reminder(jurisdiction_id: Value) -> Vec<(&'static str, Value)> {
-    let threshold = "How many days ahead of the date this reminder is configured; of several that were due at once, the \
-        smallest.";
+    let threshold = "How many days ahead of the date this reminder is configured; of several that were due at once, \
+        the smallest.";
     vec![
         ("threshold_days", count(threshold)),
         (

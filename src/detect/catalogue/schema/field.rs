@@ -54,7 +54,12 @@ pub(super) fn list(description: &str, items: &Value) -> Value {
 
 /// An object with these properties, of which those named in `required` are always there. Others may come at any time.
 pub(super) fn object(description: &str, required: &[&str], properties: &Value) -> Value {
-    json!({"type": "object", "description": description, "required": required, "properties": properties})
+    let mut object =
+        json!({"type": "object", "description": description, "required": required, "properties": properties});
+    if required.is_empty() {
+        object.as_object_mut().expect("an object").shift_remove("required");
+    }
+    object
 }
 
 /// What a definition of the same schema says, under a description of its own.

@@ -19,8 +19,8 @@ pub(super) const REQUEST_WORDS: [&str; 4] = ["pending", "fulfilled", "canceled",
 const CERTIFICATE_PAGE: &str = "Source: Numeral, GET /tax/certificates and GET /tax/certificates/{certificate_id}, \
     version 2026-03-01. Passed on as the vendor shows it, except that download_url is never part of it.";
 
-const REQUEST_PAGE: &str = "Source: Numeral, GET /tax/certificate-requests and \
-    GET /tax/certificate-requests/{request_id}, version 2026-03-01. Passed on as the vendor shows it.";
+const REQUEST_PAGE: &str = "Source: Numeral, GET /tax/certificate-requests and GET \
+    /tax/certificate-requests/{request_id}, version 2026-03-01. Passed on as the vendor shows it.";
 
 /// The definition that describes a kind, and those that it refers to. None of its fields is required, so that it
 /// also describes former values of a few of them.
@@ -35,10 +35,10 @@ pub(super) fn definitions(kind: Kind) -> Value {
 }
 
 fn certificate() -> Value {
-    let status = "The certificate as a whole: processing (under review), needs_info (the review waits for more), active \
-        (valid and in effect), expiring (will expire soon), expired (lapsed, perhaps renewable), invalid (rejected, \
-        revoked or not validated). A summary: in one jurisdiction, that jurisdiction's own status counts. Expect other \
-        words.";
+    let status = "The certificate as a whole: processing (under review), needs_info (the review waits for more), \
+        active (valid and in effect), expiring (will expire soon), expired (lapsed, perhaps renewable), invalid \
+        (rejected, revoked or not validated). A summary: in one jurisdiction, that jurisdiction's own status counts. \
+        Expect other words.";
     let properties = json!({
         "id": text("The vendor's id of the certificate. Opaque; a renewal may keep it."),
         "object": nullable(open_word("The vendor's word for the kind of object.", &["tax.exemption_certificate"])),
@@ -69,8 +69,8 @@ fn certificate_type() -> Value {
 }
 
 fn jurisdiction() -> Value {
-    let status = "Its status there, with the same words as the certificate's own. This one counts when you ask whether the \
-        buyer is exempt there.";
+    let status = "Its status there, with the same words as the certificate's own. This one counts when you ask \
+        whether the buyer is exempt there.";
     let properties = json!({
         "jurisdiction_id": text("The jurisdiction, such as US-CA."),
         "status": nullable(open_word(status, &CERTIFICATE_WORDS)),
@@ -89,17 +89,18 @@ fn customer() -> Value {
 }
 
 fn request() -> Value {
-    let status = "Where it stands: pending (the customer has not responded), fulfilled (a certificate was submitted, and may \
-        still be processing), canceled (before it was fulfilled), invalid (expired, or could not be fulfilled). Expect \
-        other words.";
-    let certificate_id = "The certificate that was submitted; only once it is fulfilled, and perhaps later than that.";
+    let status = "Where it stands: pending (the customer has not responded), fulfilled (a certificate was submitted, \
+        and may still be processing), canceled (before it was fulfilled), invalid (expired, or could not be \
+        fulfilled). Expect other words.";
+    let certificate_id = "The certificate that was submitted; only once it is fulfilled, and perhaps later than \
+        that.";
     let properties = json!({
         "id": text("The vendor's id of the request. Opaque."),
         "object": nullable(open_word("The vendor's word for the kind of object.", &["tax.certificate_request"])),
         "status": nullable(open_word(status, &REQUEST_WORDS)),
         "customer": nullable(defined("The buyer who was asked; null if the buyer was removed.", "customer")),
         "certificate_id": nullable(text(certificate_id)),
-        "certificate_type_id": nullable(text("The stable name of the form that was asked for, such as US-CA-CDTFA-230.")),
+        "certificate_type_id": nullable(text("The stable name of the form asked for, such as US-CA-CDTFA-230.")),
         "jurisdictions": nullable(list(
             "The jurisdictions for which it was asked, such as US-CA; their order means nothing.",
             &json!({"type": "string"}),
