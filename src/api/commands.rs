@@ -7,6 +7,7 @@ use crate::model::delivery::Attempt;
 use crate::model::endpoint::{Endpoint, Health};
 use crate::model::event::EventType;
 use crate::model::id::EndpointNumber;
+use crate::model::json::Json;
 use crate::model::resource::SourceName;
 use crate::model::source::{PassKind, PassReport, SourceStatus};
 
@@ -33,4 +34,19 @@ pub trait Deliveries: Send + Sync {
 
     /// How an endpoint has been doing.
     fn health(&self, endpoint: EndpointNumber) -> Health;
+}
+
+/// What the API asks of the catalogue of event types.
+pub trait Catalogue: Send + Sync {
+    /// When events of a type are told, in one line.
+    fn description(&self, event_type: EventType) -> &'static str;
+
+    /// The word for what they are about; `None` if they are about nothing.
+    fn about(&self, event_type: EventType) -> Option<&'static str>;
+
+    /// The JSON Schema of their bodies.
+    fn schema(&self, event_type: EventType) -> Json;
+
+    /// The body of one of them, the same every time.
+    fn example(&self, event_type: EventType) -> Json;
 }

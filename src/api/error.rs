@@ -21,6 +21,7 @@ pub(super) enum ErrorKind {
     RouteNotFound,
     EndpointNotFound,
     EventNotFound,
+    EventTypeNotFound,
     DeliveryNotFound,
     SourceNotFound,
     MethodNotAllowed,
@@ -42,6 +43,7 @@ impl ErrorKind {
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::EndpointNotFound => (StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND"),
             Self::EventNotFound => (StatusCode::NOT_FOUND, "EVENT_NOT_FOUND"),
+            Self::EventTypeNotFound => (StatusCode::NOT_FOUND, "EVENT_TYPE_NOT_FOUND"),
             Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
@@ -182,6 +184,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::RouteNotFound
         | ErrorKind::EndpointNotFound
         | ErrorKind::EventNotFound
+        | ErrorKind::EventTypeNotFound
         | ErrorKind::DeliveryNotFound
         | ErrorKind::SourceNotFound
         | ErrorKind::MethodNotAllowed

@@ -17,6 +17,7 @@ mod auth;
 mod deliveries;
 mod endpoints;
 mod error;
+mod event_types;
 mod events;
 mod health;
 mod input;

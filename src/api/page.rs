@@ -161,6 +161,11 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A list that is small enough, for good, to be one page.
+    pub(super) fn whole(data: Vec<T>) -> Self {
+        Self { object: "list", data, has_more: false, next_cursor: None }
+    }
+
     /// The same page of something else.
     pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Page<U> {
         let Self { object, data, has_more, next_cursor } = self;

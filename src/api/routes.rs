@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
-use super::{auth, deliveries, endpoints, events, health, request_id, sources};
+use super::{auth, deliveries, endpoints, event_types, events, health, request_id, sources};
 
 /// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
 pub fn router(parts: Parts) -> Router {
@@ -31,6 +31,8 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/deliveries", get(deliveries::list_of_event))
+        .route("/v1/event-types", get(event_types::list))
+        .route("/v1/event-types/{name}", get(event_types::show))
         .route("/v1/deliveries", get(deliveries::list))
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/sources", get(sources::list))

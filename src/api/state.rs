@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 
 use super::auth::RootKey;
-use super::commands::{Deliveries, Sources};
+use super::commands::{Catalogue, Deliveries, Sources};
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -18,6 +18,8 @@ pub struct Parts {
     pub sources: Arc<dyn Sources>,
     /// What is asked of the deliveries.
     pub deliveries: Arc<dyn Deliveries>,
+    /// What is asked of the catalogue of event types.
+    pub catalogue: Arc<dyn Catalogue>,
     /// When endpoints are created and changed.
     pub clock: Arc<dyn Clock>,
     /// The root key.
@@ -29,6 +31,7 @@ pub(super) struct Api {
     pub(super) store: Arc<dyn Store>,
     pub(super) sources: Arc<dyn Sources>,
     pub(super) deliveries: Arc<dyn Deliveries>,
+    pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root_key: RootKey,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
@@ -37,8 +40,8 @@ pub(super) struct Api {
 
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
-        let Parts { store, sources, deliveries, clock, api_key } = parts;
+        let Parts { store, sources, deliveries, catalogue, clock, api_key } = parts;
         let root_key = RootKey::new(&api_key);
-        Self { store, sources, deliveries, clock, root_key, changing_endpoints: Mutex::new(()) }
+        Self { store, sources, deliveries, catalogue, clock, root_key, changing_endpoints: Mutex::new(()) }
     }
 }

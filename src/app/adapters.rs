@@ -5,17 +5,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
-use crate::api::commands::{Deliveries, Sources};
+use crate::api::commands::{Catalogue, Deliveries, Sources};
 use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
-use crate::detect::catalogue;
+use crate::detect::catalogue::{self, About};
 use crate::model::delivery::Attempt;
 use crate::model::endpoint::{Endpoint, Health};
 use crate::model::event::{Event, EventDraft, EventType};
 use crate::model::id::{EndpointNumber, EventId, Position};
+use crate::model::json::Json;
 use crate::model::resource::SourceName;
 use crate::model::source::{PassKind, PassReport, SourceStatus};
+use crate::model::time::Timestamp;
 use crate::watch::Watcher;
 
 /// The sources, in the order of the configuration.
@@ -41,9 +43,13 @@ impl Sources for WatchedSources {
     }
 }
 
-/// So that no two examples have the same id.
-fn random_id() -> u32 {
-    u32::from_le_bytes(random_bytes())
+/// A type's example as an event that was never in the log. Examples of one second differ by their `start`.
+fn example(event_type: EventType, now: Timestamp, start: u32) -> Event {
+    let (sight, draft) = catalogue::example(event_type, now);
+    // Before the first place in the log, so that it is never taken for an event that is there.
+    let id = EventId { position: Position::START, epoch: now.as_seconds() as u32, start };
+    let EventDraft { event_type, details } = draft;
+    Event { id, event_type, details, sight: Arc::new(sight) }
 }
 
 /// Those who are delivered to.
@@ -56,12 +62,8 @@ pub(super) struct Subscribers {
 #[async_trait]
 impl Deliveries for Subscribers {
     async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt {
-        let now = self.clock.now();
-        let (sight, draft) = catalogue::example(event_type, now);
-        // Before the first place in the log, so that it is never taken for an event that is there.
-        let id = EventId { position: Position::START, epoch: now.as_seconds() as u32, start: random_id() };
-        let EventDraft { event_type, details } = draft;
-        self.deliverer.send_once(endpoint, &Event { id, event_type, details, sight: Arc::new(sight) }).await
+        let start = u32::from_le_bytes(random_bytes());
+        self.deliverer.send_once(endpoint, &example(event_type, self.clock.now(), start)).await
     }
 
     async fn admit(&self, url: &Url) -> Result<(), String> {
@@ -70,5 +72,30 @@ impl Deliveries for Subscribers {
 
     fn health(&self, endpoint: EndpointNumber) -> Health {
         self.deliverer.health(endpoint)
+    }
+}
+
+/// The event types that detection knows.
+pub(super) struct EventTypes;
+
+/// When the examples that the catalogue shows were observed, so that they do not change with each look:
+/// 2026-11-21T04:31:20.017Z.
+const SHOWN_AT: Timestamp = Timestamp::from_millis(1_795_235_480_017);
+
+impl Catalogue for EventTypes {
+    fn description(&self, event_type: EventType) -> &'static str {
+        catalogue::entry(event_type).description
+    }
+
+    fn about(&self, event_type: EventType) -> Option<&'static str> {
+        catalogue::entry(event_type).about.map(About::as_str)
+    }
+
+    fn schema(&self, event_type: EventType) -> Json {
+        Json::of(&catalogue::schema(event_type))
+    }
+
+    fn example(&self, event_type: EventType) -> Json {
+        example(event_type, SHOWN_AT, 0).body()
     }
 }

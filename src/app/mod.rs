@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::adapters::{Subscribers, WatchedSources};
+use self::adapters::{EventTypes, Subscribers, WatchedSources};
 use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -72,6 +72,7 @@ impl Gateway {
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
             deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
+            catalogue: Arc::new(EventTypes),
             clock,
             api_key: config.api.api_key,
         });

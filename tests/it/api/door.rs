@@ -6,19 +6,20 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use certhook::api::commands::{Deliveries, Sources};
+use certhook::api::commands::{Catalogue, Deliveries, Sources};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, Outcome, Trigger};
 use certhook::model::endpoint::{Endpoint, Health, HealthState};
 use certhook::model::event::EventType;
 use certhook::model::id::EndpointNumber;
+use certhook::model::json::Json;
 use certhook::model::resource::SourceName;
 use certhook::model::source::{BaselineStatus, PassKind, PassReport, PassStatus, SourceState, SourceStatus};
 use certhook::model::time::Timestamp;
 use certhook::store::Store;
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use url::Url;
 
@@ -59,6 +60,7 @@ impl Door {
             store: Arc::clone(&store),
             sources: Arc::clone(&sources) as Arc<dyn Sources>,
             deliveries: Arc::clone(&deliveries) as Arc<dyn Deliveries>,
+            catalogue: Arc::new(Words),
             clock: Arc::clone(&clock) as Arc<dyn certhook::clock::Clock>,
             api_key: KEY.into(),
         });
@@ -204,6 +206,27 @@ impl Sources for Accounts {
             duration_ms: None,
             error: None,
         })
+    }
+}
+
+/// A catalogue that says little of each type.
+struct Words;
+
+impl Catalogue for Words {
+    fn description(&self, _: EventType) -> &'static str {
+        "Something happened."
+    }
+
+    fn about(&self, event_type: EventType) -> Option<&'static str> {
+        event_type.is_about_a_resource().then_some("certificate")
+    }
+
+    fn schema(&self, event_type: EventType) -> Json {
+        Json::of(&json!({"title": event_type}))
+    }
+
+    fn example(&self, event_type: EventType) -> Json {
+        Json::of(&json!({"type": event_type, "number": 1}))
     }
 }
 

@@ -25,6 +25,8 @@ const CALLS: &[&str] = &[
     "GET /v1/events",
     "GET /v1/events/evt_0000000000000000000000",
     "GET /v1/events/evt_0000000000000000000000/deliveries",
+    "GET /v1/event-types",
+    "GET /v1/event-types/certificate.expiring",
     "GET /v1/deliveries",
     "GET /v1/deliveries/dlv_0000000000000000000000",
     "GET /v1/sources",

@@ -1,0 +1,72 @@
+//! Event types: what there is to subscribe to, and what the body of each looks like.
+
+use std::sync::Arc;
+
+use axum::Json as JsonAnswer;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::error::{ApiError, ErrorKind};
+use super::page::Page;
+use super::request::{Named, NoQuery};
+use super::state::Api;
+use crate::model::event::EventType;
+use crate::model::json::Json;
+use crate::model::nearest::nearest;
+
+/// An event type.
+#[derive(Serialize)]
+pub(super) struct EventTypeView {
+    object: &'static str,
+    r#type: EventType,
+    description: &'static str,
+    about: Option<&'static str>,
+}
+
+impl EventTypeView {
+    fn new(api: &Api, event_type: EventType) -> Self {
+        Self {
+            object: "event_type",
+            r#type: event_type,
+            description: api.catalogue.description(event_type),
+            about: api.catalogue.about(event_type),
+        }
+    }
+}
+
+/// An event type with the shape of its events.
+#[derive(Serialize)]
+pub(super) struct DetailedView {
+    #[serde(flatten)]
+    event_type: EventTypeView,
+    schema: Json,
+    example: Json,
+}
+
+/// `GET /v1/event-types`, all of them in the order of the catalogue.
+pub(super) async fn list(State(api): State<Arc<Api>>, _: NoQuery) -> JsonAnswer<Page<EventTypeView>> {
+    let views = EventType::ALL.iter().map(|&event_type| EventTypeView::new(&api, event_type));
+    JsonAnswer(Page::whole(views.collect()))
+}
+
+/// `GET /v1/event-types/{type}`.
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<JsonAnswer<DetailedView>, ApiError> {
+    let event_type: EventType = name.parse().map_err(|_| not_found(&name))?;
+    Ok(JsonAnswer(DetailedView {
+        event_type: EventTypeView::new(&api, event_type),
+        schema: api.catalogue.schema(event_type),
+        example: api.catalogue.example(event_type),
+    }))
+}
+
+fn not_found(name: &str) -> ApiError {
+    let help = match nearest(name, EventType::ALL.iter().map(|known| known.as_str())) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "GET /v1/event-types lists them".into(),
+    };
+    ApiError::new(ErrorKind::EventTypeNotFound, format!("there is no event type {name:?}; {help}"))
+}

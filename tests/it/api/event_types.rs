@@ -1,0 +1,37 @@
+//! Event types.
+
+use certhook::model::event::EventType;
+use serde_json::json;
+
+use super::door::Door;
+
+#[tokio::test]
+async fn event_types_are_listed_whole_in_the_order_of_the_catalogue() {
+    let door = Door::open().await;
+    let (sizes, all) = door.pages("/v1/event-types").await;
+    assert_eq!(sizes, [EventType::ALL.len()]);
+    let names: Vec<_> = all.iter().map(|row| row["type"].as_str().unwrap()).collect();
+    let known: Vec<_> = EventType::ALL.iter().map(|known| known.as_str()).collect();
+    assert_eq!(names, known);
+    let first = json!({
+        "object": "event_type", "type": "certificate.created", "description": "Something happened.",
+        "about": "certificate",
+    });
+    assert_eq!(all[0], first);
+    assert!(all.last().unwrap()["about"].is_null());
+}
+
+#[tokio::test]
+async fn an_event_type_is_shown_with_its_schema_and_an_example() {
+    let door = Door::open().await;
+    for event_type in EventType::ALL {
+        let mut expected = json!({
+            "object": "event_type", "type": event_type, "description": "Something happened.", "about": null,
+            "schema": {"title": event_type}, "example": {"type": event_type, "number": 1},
+        });
+        if event_type.is_about_a_resource() {
+            expected["about"] = json!("certificate");
+        }
+        assert_eq!(door.json(&format!("GET /v1/event-types/{event_type}"), "").await, expected);
+    }
+}
