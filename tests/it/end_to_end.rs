@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use certhook::model::event::EventType;
 use serde_json::{Value, json};
 
 use crate::support::process::{Process, UPSTREAM_KEY, free_port, until};
 use crate::support::receiver::{Receiver, SECRET};
+use crate::support::schemas::{problems, validator};
 
 /// A folder, an upstream and a gateway over it.
 async fn house() -> (tempfile::TempDir, Process, Process) {
@@ -67,7 +69,9 @@ async fn a_change_upstream_becomes_one_verified_webhook() {
 
     receiver.assert_content();
     assert_eq!(receiver.repeats(), 0);
-    assert_chains(&gateway.list("/v1/events").await);
+    let log = gateway.list("/v1/events").await;
+    assert_chains(&log);
+    assert_described(&gateway, &log).await;
     assert!(gateway.terminate().await.success(), "SIGTERM ends with 0");
 }
 
@@ -133,6 +137,19 @@ async fn nothing_confidential_is_kept_logged_or_told() {
         }
         for answer in &answers {
             assert!(!contains(answer.as_bytes(), needle), "{needle} is in an answer of the API");
+        }
+    }
+}
+
+/// Every event has the shape that the API tells of its type.
+async fn assert_described(gateway: &Process, log: &[Value]) {
+    let types = gateway.get("/v1/event-types").await;
+    assert_eq!(types["data"].as_array().map(Vec::len), Some(EventType::ALL.len()));
+    for event in log {
+        let name = event["type"].as_str().expect("a type");
+        let told = gateway.get(&format!("/v1/event-types/{name}")).await;
+        for body in [event, &told["example"]] {
+            assert_eq!(problems(&validator(&told["schema"]), body), [""; 0], "{body}");
         }
     }
 }

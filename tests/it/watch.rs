@@ -20,6 +20,7 @@ mod laws;
 mod order;
 mod passes;
 mod running;
+mod shapes;
 
 const CERTIFICATE: Kind = Kind::Certificate;
 const REQUEST: Kind = Kind::CertificateRequest;

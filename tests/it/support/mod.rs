@@ -3,5 +3,6 @@
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod receiver;
+pub(crate) mod schemas;
 pub(crate) mod scripted_source;
 pub(crate) mod sight_memory;

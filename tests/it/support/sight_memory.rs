@@ -1,4 +1,5 @@
-//! A store of sights in memory, which refuses what would break a resource's chain of events.
+//! A store of sights in memory, which refuses what would break a resource's chain of events, or the schema of an
+//! event's type.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,8 @@ use certhook::model::resource::{Kind, Removal, ResourceId, ResourceKey, Snapshot
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{SightCommit, SightStore, StoreError};
+
+use super::schemas;
 
 #[derive(Default)]
 struct Kept {
@@ -152,6 +155,9 @@ impl SightStore for SightMemory {
         for commit in sights {
             let before = commit.snapshot.as_ref().and_then(|after| kept.snapshots.get(&after.key));
             check_chain(before, &commit);
+            if let Some((sight, drafts)) = &commit.told {
+                schemas::assert_fit(sight, drafts);
+            }
             if let Some(snapshot) = commit.snapshot {
                 kept.snapshots.insert(snapshot.key.clone(), snapshot);
             }
