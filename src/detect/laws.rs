@@ -110,7 +110,9 @@ fn two_states() -> impl Strategy<Value = (Value, Value)> {
 /// Where an event stands within its sight: opening, review, status, renewal, entries by id, document, update.
 fn rank(draft: &EventDraft) -> (u8, String, usize) {
     let name = draft.event_type.as_str();
-    let id = draft.details.fields().get("jurisdiction_id").map(Value::to_string).unwrap_or_default();
+    let details = draft.details.fields();
+    // As text: JSON's escapes sort elsewhere.
+    let id = details.get("jurisdiction_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let place = match name.split_once('.').map(|(_, rest)| rest) {
         Some("created" | "restored") => 0,
         Some("processing_completed") => 1,
