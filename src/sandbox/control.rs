@@ -36,7 +36,7 @@ use super::book::object::{Certificate, CertificateStatus, Request};
 use super::day::Day;
 use super::faults::{Fault, Order};
 use super::happening::{Happening, bring_about};
-use super::vendor::document;
+use super::numeral::document;
 use super::wire::Writer;
 use super::world::World;
 use crate::model::time::Timestamp;

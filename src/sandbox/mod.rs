@@ -9,7 +9,7 @@
 //! page shows one instant; the same seed, clock and calls give the same answers; no lock is held across an await.
 //!
 //! In reading order: [`options`]; the book as a value ([`book`], [`catalogue`], [`day`], [`dice`], [`seed`]); what may
-//! happen to it ([`happening`], [`live`]); the vendor's API as a function ([`wire`], [`vendor`]); what may go wrong
+//! happen to it ([`happening`], [`live`]); the vendor's API as a function ([`wire`], [`numeral`]); what may go wrong
 //! ([`faults`]); all of it as one value ([`world`]); HTTP around it ([`serve`], [`control`]).
 
 use std::future::Future;
@@ -32,10 +32,10 @@ pub mod dice;
 pub mod faults;
 pub mod happening;
 pub mod live;
+pub mod numeral;
 pub mod options;
 pub mod seed;
 pub mod serve;
-pub mod vendor;
 pub mod wire;
 pub mod world;
 

@@ -12,8 +12,8 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::faults::{Break, Instead, PageShape};
-use super::vendor::error::VendorError;
-use super::vendor::{self, Answer, Call};
+use super::numeral::error::VendorError;
+use super::numeral::{self, Answer, Call};
 use super::wire::http_date;
 use super::world::World;
 use super::{Sandbox, Shared};
@@ -76,7 +76,7 @@ impl Shared {
         let mut outgoing = match faults.instead(call.target(), dice) {
             Some(instead) => refuse(instead, call, now),
             None => {
-                let mut answer = vendor::answer(&mut world, call, now);
+                let mut answer = numeral::answer(&mut world, call, now);
                 spoil_page(&mut world, call, &mut answer);
                 json_answer(answer, now)
             }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::book::Book;
 use super::dice::Dice;
 use super::faults::Faults;
+use super::numeral::{Call, Route};
 use super::options::{Modes, Options};
 use super::seed::seeded;
-use super::vendor::{Call, Route};
 use crate::model::time::Timestamp;
 
 /// How many calls are remembered one by one; older ones are only counted.
