@@ -13,8 +13,9 @@ use crate::support::process::until;
 
 mod meddler;
 mod races;
-
+mod receivers;
 mod rig;
+mod simulation;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_is_not_sent_again_after_a_restart() {
