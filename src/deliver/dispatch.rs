@@ -18,7 +18,7 @@ use super::attempt::{Tools, Tried, Untried};
 use super::board::Board;
 use super::feed::Page;
 use super::index::Index;
-use super::lane::{Feed, Lane, Work};
+use super::lane::{Feed, Lane, Room, Work};
 use super::ledger::Ledger;
 use super::roster::{Arrival, Resumed};
 use crate::model::endpoint::Endpoint;
@@ -301,6 +301,7 @@ impl Dispatcher {
 
     /// Registers a lane anew for everything that it may want after it was touched.
     pub(super) fn settle(&mut self, number: EndpointNumber, now: Timestamp) {
+        let room = self.room();
         let Some(station) = self.stations.get_mut(&number) else { return };
         let held = if station.own { None } else { station.lane.first_open() };
         self.ledger.hold(number, station.held, held);
@@ -318,10 +319,15 @@ impl Dispatcher {
             wake.map(|at| self.wakes.insert((at, number)));
             station.wake = wake;
         }
-        if !station.hungry && station.lane.wants_page() {
+        if !station.hungry && station.lane.wants_page(room) {
             station.hungry = true;
             self.hungry.push_back(number);
         }
+    }
+
+    /// What each lane may hold at the moment.
+    pub(super) fn room(&self) -> Room {
+        Room::of(self.stations.len())
     }
 
     /// Puts a lane to work.

@@ -79,9 +79,10 @@ impl Dispatcher {
     }
 
     fn start_read(&mut self, number: EndpointNumber) {
+        let room = self.room();
         let Some(station) = self.stations.get_mut(&number) else { return };
         station.hungry = false;
-        if !station.lane.wants_page() {
+        if !station.lane.wants_page(room) {
             return;
         }
         station.lane.reading = true;
@@ -108,12 +109,13 @@ impl Dispatcher {
     }
 
     fn offer(&mut self, number: EndpointNumber, event: &Arc<Event>, facets: &Facets, now: Timestamp) {
+        let room = self.room();
         let Some(station) = self.stations.get_mut(&number) else { return };
         let lane = &mut station.lane;
         if lane.feed == Feed::Behind || event.position() <= lane.taken || !lane.endpoint.filter.matches(facets) {
             return;
         }
-        if lane.is_full() {
+        if lane.is_full(room) {
             lane.feed = Feed::Behind;
             lane.taken = event.position().previous();
             station.own = true;
@@ -125,7 +127,7 @@ impl Dispatcher {
 
     /// Gives a lane that is behind what it asked for.
     pub(super) fn feed(&mut self, number: EndpointNumber, generation: u64, page: &Page, now: Timestamp) {
-        let routed = self.routed;
+        let (routed, room) = (self.routed, self.room());
         let Some(station) = self.stations.get_mut(&number).filter(|one| one.generation == generation) else { return };
         let lane = &mut station.lane;
         lane.reading = false;
@@ -134,7 +136,7 @@ impl Dispatcher {
             lane.taken = page.until;
         }
         for event in &page.events {
-            if lane.is_full() {
+            if lane.is_full(room) {
                 break;
             }
             lane.taken = event.position();
@@ -145,7 +147,7 @@ impl Dispatcher {
             }
         }
         // The router knows nothing of records from before this lane, or only of those from before the start.
-        if lane.taken >= routed.max(lane.recheck_until) && !lane.is_full() {
+        if lane.taken >= routed.max(lane.recheck_until) && !lane.is_full(room) {
             lane.feed = Feed::Live;
         }
         self.settle(number, now);

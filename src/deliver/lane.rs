@@ -15,17 +15,46 @@ use crate::model::id::Position;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
-/// First attempts that are ready at one endpoint. Enough to keep the widest endpoint busy while a page is read.
-const READY_MAX: usize = 256;
+/// First attempts that are ready at one endpoint, and at all of them. Enough to keep the widest endpoint busy while a
+/// page is read; each costs some 600 bytes.
+const READY: Bound = Bound { least: 8, most: 256, all: 1 << 18 };
+
+/// Deliveries parked behind others of their resource; beyond it the endpoint's position waits.
+const PARKED: Bound = Bound { least: 16, most: 1_000, all: 1 << 20 };
+
+/// Deliveries waiting for a retry; beyond it the endpoint's position waits. Each costs some 250 bytes.
+const WAITING: Bound = Bound { least: 32, most: 4_096, all: 1 << 20 };
 
 /// Events taken and not yet recorded at one endpoint: what a crash sends again at most.
 const OPEN_MAX: usize = 1_024;
 
-/// Deliveries parked behind others of their resource at one endpoint; beyond it the endpoint's position waits.
-const PARKED_MAX: usize = 1_000;
+/// How much of something an endpoint may hold in memory: its share of what all may hold, within limits.
+struct Bound {
+    least: usize,
+    most: usize,
+    all: usize,
+}
 
-/// Deliveries waiting for a retry at one endpoint; beyond it the endpoint's position waits.
-const WAITING_MAX: usize = 4_096;
+impl Bound {
+    fn share(&self, lanes: usize) -> usize {
+        (self.all / lanes.max(1)).clamp(self.least, self.most)
+    }
+}
+
+/// How much a lane may hold, so that all together have room in memory however many there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    ready: usize,
+    parked: usize,
+    waiting: usize,
+}
+
+impl Room {
+    /// For each of so many lanes.
+    pub(super) fn of(lanes: usize) -> Self {
+        Self { ready: READY.share(lanes), parked: PARKED.share(lanes), waiting: WAITING.share(lanes) }
+    }
+}
 
 /// Where a lane gets its events from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,16 +169,16 @@ impl Lane {
     }
 
     /// Whether it can take no more for now.
-    pub(super) fn is_full(&self) -> bool {
-        self.ready.len() >= READY_MAX
+    pub(super) fn is_full(&self, room: Room) -> bool {
+        self.ready.len() >= room.ready
             || self.open.len() >= OPEN_MAX
-            || self.parked >= PARKED_MAX
-            || self.waiting.len() >= WAITING_MAX
+            || self.parked >= room.parked
+            || self.waiting.len() >= room.waiting
     }
 
     /// Whether it wants a page of the log: it is behind, none is on its way, and there is room for half of one.
-    pub(super) fn wants_page(&self) -> bool {
-        self.feed == Feed::Behind && !self.reading && !self.is_full() && self.ready.len() <= READY_MAX / 2
+    pub(super) fn wants_page(&self, room: Room) -> bool {
+        self.feed == Feed::Behind && !self.reading && !self.is_full(room) && self.ready.len() <= room.ready / 2
     }
 
     /// Takes an event that is meant for it. The caller has made sure that the lane is not full.
@@ -414,12 +443,23 @@ mod tests {
     fn a_lane_takes_no_more_than_its_bounds() {
         let mut lane = lane(Ordering::PerResource);
         let mut taken = 0;
-        while !lane.is_full() {
+        while !lane.is_full(Room::of(1)) {
             taken += 1;
             lane.take(&event(taken, "a"));
         }
-        assert_eq!(taken, PARKED_MAX as u64 + 1);
-        assert!(!lane.wants_page(), "a lane that is full reads nothing");
+        assert_eq!(taken, PARKED.most as u64 + 1);
+        assert!(!lane.wants_page(Room::of(1)), "a lane that is full reads nothing");
+    }
+
+    #[test]
+    fn ten_thousand_lanes_together_hold_little_more_than_a_thousand() {
+        for lanes in [0, 1, 100, 1_000, 10_000] {
+            let room = Room::of(lanes);
+            assert!(room.ready >= 16 && room.parked >= 100 && room.waiting >= 100, "{lanes}: {room:?}");
+            assert!(room.ready * lanes <= 1_024 * READY.most, "{lanes}: {room:?}");
+            assert!(room.parked * lanes <= 1_050 * PARKED.most, "{lanes}: {room:?}");
+            assert!(room.waiting * lanes <= 256 * WAITING.most, "{lanes}: {room:?}");
+        }
     }
 
     proptest! {
