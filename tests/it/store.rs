@@ -8,6 +8,8 @@
 mod conformance;
 mod endpoints;
 mod history;
+mod kill;
+mod kill_child;
 mod model;
 mod samples;
 mod sled;

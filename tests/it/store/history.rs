@@ -6,6 +6,7 @@ use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::Endpoint;
 use certhook::model::id::{DeliveryId, Position};
 use certhook::store::{DeliveryQuery, ENTRIES_READ_MAX, Store};
+use tokio::task::JoinSet;
 
 use super::conformance::Reopen;
 use super::samples::*;
@@ -119,4 +120,45 @@ pub(super) async fn a_page_reads_no_more_than_it_may(store: Arc<dyn Store>, _reo
     let page = store.deliveries(pending).await.unwrap();
     let newest: Vec<_> = page.found.iter().map(|record| record.id.position.0).collect();
     assert_eq!(newest, [events, events - 1, events - 2], "too many are pending to be sorted, and still in order");
+}
+
+pub(super) async fn lists_hold_what_nobody_touches_while_all_around_it_changes(
+    store: Arc<dyn Store>,
+    _reopen: Reopen<'_>,
+) {
+    fill_log(&store, 600).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let untouched: Vec<u64> = (1..=300).map(|number| 2 * number).collect();
+    let pending = |position: &u64| record(*position, &one, DeliveryStatus::Pending, Some(at(*position as i64 * 100)));
+    commit_records(&store, untouched.iter().map(pending).collect()).await;
+    let (busy, receiver) = (Arc::clone(&store), one.clone());
+    let mut writes = JoinSet::new();
+    writes.spawn(async move {
+        for round in 0..300_u64 {
+            // Entries come and go at changing places, so that the tree's leaves are split and merged.
+            let comes = round % 40 < 20;
+            let status = if comes { DeliveryStatus::Pending } else { DeliveryStatus::Delivered };
+            let moved = (0..40).map(|nth| {
+                let position = 2 * ((round * 37 + nth * 7) % 300) + 1;
+                record(position, &receiver, status, comes.then(|| at(((round + nth) * 7919 % 60_000) as i64)))
+            });
+            commit_records(&busy, moved.collect()).await;
+        }
+    });
+    let even = |ids: Vec<DeliveryId>| -> Vec<u64> {
+        ids.iter().map(|id| id.position.0).filter(|position| position.is_multiple_of(2)).collect()
+    };
+    while writes.try_join_next().is_none() {
+        let waiting = store.waiting(one.id.number, usize::MAX).await.unwrap();
+        assert!(waiting.is_sorted_by_key(|one| one.due));
+        assert_eq!(even(waiting.iter().map(|one| one.id).collect()), untouched);
+        for (ascending, status) in [(true, None), (false, None), (false, Some(DeliveryStatus::Pending))] {
+            let query = DeliveryQuery { ascending, status, limit: 1000, ..DeliveryQuery::default() };
+            let mut found = even(read(&store, &query).await);
+            if !ascending {
+                found.reverse();
+            }
+            assert_eq!(found, untouched);
+        }
+    }
 }

@@ -76,6 +76,7 @@ conforms! {
     history::lists_of_deliveries_hold_what_matches_in_their_order,
     history::a_page_that_is_full_says_truly_whether_there_is_more,
     history::a_page_reads_no_more_than_it_may,
+    history::lists_hold_what_nobody_touches_while_all_around_it_changes,
 }
 
 /// Gives a store up without closing it, and opens its folder again.
