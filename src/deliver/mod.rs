@@ -11,7 +11,8 @@
 //! In reading order: [`sign`], [`guard`] (which addresses may be called), [`transport`] (one HTTP request),
 //! [`policy`] (what follows from an outcome), `attempt` (one try, whole), `lane` (one endpoint's queue, as a value),
 //! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
-//! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an attempt), `board` (health).
+//! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
+//! attempt), `board` (health).
 
 use std::sync::Arc;
 use std::time::Duration;

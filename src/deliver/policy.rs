@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use jiff::civil::{DateTime, date};
-
 use crate::model::delivery::Outcome;
+use crate::model::http_date::http_date;
 use crate::model::time::Timestamp;
 
 /// The largest part of a wait that chance adds or takes away, so that what failed together does not come back
@@ -88,16 +87,7 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
         // More digits than fit are still a wish to be left alone, and capped like any other.
         return Some(text.parse().map_or(Duration::MAX, Duration::from_secs));
     }
-    parse_http_date(text).map(|date| date.since(now))
-}
-
-/// Reads the three forms of a date that a recipient must accept
-/// ([RFC 9110, 5.6.7](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7)).
-fn parse_http_date(text: &str) -> Option<Timestamp> {
-    const FORMS: [&str; 3] = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-    let instant = FORMS.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
-    let since_epoch = instant.duration_since(date(1970, 1, 1).at(0, 0, 0, 0)).as_secs();
-    Some(Timestamp::from_millis(since_epoch * 1000))
+    http_date(text).map(|date| date.since(now))
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! *are*, and how one becomes bytes. Nothing here does I/O, waits, reads a clock or draws a random number, and
 //! nothing here knows another room.
 //!
-//! In reading order: [`time`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
+//! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
 //! [`endpoint`], [`delivery`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
 
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod http_date;
 pub mod id;
 pub mod json;
 pub mod nearest;

@@ -14,8 +14,9 @@ use super::super::{Exchange, Settings, SourceError, Urgency};
 use super::bucket::Bucket;
 use super::failure::{self, Said};
 use super::turns::Turns;
-use super::{Limits, SetupError, date, foreign};
+use super::{Limits, SetupError, foreign};
 use crate::clock::Clock;
+use crate::model::http_date::http_date;
 
 /// How we name ourselves.
 const USER_AGENT: &str = concat!("certhook/", env!("CARGO_PKG_VERSION"));
@@ -107,7 +108,7 @@ impl Client {
         let response = self.http.get(self.url(path, query)).send().await.map_err(|error| self.broken(error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let upstream_at = text_of(&headers, DATE).and_then(date::http_date);
+        let upstream_at = text_of(&headers, DATE).and_then(http_date);
         let body = if status == 200 {
             Ok(self.whole_body(response).await?)
         } else {

@@ -4,13 +4,12 @@
 //! redirects are never followed and proxies of the environment never used; no text that leaves here holds the API
 //! key or the query of a URL. This is the room's only home of `reqwest`.
 //!
-//! In reading order: `limits`, `turns` (whose call is next, pure), `bucket` (the waiting itself), `date` and `retry`
-//! (how long to wait, pure), `foreign` (texts that others wrote), `failure` (what an answer other than 200 means,
+//! In reading order: `limits`, `turns` (whose call is next, pure), `bucket` (the waiting itself), `retry` (how
+//! long to wait, pure), `foreign` (texts that others wrote), `failure` (what an answer other than 200 means,
 //! pure), `client` (one call).
 
 mod bucket;
 mod client;
-mod date;
 mod failure;
 mod foreign;
 mod limits;

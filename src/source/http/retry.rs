@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::date::http_date;
+use crate::model::http_date::http_date;
 use crate::model::time::Timestamp;
 
 /// The longest wait that a 429 can ask for. More is a mistake, and would look like an outage of ours.

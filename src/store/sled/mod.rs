@@ -69,7 +69,8 @@ impl SledStore {
     /// # Errors
     /// [`StoreError::Open`] with what is wrong and what to do: the folder is in use, was written by a newer program,
     /// its key is missing or another one, it is damaged. [`StoreError::Unreadable`] if a row that says what the
-    /// store is cannot be read. Nothing is changed in these cases.
+    /// store is cannot be read. Nothing is changed in these cases, but for a damaged file: opening it clears what
+    /// follows the damage, so copy the folder before any rescue.
     pub fn open(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
         let opened = open::open(settings, clock)?;
         let cannot_start = |error: std::io::Error| StoreError::Open {
