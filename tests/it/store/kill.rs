@@ -190,9 +190,12 @@ impl Ledger {
             return assert!(!self.reached.contains_key(&receiver), "an endpoint is lost");
         };
         let reached = position(store, &endpoint).await;
-        assert!(reached >= self.reached.get(&receiver).copied().unwrap_or(0), "a position is lost");
+        let acknowledged = self.reached.get(&receiver).copied().unwrap_or(0);
+        assert!(reached >= acknowledged, "a position is lost");
         if receiver == 0 {
-            assert_eq!(store.positions().await.unwrap().live_mark.0, reached, "they are committed together");
+            // Of a large commit, the mark is saved last.
+            let mark = store.positions().await.unwrap().live_mark.0;
+            assert!((acknowledged..=reached).contains(&mark), "the mark is lost, or ran ahead: {mark}, {reached}");
         }
         let all = DeliveryQuery { endpoint: Some(endpoint.id.number), ascending: true, ..DeliveryQuery::default() };
         let records = records(store, all.clone()).await;
