@@ -65,12 +65,12 @@ pub struct PassReport {
 }
 
 /// Whether a source can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
     /// Passes succeed.
     Healthy,
-    /// The last pass did not complete.
+    /// The last pass did not complete, or the last call failed.
     Failing,
     /// The upstream refuses our key.
     Unauthorized,

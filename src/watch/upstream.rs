@@ -43,6 +43,8 @@ struct State {
     /// Until when it is left alone because it failed.
     backed_off_until: Option<Instant>,
     failures: u32,
+    /// Why the last call failed; `None` once one is answered.
+    trouble: Option<String>,
     skew_seconds: Option<i64>,
 }
 
@@ -61,6 +63,11 @@ impl Upstream {
     /// The dated version that calls name.
     pub(super) fn api_version(&self) -> &str {
         self.source.api_version()
+    }
+
+    /// Why the last call failed, as long as none was answered since.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
     }
 
     /// How far upstream's clock is ahead of ours, as of its last answer.
@@ -114,7 +121,8 @@ impl Upstream {
             };
             match answer {
                 Ok(answer) => {
-                    self.lock().failures = 0;
+                    let mut state = self.lock();
+                    (state.failures, state.trouble) = (0, None);
                     return Ok(answer);
                 }
                 Err(error) => {
@@ -131,6 +139,8 @@ impl Upstream {
     fn leave_alone(&self, error: &SourceError) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
+        state.trouble = Some(error.to_string());
+        tracing::warn!(source = %self.source.name(), %error, failures = state.failures + 1, "source.call_failed");
         match error {
             SourceError::Unauthorized { .. } | SourceError::Refused { .. } => return false,
             SourceError::Throttled { retry_after } => {

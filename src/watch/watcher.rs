@@ -125,18 +125,21 @@ impl Watcher {
     pub fn status(&self) -> SourceStatus {
         let progress = self.applier.progress();
         let watermark = progress.as_ref().and_then(|progress| progress.watermark);
+        let trouble = self.upstream.trouble();
         let shared = self.lock();
+        let state = if trouble.is_some() { shared.state.max(SourceState::Failing) } else { shared.state };
+        let passes = KINDS.into_iter().filter_map(|kind| shared.reports.last(kind).cloned());
         SourceStatus {
             name: self.name.clone(),
             object: "source",
             kind: self.description.kind.clone(),
             base_url: self.description.base_url.clone(),
-            status: shared.state,
+            status: state,
             lag_seconds: watermark.map(|watermark| self.clock.now().since(watermark).as_secs()),
             baseline: BaselineStatus { complete: has_baseline(progress.as_ref()), seen: shared.baseline_seen },
             watermark,
             clock_skew_seconds: self.upstream.skew_seconds(),
-            passes: KINDS.into_iter().filter_map(|kind| shared.reports.last(kind).cloned()).collect(),
+            passes: passes.map(|report| with_trouble(report, trouble.as_deref())).collect(),
         }
     }
 
@@ -310,6 +313,15 @@ fn show(report: &mut PassReport, tally: &Tally) {
     report.pages = tally.pages;
     report.seen = tally.seen;
     report.changed = tally.changed;
+}
+
+/// A pass that is running shows what it struggles with, and not only once it has given up.
+fn with_trouble(report: PassReport, trouble: Option<&str>) -> PassReport {
+    let error = match report.status {
+        PassStatus::Running => report.error.or_else(|| trouble.map(str::to_owned)),
+        PassStatus::Waiting | PassStatus::Complete | PassStatus::Incomplete | PassStatus::Failed => report.error,
+    };
+    PassReport { error, ..report }
 }
 
 /// One wide line per pass; one that went well and found nothing only for those who want to see it.

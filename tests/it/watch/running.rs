@@ -73,6 +73,32 @@ async fn a_poll_joins_the_pass_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn trouble_shows_while_a_pass_is_still_trying() {
+    let world = World::new();
+    let watcher = world.settled().await;
+    world.source.break_always(Some(SourceError::Unavailable("500".into())));
+    let stop = CancellationToken::new();
+    let shown = async {
+        loop {
+            let status = watcher.status();
+            if status.status == SourceState::Failing {
+                break status;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let status = tokio::select! {
+        status = shown => status,
+        _ = watcher.pass(PassKind::Changes, &stop) => panic!("the pass gave up before it told"),
+    };
+    let running = status.passes.iter().find(|pass| pass.status == PassStatus::Running).expect("the pass");
+    assert_eq!(running.error.as_deref(), Some("upstream is in trouble: 500"));
+    world.source.break_always(None);
+    watcher.pass(PassKind::Changes, &stop).await;
+    assert_eq!(watcher.status().status, SourceState::Healthy);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_key_stops_polling_until_a_probe_is_accepted() {
     let world = World::new();
     world.settled().await;
