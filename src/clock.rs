@@ -17,13 +17,6 @@ pub struct SystemClock {
     latest: AtomicI64,
 }
 
-impl SystemClock {
-    /// A clock that never gives an instant before `earliest` (the last one on disk).
-    pub fn starting_at(earliest: Timestamp) -> Self {
-        Self { latest: AtomicI64::new(earliest.as_millis()) }
-    }
-}
-
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {

@@ -168,7 +168,7 @@ impl Lane {
         self.waiting.insert((due, position), resource);
     }
 
-    /// Whether it can take no more for now.
+    /// Whether it can take no more until something ends.
     pub(super) fn is_full(&self, room: Room) -> bool {
         self.ready.len() >= room.ready
             || self.open.len() >= OPEN_MAX

@@ -98,7 +98,7 @@ pub struct SourceStatus {
     pub base_url: String,
     /// Whether it can be read.
     pub status: SourceState,
-    /// Seconds since the start of the last complete `changes` pass; `None` before the first.
+    /// Seconds since the watermark; `None` before there is one.
     pub lag_seconds: Option<u64>,
     /// How far the first full listing has come.
     pub baseline: BaselineStatus,
