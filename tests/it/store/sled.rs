@@ -154,6 +154,20 @@ async fn one_folder_has_one_owner() {
     store.check().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_opened_empty_forgets_what_was_there_and_keeps_its_key() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    store.commit_sights(vec![told(snapshot(1, 1), at(1), 2)], None).await.unwrap();
+    store.create(endpoint(None)).await.unwrap();
+    close(store).await;
+    let key = std::fs::read(folder.path().join("data.key")).unwrap();
+    let store: Arc<dyn Store> = SledStore::open_empty(&settings(folder.path()), &ManualClock::at(at(0))).unwrap();
+    assert_eq!(*store.head().borrow(), Position::START);
+    assert!(store.endpoints(None, true, 10).await.unwrap().is_empty());
+    assert_eq!(std::fs::read(folder.path().join("data.key")).unwrap(), key);
+}
+
 /// All that is in the files of a folder and of the folders in it.
 fn contents(folder: &Path) -> Vec<u8> {
     let mut bytes = Vec::new();
