@@ -140,8 +140,8 @@ async fn a_clock_that_was_ahead_before_a_restart_keeps_nothing_from_being_told()
     let world = World::new();
     world.put(CERTIFICATE, certificate("cert_1", "active"));
     world.settled().await;
-    // The snapshot is from an instant that will come again in an hour: nothing that is asked for now was under way
-    // when it was made.
+    // The snapshot is from an instant that will come again in an hour: no request of the present was under way when
+    // it was made.
     let clock = Arc::new(ManualClock::at(world.now().minus(Duration::from_secs(3_600))));
     let source = Arc::new(ScriptedSource::new(Arc::clone(&clock)));
     let world = World { source, clock, ..world };
