@@ -256,7 +256,10 @@ fn sight(number: usize, now: Timestamp) -> SightCommit {
             observed_before: now,
         },
     };
-    SightCommit { snapshot: None, told: Some((sight, vec![EventDraft::plain(EventType::CertificateExpiring)])) }
+    SightCommit {
+        told: vec![(sight, vec![EventDraft::plain(EventType::CertificateExpiring)])],
+        ..SightCommit::default()
+    }
 }
 
 /// What this process has used of the processors so far.

@@ -14,7 +14,7 @@ use certhook::clock::SystemClock;
 use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use certhook::model::id::{Position, base62};
 use certhook::model::json::Json;
-use certhook::model::resource::{Download, Kind, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::resource::{Agenda, Download, Kind, ResourceId, ResourceKey, Snapshot, SourceName};
 use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
 use certhook::store::{Settings, SightCommit, Store};
@@ -23,6 +23,8 @@ use tokio::time::Instant;
 
 /// A page of a listing: what a baseline commits at once.
 const PAGE: u64 = 100;
+/// A page of ids: what a sweep compares at once.
+const IDS: usize = 4_000;
 const GETS: u64 = 200_000;
 const COMMITS: u64 = 5_000;
 const SYNCS: usize = 1_000;
@@ -133,11 +135,14 @@ fn snapshot(number: u64, object_version: u64) -> Snapshot {
         row_fingerprint: Some(u128::from(number) << 64 | 7),
         download: Download::Available,
         removed: None,
+        is_whole: false,
+        open_list: None,
+        agenda: Agenda::default(),
     }
 }
 
 fn silent(number: u64) -> SightCommit {
-    SightCommit { snapshot: Some(snapshot(number, 0)), told: None }
+    SightCommit { snapshot: Some(snapshot(number, 0)), ..SightCommit::default() }
 }
 
 fn told(number: u64, object_version: u64) -> SightCommit {
@@ -158,7 +163,7 @@ fn told(number: u64, object_version: u64) -> SightCommit {
         },
     };
     let events = vec![EventDraft::plain(EventType::CertificateExpiring)];
-    SightCommit { snapshot: Some(snapshot), told: Some((sight, events)) }
+    SightCommit { snapshot: Some(snapshot), told: vec![(sight, events)], ..SightCommit::default() }
 }
 
 async fn fill(arguments: &Arguments) {
@@ -204,6 +209,16 @@ async fn make_use(arguments: &Arguments) {
         assert!(found.iter().all(Option::is_some), "a snapshot is missing");
     }
     report_rate("random snapshots read", GETS, began.elapsed());
+    let began = Instant::now();
+    let (mut after, mut known) = (None, 0);
+    loop {
+        let ids = store.ids_after(&source(), Kind::Certificate, after.as_ref(), IDS).await.expect("ids");
+        known += ids.len() as u64;
+        let Some((last, _)) = ids.into_iter().next_back() else { break };
+        after = Some(last);
+    }
+    assert_eq!(known, arguments.rows, "an id is missing");
+    report_rate("ids read in order", known, began.elapsed());
     let began = Instant::now();
     let mut after = Position::START;
     loop {

@@ -8,10 +8,21 @@ use crate::model::endpoint::{Endpoint, Health};
 use crate::model::event::EventType;
 use crate::model::id::EndpointNumber;
 use crate::model::json::Json;
-use crate::model::resource::SourceName;
-use crate::model::source::{PassKind, PassReport, SourceStatus};
+use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
+use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
+use crate::store::StoreError;
+
+/// Why nothing was decided about removals.
+#[derive(Debug)]
+pub enum Undecided {
+    /// The removal of these ids is not withheld.
+    NotWithheld(Vec<ResourceId>),
+    /// The store failed.
+    Store(StoreError),
+}
 
 /// What the API asks of the sources.
+#[async_trait]
 pub trait Sources: Send + Sync {
     /// All of them, in the order of the configuration.
     fn list(&self) -> Vec<SourceStatus>;
@@ -21,6 +32,25 @@ pub trait Sources: Send + Sync {
 
     /// Asks for a pass. If one of that kind waits already, that one is answered. `None`: no such source.
     fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport>;
+
+    /// The last passes, newest first. `None`: no such source.
+    fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>>;
+
+    /// Up to `limit` resources that no list shows and that were not removed, beyond one. `None`: no such source.
+    async fn absences(
+        &self,
+        name: &SourceName,
+        after: Option<(Kind, ResourceId)>,
+        limit: usize,
+    ) -> Option<Result<Vec<Absence>, StoreError>>;
+
+    /// Decides on the withheld removals of these ids, or of all, and gives how many that were. `None`: no such source.
+    async fn decide(
+        &self,
+        name: &SourceName,
+        decision: RemovalDecision,
+        ids: Option<Vec<ResourceId>>,
+    ) -> Option<Result<u64, Undecided>>;
 }
 
 /// What the API asks of the deliveries.

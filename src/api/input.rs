@@ -37,6 +37,11 @@ impl Input {
         input
     }
 
+    /// Whether a field is there and not null.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// A field's value; `None` if it is absent or null, which mean the same: the default.
     pub(super) fn take(&mut self, name: &'static str) -> Option<Value> {
         self.known.push(name);

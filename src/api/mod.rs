@@ -22,6 +22,7 @@ mod events;
 mod health;
 mod input;
 mod page;
+mod removals;
 mod request;
 mod request_id;
 mod routes;

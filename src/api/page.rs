@@ -21,6 +21,8 @@ pub(super) enum List {
     EventDeliveries,
     Deliveries,
     Sources,
+    Passes,
+    Removals,
 }
 
 impl List {
@@ -31,6 +33,8 @@ impl List {
             Self::EventDeliveries => "event_deliveries",
             Self::Deliveries => "deliveries",
             Self::Sources => "sources",
+            Self::Passes => "passes",
+            Self::Removals => "removals",
         }
     }
 }

@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
-use super::{auth, deliveries, endpoints, event_types, events, health, request_id, sources};
+use super::{auth, deliveries, endpoints, event_types, events, health, removals, request_id, sources};
 
 /// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
 pub fn router(parts: Parts) -> Router {
@@ -38,6 +38,8 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/sources", get(sources::list))
         .route("/v1/sources/{name}", get(sources::show))
         .route("/v1/sources/{name}/poll", post(sources::poll))
+        .route("/v1/sources/{name}/passes", get(sources::passes))
+        .route("/v1/sources/{name}/removals", get(removals::list).post(removals::decide))
         .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));

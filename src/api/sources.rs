@@ -13,7 +13,7 @@ use super::page::{List, Page, PageQuery};
 use super::request::{Body, Named, NoQuery, Query};
 use super::state::Api;
 use crate::model::resource::SourceName;
-use crate::model::source::{PassKind, SourceStatus};
+use crate::model::source::{PassKind, PassReport, SourceStatus};
 
 /// `GET /v1/sources`, in the order of the configuration.
 pub(super) async fn list(
@@ -48,13 +48,31 @@ pub(super) async fn poll(
     Body(fields): Body,
 ) -> Result<impl IntoResponse, ApiError> {
     let mut input = Input::of_body(fields);
-    let passes = [PassKind::Changes, PassKind::Sweep].map(|pass| (pass.as_str(), pass));
+    // What is due by an agenda is looked at when it is due; there is nothing to ask for.
+    let passes = [PassKind::Changes, PassKind::Open, PassKind::Sweep].map(|pass| (pass.as_str(), pass));
     let pass = input.choice("pass", &passes).unwrap_or(PassKind::Changes);
     input.finish()?;
     let asked = name.parse().ok().and_then(|name| api.sources.poll(&name, pass));
     asked.map(|report| (StatusCode::ACCEPTED, Json(report))).ok_or_else(|| not_found(&name))
 }
 
-fn not_found(name: &str) -> ApiError {
+/// `GET /v1/sources/{name}/passes`, newest first: the last ones that this process ran.
+pub(super) async fn passes(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    Query(mut input): Query,
+) -> Result<Json<Page<PassReport>>, ApiError> {
+    let page = PageQuery::<String>::take_unordered(&mut input, List::Passes);
+    input.finish()?;
+    let all = name.parse().ok().and_then(|name| api.sources.passes(&name)).ok_or_else(|| not_found(&name))?;
+    let begin = match &page.after {
+        None => 0,
+        Some(last) => all.iter().position(|pass| pass.id == *last).map_or(all.len(), |place| place + 1),
+    };
+    let rest = all.into_iter().skip(begin).take(page.limit + 1).collect();
+    Ok(Json(page.answer_with_one_more(rest, |pass: &PassReport| pass.id.clone())))
+}
+
+pub(super) fn not_found(name: &str) -> ApiError {
     ApiError::new(ErrorKind::SourceNotFound, format!("there is no source {name:?}"))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
-use crate::api::commands::{Catalogue, Deliveries, Sources};
+use crate::api::commands::{Catalogue, Deliveries, Sources, Undecided};
 use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
@@ -15,10 +15,11 @@ use crate::model::endpoint::{Endpoint, Health};
 use crate::model::event::{Event, EventDraft, EventType};
 use crate::model::id::{EndpointNumber, EventId, Position};
 use crate::model::json::Json;
-use crate::model::resource::SourceName;
-use crate::model::source::{PassKind, PassReport, SourceStatus};
+use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
+use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::model::time::Timestamp;
-use crate::watch::Watcher;
+use crate::store::StoreError;
+use crate::watch::{self, Watcher};
 
 /// The sources, in the order of the configuration.
 pub(super) struct WatchedSources(pub(super) Vec<Arc<Watcher>>);
@@ -29,6 +30,7 @@ impl WatchedSources {
     }
 }
 
+#[async_trait]
 impl Sources for WatchedSources {
     fn list(&self) -> Vec<SourceStatus> {
         self.0.iter().map(|watcher| watcher.status()).collect()
@@ -40,6 +42,33 @@ impl Sources for WatchedSources {
 
     fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
         self.find(name).map(|watcher| watcher.look_now(pass))
+    }
+
+    fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>> {
+        self.find(name).map(Watcher::passes)
+    }
+
+    async fn absences(
+        &self,
+        name: &SourceName,
+        after: Option<(Kind, ResourceId)>,
+        limit: usize,
+    ) -> Option<Result<Vec<Absence>, StoreError>> {
+        let after = after.as_ref().map(|(kind, id)| (*kind, id));
+        Some(self.find(name)?.absences(after, limit).await)
+    }
+
+    async fn decide(
+        &self,
+        name: &SourceName,
+        decision: RemovalDecision,
+        ids: Option<Vec<ResourceId>>,
+    ) -> Option<Result<u64, Undecided>> {
+        let decided = self.find(name)?.decide(decision, ids.as_deref()).await;
+        Some(decided.map_err(|undecided| match undecided {
+            watch::Undecided::NotWithheld(ids) => Undecided::NotWithheld(ids),
+            watch::Undecided::Store(error) => Undecided::Store(error),
+        }))
     }
 }
 

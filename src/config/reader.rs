@@ -72,13 +72,16 @@ impl<'a> Reader<'a> {
     /// A whole number within bounds.
     pub(super) fn integer(&self, key: &str, bounds: RangeInclusive<i64>) -> Option<i64> {
         let entry = self.entry(key);
-        let number = if let Value::Integer(number) = entry.value { Some(number) } else { variable(entry) };
-        let number = number.filter(|number| bounds.contains(number));
+        let number = integer(entry, &bounds);
         if number.is_none() {
-            let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
-            self.refuse(key, mismatch(&expected, entry));
+            self.refuse(key, mismatch(&expected_integer(&bounds), entry));
         }
         number
+    }
+
+    /// A list of whole numbers, each within bounds.
+    pub(super) fn integers(&self, key: &str, bounds: RangeInclusive<i64>) -> Option<Vec<i64>> {
+        self.items(key, &expected_integer(&bounds), |item| integer(item, &bounds))
     }
 
     /// A number within bounds, with or without a fraction.
@@ -115,6 +118,10 @@ impl<'a> Reader<'a> {
 
     /// A list of texts, each of which `parse` makes something of. `expected` completes "item 1 of … must be".
     pub(super) fn list<T>(&self, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+        self.items(key, expected, |item| text(item).and_then(&parse))
+    }
+
+    fn items<T>(&self, key: &str, expected: &str, parse: impl Fn(&Entry) -> Option<T>) -> Option<Vec<T>> {
         let entry = self.entry(key);
         let Some(items) = items(entry) else {
             self.refuse(key, mismatch("a list", entry));
@@ -122,7 +129,7 @@ impl<'a> Reader<'a> {
         };
         let mut parsed = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            match text(item).and_then(&parse) {
+            match parse(item) {
                 Some(value) => parsed.push(value),
                 None => {
                     let what = mismatch(expected, item);
@@ -132,6 +139,24 @@ impl<'a> Reader<'a> {
             }
         }
         (parsed.len() == items.len()).then_some(parsed)
+    }
+
+    /// A table that has these fields, all of them and no others. `example` shows them.
+    pub(super) fn table(&self, key: &str, fields: &[&str], example: &str) -> Option<Section> {
+        let entry = self.entry(key);
+        if let Value::Table(table) = spelled_out(entry, '{')
+            && table.len() == fields.len()
+            && fields.iter().all(|field| table.contains_key(*field))
+        {
+            return Some(Section { table, origin: entry.origin.clone() });
+        }
+        self.refuse(key, mismatch(&format!("a table of {}, such as {example}", fields.join(" and ")), entry));
+        None
+    }
+
+    /// Reads the fields of such a table, which is called `name`.
+    pub(super) fn within<'b>(&'b self, name: &'static str, section: &'b Section) -> Reader<'b> {
+        Reader::new(name, section, self.surroundings, self.problems)
     }
 }
 
@@ -169,6 +194,17 @@ pub(super) fn text(entry: &Entry) -> Option<&str> {
     if let Value::Text(text) | Value::Variable(text) = &entry.value { Some(text) } else { None }
 }
 
+/// The whole number that an entry is, if it is within bounds.
+fn integer(entry: &Entry, bounds: &RangeInclusive<i64>) -> Option<i64> {
+    let number = if let Value::Integer(number) = entry.value { Some(number) } else { variable(entry) };
+    number.filter(|number| bounds.contains(number))
+}
+
+/// What a whole number must be, with its bounds.
+fn expected_integer(bounds: &RangeInclusive<i64>) -> String {
+    format!("a whole number from {} to {}", bounds.start(), bounds.end())
+}
+
 /// What a variable of the environment spells out.
 fn variable<T: FromStr>(entry: &Entry) -> Option<T> {
     if let Value::Variable(text) = &entry.value { text.parse().ok() } else { None }
@@ -180,7 +216,7 @@ fn items(entry: &Entry) -> Option<Vec<Entry>> {
         Value::List(items) => Some(items),
         Value::Variable(text) if text.trim().is_empty() => Some(Vec::new()),
         Value::Variable(text) => {
-            let item = |part: &str| Entry { value: Value::Text(part.trim().into()), origin: entry.origin.clone() };
+            let item = |part: &str| Entry { value: Value::Variable(part.trim().into()), origin: entry.origin.clone() };
             Some(text.split(',').map(item).collect())
         }
         Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Flag(_) | Value::Table(_) | Value::Other(_) => {

@@ -1,6 +1,8 @@
 //! The second stage: each room's settings, section by section, from values that keep to their bounds.
 //!
 //! Every getter of a section runs before the first `?`, so that all problems of the section are found.
+//!
+//! Here are all sections but those about what is watched, which `source` has.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,17 +13,19 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
-use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use tokio_cron_scheduler::Job;
+use secrecy::{ExposeSecret, SecretSlice};
 use url::Url;
 
+use self::source::{events, source};
+
+use super::Config;
 use super::error::Problems;
 use super::layers::Layers;
 use super::reader::{Reader, Surroundings, duration, expected_duration, text};
 use super::secret::Secret;
-use super::{Config, SourceSettings};
-use crate::watch::{Baseline, Schedule};
-use crate::{api, deliver, source, store, telemetry, watch};
+use crate::{api, deliver, store, telemetry};
+
+mod source;
 
 /// Shorter root keys could be guessed.
 const ROOT_KEY_CHARS_MIN: usize = 24;
@@ -51,29 +55,13 @@ const IN_FLIGHT_MAX: i64 = 10_000;
 /// Beyond it, nobody waits for the order of events any more.
 const ORDER_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * 24 * 60 * 60);
 
-/// More often is no polling but an attack; less often, a sweep finds the same.
-const CHANGES: RangeInclusive<Duration> = SECOND..=DAY;
-
-/// No upstream that works shows a change a day late.
-const OVERLAP: RangeInclusive<Duration> = Duration::ZERO..=DAY;
-
-/// A month between two sweeps is as long as a removal may go unnoticed.
-const SWEEP: RangeInclusive<Duration> = SECOND..=Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Second, minute, hour, day of the month, month, day of the week. The scheduler would take a year too, and words such
-/// as `@daily`; one form is enough.
-const CRON_FIELDS: usize = 6;
-
-/// One call in 100 seconds is as good as none, and no vendor allows more than a thousand a second, as far as any says.
-const REQUESTS_PER_SECOND: RangeInclusive<f64> = 0.01..=1000.0;
-
 /// Judges everything. `None` if anything was wrong, and then `problems` says what.
 pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Problems) -> Option<Config> {
     let of = |name: &'static str| Reader::new(name, layers.section(name), surroundings, problems);
     let api = api(of("server"));
     let store = store(of("store"));
     let network = network(of("network"));
-    let ignore_fields = ignore_fields(of("events"));
+    let events = events(of("events"));
     let delivery = delivery(of("delivery"));
     let log = log(of("log"));
     let mut sources = Vec::new();
@@ -81,9 +69,8 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
         sources.push(source(Reader::new("sources", section, surroundings, problems)));
     }
     names_are_unique(layers, problems);
-    let (network, ignore_fields) = (network?, ignore_fields?);
-    let sources =
-        sources.into_iter().map(|source| Some(source?.with(&network, &ignore_fields))).collect::<Option<_>>()?;
+    let (network, events) = (network?, events?);
+    let sources = sources.into_iter().map(|source| Some(source?.with(&network, &events))).collect::<Option<_>>()?;
     let delivery = deliver::Settings { ca_file: network.ca_file, proxy: network.proxy, ..delivery? };
     Some(Config { api: api?, store: store?, sources, delivery, log: log?, sandbox: false })
 }
@@ -189,13 +176,6 @@ fn origin(text: &str) -> Option<Url> {
     (matches!(url.scheme(), "http" | "https") && url.has_host() && bare && anonymous).then_some(url)
 }
 
-fn ignore_fields(reader: Reader<'_>) -> Option<Vec<String>> {
-    let is_field =
-        |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let parse = |text: &str| Some(text).filter(is_field).map(str::to_owned);
-    reader.list("ignore_fields", "the name of a top-level field, such as \"notes\"", parse)
-}
-
 fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
     let timeout = reader.duration("timeout", TIMEOUT);
     let retry = reader.list("retry", &expected_duration(&RETRY_WAIT), |text| duration(text, &RETRY_WAIT));
@@ -235,52 +215,6 @@ pub(super) fn log(reader: Reader<'_>) -> Option<telemetry::Settings> {
     Some(telemetry::Settings { format: format?, level: level? })
 }
 
-impl SourceSettings {
-    /// Adds what all sources have in common.
-    fn with(mut self, network: &Network, ignore_fields: &[String]) -> Self {
-        self.source.ca_file = network.ca_file.clone();
-        self.source.proxy = network.proxy.clone();
-        self.watch.ignore_fields = ignore_fields.to_vec();
-        self
-    }
-}
-
-fn source(reader: Reader<'_>) -> Option<SourceSettings> {
-    let name = reader.parsed("name", "[a-z0-9_-]{1,32}", |text| text.parse().ok());
-    let kind = reader.word("kind", &[("numeral", ())]);
-    let expected = "a URL such as \"https://api.numeralhq.com\", without a user, a path or a query";
-    let base_url = reader.parsed("base_url", expected, origin);
-    let api_key = reader.secret("api_key", "give it the vendor's live key").filter(|key| numeral_key(key, &reader));
-    let is_date = |text: &str| text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok();
-    let api_version = |text: &str| is_date(text).then(|| text.to_owned());
-    let api_version = reader.parsed("api_version", "a date such as \"2026-03-01\"", api_version);
-    let requests_per_second = reader.number("requests_per_second", REQUESTS_PER_SECOND);
-    let page_size = reader.integer("poll.page_size", 1..=100);
-    let changes = schedule(&reader, "poll.changes", &CHANGES);
-    let overlap = reader.duration("poll.overlap", OVERLAP);
-    let sweep = schedule(&reader, "poll.sweep", &SWEEP);
-    let baseline = reader.word("poll.baseline", &[("silent", Baseline::Silent), ("emit", Baseline::Emit)]);
-    kind?;
-    let source = source::Settings {
-        name: name?,
-        base_url: base_url?,
-        api_key: api_key?,
-        api_version: api_version?,
-        requests_per_second: requests_per_second?,
-        page_size: u8::try_from(page_size?).ok()?,
-        ca_file: None,
-        proxy: None,
-    };
-    let watch = watch::Settings {
-        changes: changes?,
-        overlap: overlap?,
-        sweep: sweep?,
-        baseline: baseline?,
-        ignore_fields: Vec::new(),
-    };
-    Some(SourceSettings { source, watch })
-}
-
 /// Names must differ, even where variables of the environment spell them.
 fn names_are_unique(layers: &Layers, problems: &Problems) {
     let mut taken = BTreeSet::new();
@@ -292,37 +226,4 @@ fn names_are_unique(layers: &Layers, problems: &Problems) {
             problems.add(&entry.origin, format!("sources.name {what}; {name:?} is taken"));
         }
     }
-}
-
-/// Whether a key can be one that the vendor takes.
-fn numeral_key(key: &SecretString, reader: &Reader<'_>) -> bool {
-    let key = key.expose_secret();
-    if key.starts_with("sk_test_") {
-        let why = "is a test key (sk_test_…), which the vendor answers with TESTMODE_NOT_SUPPORTED: certificates and \
-                   certificate requests are live-only; use a live key, or try `certhook serve --sandbox`";
-        reader.refuse("api_key", why);
-        return false;
-    }
-    if !is_bearer(key) {
-        reader.refuse("api_key", NO_BEARER);
-    }
-    is_bearer(key)
-}
-
-/// A duration within bounds, or a cron expression that comes due at all.
-fn schedule(reader: &Reader<'_>, key: &str, bounds: &RangeInclusive<Duration>) -> Option<Schedule> {
-    let parse = |text: &str| match text.split_whitespace().count() {
-        CRON_FIELDS => cron(text),
-        _ => duration(text, bounds).map(Schedule::Every),
-    };
-    let expected =
-        format!("{}, or a cron expression of six fields, such as \"0 15 3 * * *\"", expected_duration(bounds));
-    reader.parsed(key, &expected, parse)
-}
-
-/// Asks the scheduler that will run it: it must parse there, and have a next time.
-fn cron(text: &str) -> Option<Schedule> {
-    let mut job = Job::new(text, |_, _| {}).ok()?;
-    let comes_due = job.job_data().ok()?.next_tick > 0;
-    comes_due.then(|| Schedule::Cron(text.into()))
 }

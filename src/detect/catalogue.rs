@@ -114,7 +114,9 @@ fn description(event_type: EventType) -> &'static str {
         }
         EventType::GatewaySourceFailing => "A source could not be read three times in a row, or refuses the API key.",
         EventType::GatewaySourceRecovered => "A source that was failing can be read again.",
-        EventType::GatewayGap => "A source was not asked for changes for ten of its intervals.",
+        EventType::GatewayGap => {
+            "For ten of its intervals no look for updates of a source was complete, or at last one was."
+        }
         EventType::GatewayRemovalsWithheld => "So much vanished from a source at once that an operator must decide.",
         EventType::GatewaySchemaChanged => "A source shows a field that was never seen on that kind of resource.",
         EventType::GatewayStorageLow => "The disk is almost full; polling has stopped.",

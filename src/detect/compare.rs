@@ -18,6 +18,11 @@ pub fn same(one: Option<&Value>, other: Option<&Value>) -> bool {
     one == other || alike(one.unwrap_or(&Value::Null), other.unwrap_or(&Value::Null))
 }
 
+/// Whether two texts mean the same: they are the same, or they are the same instant.
+pub(super) fn same_text(one: &str, other: &str) -> bool {
+    one == other || instant(one).zip(instant(other)).is_some_and(|(one, other)| one.may_be(other))
+}
+
 /// Whether a top-level field means the same in two states of a resource.
 pub fn same_field(name: &str, one: Option<&Value>, other: Option<&Value>) -> bool {
     match (name, one, other) {
@@ -83,15 +88,52 @@ pub fn merge(before: &Fields, row: &Fields) -> Fields {
     merged
 }
 
+/// What is known with what a fuller answer adds to it: every field that was absent, inside objects and jurisdiction
+/// entries too, as long as they speak of the same thing. What was there stays, whatever the answer says of it.
+pub fn complete(known: &Fields, fuller: &Fields) -> Fields {
+    let mut completed = known.clone();
+    for (name, value) in fuller {
+        let value = match (known.get(name), value) {
+            (Some(Value::Array(known)), Value::Array(fuller)) if name == JURISDICTIONS => {
+                Value::Array(known.iter().map(|entry| complete_entry(known, entry, fuller)).collect())
+            }
+            (Some(known), fuller) => complete_value(known, fuller),
+            (None, fuller) => fuller.clone(),
+        };
+        completed.insert(name.clone(), value);
+    }
+    completed
+}
+
+/// A known entry of `jurisdictions` with what the one of the same id adds to it. Where that id stands twice, which of
+/// them became which was not observed.
+fn complete_entry(known: &[Value], entry: &Value, fuller: &[Value]) -> Value {
+    match (only(known, entry), only(fuller, entry)) {
+        (Some(known), Some(fuller)) => complete_value(known, fuller),
+        _ => entry.clone(),
+    }
+}
+
+fn complete_value(known: &Value, fuller: &Value) -> Value {
+    match (known, fuller) {
+        (Value::Object(known), Value::Object(fuller)) if same_identity(known, fuller) => {
+            Value::Object(complete(known, fuller))
+        }
+        _ => known.clone(),
+    }
+}
+
+/// The one entry of a list that has the id of `entry`; `None` if there is none, or more than one.
+fn only<'a>(list: &'a [Value], entry: &Value) -> Option<&'a Value> {
+    let id = jurisdiction_id(entry)?;
+    let mut found = list.iter().filter(|candidate| jurisdiction_id(candidate) == Some(id));
+    found.next().filter(|_| found.next().is_none())
+}
+
 /// An entry of `jurisdictions` over the known one of the same id. Where that id stands twice, what the entry
 /// leaves out cannot be known.
 fn merge_entry(before: &[Value], entry: &Value) -> Value {
-    let id = jurisdiction_id(entry);
-    let mut known = before.iter().filter(|known| id.is_some() && jurisdiction_id(known) == id);
-    match (known.next(), known.next()) {
-        (Some(known), None) => merge_value(known, entry),
-        _ => entry.clone(),
-    }
+    only(before, entry).map_or_else(|| entry.clone(), |known| merge_value(known, entry))
 }
 
 fn merge_value(before: &Value, row: &Value) -> Value {
@@ -112,9 +154,7 @@ fn same_identity(before: &Fields, row: &Fields) -> bool {
 fn alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => decimal(&one.to_string()) == decimal(&other.to_string()),
-        (Value::String(one), Value::String(other)) => {
-            one == other || instant(one).zip(instant(other)).is_some_and(|(one, other)| one.may_be(other))
-        }
+        (Value::String(one), Value::String(other)) => same_text(one, other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
         }
@@ -197,7 +237,8 @@ fn read_instant(text: &str) -> Option<Instant> {
     Some(Instant { nanosecond: instant.as_nanosecond(), is_whole_second: !text.contains(['.', ',']) })
 }
 
-fn date(text: &str) -> Option<jiff::civil::Date> {
+/// Reads a date without a time.
+pub(super) fn date(text: &str) -> Option<jiff::civil::Date> {
     if text.len() == 10 { text.parse().ok() } else { None }
 }
 

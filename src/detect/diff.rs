@@ -1,12 +1,14 @@
 //! The transitions: what a sight of a resource tells, given the last one.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use super::compare::{JURISDICTIONS, changed_fields, is_later, merge, same};
+use super::compare::{JURISDICTIONS, changed_fields, complete, is_later, merge, same};
 use super::{jurisdictions, lifecycle};
 use crate::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use crate::model::json::{Fields, Json};
-use crate::model::resource::{Coverage, Download, Kind, Seen, Snapshot};
+use crate::model::resource::{Agenda, Coverage, Download, Kind, OpenList, Seen, Snapshot};
 use crate::model::time::Timestamp;
 
 /// What the first sight of a resource tells.
@@ -35,6 +37,9 @@ pub struct Context<'a> {
     pub row_fingerprint: Option<u128>,
     /// The start of the last complete sweep.
     pub swept_at: Option<Timestamp>,
+    /// Since when each top-level field has been known on resources of this kind, the fields of `seen` included. One
+    /// that appeared after the former state was last seen is absorbed without a word.
+    pub fields_since: &'a BTreeMap<String, Timestamp>,
     /// Top-level fields that are not watched, beside `updated_at`, which never is.
     pub ignored_fields: &'a [String],
     /// The upstream's API version in force.
@@ -96,16 +101,24 @@ fn first_sight(seen: &Seen, context: &Context<'_>) -> Verdict {
     let before = lifecycle::start(kind);
     let drafts = Story { kind, opening: Some(opening), before: &before, after: &seen.fields, changed: &[] }.tell(false);
     let snapshot = snapshot(seen, &seen.fields, 1, seen.download, context);
-    let sight = sight(&snapshot, &seen.fields, &Fields::new(), mode, None, context);
+    let detection = context.detection(mode, snapshot.object_version, None);
+    let sight = sight(&snapshot, &seen.fields, &Fields::new(), context.api_version, detection);
     Verdict::Told(snapshot, sight, drafts)
 }
 
 fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict {
-    let old = before.object.fields();
-    let new = after(&old, seen);
+    let known = before.object.fields();
+    let new = after(&known, seen);
+    // What no row ever carried is unknown, and not null: the first answer by id says what it was all along.
+    let is_first_whole = seen.coverage == Coverage::Whole && !before.is_whole;
+    let old = if is_first_whole { complete(&known, &new) } else { known };
     let mut changed = changed_fields(&old, &new);
     let is_unchanged = changed.is_empty();
-    changed.retain(|name| *name != "updated_at" && !context.ignored_fields.iter().any(|ignored| ignored == name));
+    let last_seen = context.swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at));
+    let is_new_upstream =
+        |name: &str| !old.contains_key(name) && context.fields_since.get(name).is_some_and(|&since| last_seen < since);
+    let is_ignored = |name: &str| name == "updated_at" || context.ignored_fields.iter().any(|ignored| ignored == name);
+    changed.retain(|name| !is_ignored(name) && !is_new_upstream(name));
     let kind = seen.key.kind;
     let opening = before.removed.as_ref().map(|_| match kind {
         Kind::Certificate => EventType::CertificateRestored,
@@ -121,6 +134,8 @@ fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict 
         // that row would be the former state, and seeing it again would be a change.
         snapshot.row_fingerprint = before.row_fingerprint;
     }
+    snapshot.is_whole |= before.is_whole;
+    snapshot.agenda = before.agenda.clone();
     if drafts.is_empty() {
         snapshot.observed_at = before.observed_at;
         let is_same = snapshot == *before;
@@ -130,10 +145,10 @@ fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict 
     snapshot.object_version += 1;
     let previous: Fields =
         changed.iter().map(|&name| (name.to_owned(), old.get(name).cloned().unwrap_or_default())).collect();
-    let last_seen = context.swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at));
     // The clock may have been set back since, while no process ran.
     let observed_after = last_seen.min(context.arrived_at);
-    let sight = sight(&snapshot, &new, &previous, Mode::Live, Some(observed_after), context);
+    let detection = context.detection(Mode::Live, snapshot.object_version, Some(observed_after));
+    let sight = sight(&snapshot, &new, &previous, context.api_version, detection);
     Verdict::Told(snapshot, sight, drafts)
 }
 
@@ -154,32 +169,41 @@ fn snapshot(seen: &Seen, fields: &Fields, version: u64, download: Download, cont
         row_fingerprint: context.row_fingerprint,
         download,
         removed: None,
+        is_whole: seen.coverage == Coverage::Whole,
+        open_list: OpenList::of(seen.key.kind, fields.get("status").and_then(Value::as_str)),
+        agenda: Agenda::default(),
     }
 }
 
-fn sight(
+/// A sight of a resource in the state that its snapshot shows, whose fields these are.
+pub(super) fn sight(
     snapshot: &Snapshot,
     fields: &Fields,
     previous: &Fields,
-    mode: Mode,
-    observed_after: Option<Timestamp>,
-    context: &Context<'_>,
+    api_version: &str,
+    detection: Detection,
 ) -> Sight {
     Sight {
         subject: Subject::Resource(snapshot.key.clone()),
-        api_version: context.api_version.into(),
+        api_version: api_version.into(),
         // Upstream serves certificates to live keys only; a resource that does not say is a live one.
         livemode: fields.get("livemode").and_then(Value::as_bool).unwrap_or(true),
         object: snapshot.object.clone(),
         previous_attributes: Json::of(previous),
-        detection: Detection {
+        detection,
+    }
+}
+
+impl Context<'_> {
+    fn detection(&self, mode: Mode, object_version: u64, observed_after: Option<Timestamp>) -> Detection {
+        Detection {
             mode,
-            pass: Some(context.cause),
-            request_id: context.request_id.map(Into::into),
-            object_version: snapshot.object_version,
+            pass: Some(self.cause),
+            request_id: self.request_id.map(Into::into),
+            object_version,
             observed_after,
-            observed_before: context.arrived_at,
-        },
+            observed_before: self.arrived_at,
+        }
     }
 }
 

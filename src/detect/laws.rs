@@ -3,12 +3,13 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::compare::{changed_fields, same_field};
+use super::compare::{changed_fields, jurisdiction_id, merge, same_field};
 use super::diff::{Context, FirstSight, Verdict, carries_news, diff, lacks_status, row_agrees};
-use super::transitions::{context, seen, snapshot};
+use super::transitions::{OBSERVED, context, seen, snapshot};
 use crate::model::event::{EventDraft, EventType};
-use crate::model::json::Fields;
-use crate::model::resource::{Coverage, Kind};
+use crate::model::json::{Fields, Json};
+use crate::model::resource::{Coverage, Kind, Seen, Snapshot};
+use crate::model::time::Timestamp;
 
 /// Any JSON, odd numbers and instants among it.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -107,6 +108,31 @@ fn two_states() -> impl Strategy<Value = (Value, Value)> {
     })
 }
 
+/// The value as a row could show it that leaves out some of the fields that are objects' own, each in turn by chance.
+/// What says which thing it is stays, and so does an entry without an id of its own.
+fn thinned(value: &Value, left_out: &mut impl FnMut() -> bool) -> Value {
+    let Value::Object(fields) = value else { return value.clone() };
+    let mut kept = Fields::new();
+    for (name, value) in fields {
+        if name != "jurisdiction_id" && name != "id" && left_out() {
+            continue;
+        }
+        let value = if let ("jurisdictions", Value::Array(entries)) = (name.as_str(), value) {
+            let ids: Vec<_> = entries.iter().map(jurisdiction_id).collect();
+            let is_alone = |entry: &Value| {
+                let id = jurisdiction_id(entry);
+                id.is_some() && ids.iter().filter(|other| **other == id).count() == 1
+            };
+            let thin = |entry: &Value| if is_alone(entry) { thinned(entry, left_out) } else { entry.clone() };
+            Value::Array(entries.iter().map(thin).collect())
+        } else {
+            thinned(value, left_out)
+        };
+        kept.insert(name.clone(), value);
+    }
+    Value::Object(kept)
+}
+
 /// Where an event stands within its sight: opening, review, status, renewal, entries by id, document, update.
 fn rank(draft: &EventDraft) -> (u8, String, usize) {
     let name = draft.event_type.as_str();
@@ -129,6 +155,14 @@ fn rank(draft: &EventDraft) -> (u8, String, usize) {
 
 fn unlike(before: &Fields, after: &Fields) -> Vec<String> {
     changed_fields(before, after).into_iter().filter(|name| *name != "updated_at").map(Into::into).collect()
+}
+
+/// Whether the former value of a field is told.
+fn diff_tells(before: &Snapshot, seen: &Seen, name: &str) -> bool {
+    match diff(Some(before), seen, &context()) {
+        Verdict::Told(_, sight, _) => sight.previous_attributes.fields().contains_key(name),
+        Verdict::Same | Verdict::Touched(_) => false,
+    }
 }
 
 proptest! {
@@ -172,6 +206,82 @@ proptest! {
         prop_assert_eq!(diff(Some(&snapshot(kind, &state)), &seen, &context()), Verdict::Same);
         let Verdict::Told(first, ..) = diff(None, &seen, &context()) else { panic!("a first sight is told") };
         prop_assert_eq!(diff(Some(&first), &seen, &context()), Verdict::Same);
+    }
+
+    #[test]
+    fn the_first_answer_by_id_fills_in_what_rows_left_out_and_tells_only_what_they_showed(
+        kind in kind(), (before, after) in two_states(), left_out in proptest::collection::vec(any::<bool>(), 64),
+    ) {
+        let mut left_out = left_out.into_iter().cycle();
+        let row = thinned(&before, &mut || left_out.next().unwrap_or_default());
+        let rows_only = Snapshot { is_whole: false, ..snapshot(kind, &row) };
+        let Verdict::Touched(filled) = diff(Some(&rows_only), &seen(kind, Coverage::Whole, &before), &context()) else {
+            panic!("nothing that a row showed has changed, and the rest is to be kept");
+        };
+        prop_assert_eq!(&filled.object, &snapshot(kind, &before).object);
+        prop_assert!(filled.is_whole);
+
+        let (row, after) = (rows_only.object.fields(), seen(kind, Coverage::Whole, &after));
+        let previous = match diff(Some(&rows_only), &after, &context()) {
+            Verdict::Told(snapshot, sight, _) => {
+                prop_assert!(snapshot.is_whole);
+                sight.previous_attributes.fields()
+            }
+            Verdict::Touched(_) => Fields::new(),
+            Verdict::Same => panic!("that it is whole now is to be kept"),
+        };
+        for (name, value) in previous {
+            let known = row.get(&name);
+            prop_assert!(known.is_some(), "{name} was unknown and is told");
+            // What is told of the former value is what was known of it, filled in with what was unknown.
+            let both = [(name.clone(), value.clone())].into_iter().collect();
+            let known = known.map(|known| (name.clone(), known.clone())).into_iter().collect();
+            prop_assert!(same_field(&name, Some(&value), merge(&both, &known).get(&name)), "{name}: {value}");
+        }
+        for (name, known) in row.iter().filter(|(name, known)| !known.is_object() && *name != "jurisdictions") {
+            let is_told = diff_tells(&rows_only, &after, name);
+            let is_watched = name != "updated_at";
+            prop_assert_eq!(is_told, is_watched && !same_field(name, Some(known), after.fields.get(name)), "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_row_is_compared_the_same_whether_or_not_it_was_ever_asked_for_by_id(
+        kind in kind(), (before, after) in two_states(),
+    ) {
+        let whole = snapshot(kind, &before);
+        let rows_only = Snapshot { is_whole: false, ..whole.clone() };
+        let row = seen(kind, Coverage::Row, &after);
+        let as_whole = |snapshot| Snapshot { is_whole: true, ..snapshot };
+        let verdict = match diff(Some(&rows_only), &row, &context()) {
+            Verdict::Same => Verdict::Same,
+            Verdict::Touched(snapshot) => Verdict::Touched(as_whole(snapshot)),
+            Verdict::Told(snapshot, sight, drafts) => Verdict::Told(as_whole(snapshot), sight, drafts),
+        };
+        prop_assert_eq!(verdict, diff(Some(&whole), &row, &context()));
+    }
+
+    #[test]
+    fn a_field_that_is_new_upstream_tells_nothing_and_hides_nothing(
+        kind in kind(), (before, after) in two_states(), new in proptest::collection::btree_set("[a-d]", 0..4), swept: bool,
+    ) {
+        let since = |name: &String| (name.clone(), Timestamp::from_millis(OBSERVED.as_millis() + 1));
+        let fields_since = new.iter().map(since).collect();
+        let swept_at = swept.then_some(Timestamp::from_millis(OBSERVED.as_millis() + 1));
+        let context = Context { fields_since: &fields_since, swept_at, ..context() };
+        let former = snapshot(kind, &before);
+        let old = former.object.fields();
+        let is_absorbed = |name: &String| new.contains(name) && !old.contains_key(name) && !swept;
+        let mut without = after.clone();
+        without.as_object_mut().expect("an object").retain(|name, _| !is_absorbed(name));
+        let told = |object: &Value| match diff(Some(&former), &seen(kind, Coverage::Whole, object), &context) {
+            Verdict::Told(snapshot, sight, drafts) => (Some(snapshot.object), sight.previous_attributes, drafts),
+            Verdict::Touched(snapshot) => (Some(snapshot.object), Json::of(&json!({})), Vec::new()),
+            Verdict::Same => (None, Json::of(&json!({})), Vec::new()),
+        };
+        let ((kept, previous, drafts), (_, expected_previous, expected)) = (told(&after), told(&without));
+        prop_assert_eq!((previous, drafts), (expected_previous, expected));
+        prop_assert_eq!(kept.unwrap_or(former.object.clone()), Json::of(&after));
     }
 
     #[test]

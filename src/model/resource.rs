@@ -102,6 +102,14 @@ checked_text!(
     ResourceId, 128, "[A-Za-z0-9_-]{1,128}", |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 );
 
+impl FromStr for Kind {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(BadName("certificate or certificate_request"))
+    }
+}
+
 /// What names one resource among all sources.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceKey {
@@ -162,22 +170,128 @@ impl Seen {
 
     /// `updated_at` as an instant, if the answer carried one.
     pub fn updated_at(&self) -> Option<Timestamp> {
-        updated_at(&self.fields)
+        instant(&self.fields, "updated_at")
+    }
+
+    /// `created_at` as an instant, if the answer carried one.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        instant(&self.fields, "created_at")
     }
 }
 
-/// `updated_at` of a resource's fields as an instant.
-pub fn updated_at(fields: &Fields) -> Option<Timestamp> {
-    fields.get("updated_at")?.as_str()?.parse().ok()
+fn instant(fields: &Fields, name: &str) -> Option<Timestamp> {
+    fields.get(name)?.as_str()?.parse().ok()
+}
+
+/// How a resource is known to be gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalReason {
+    /// Upstream answers 404 to its id.
+    NotFound,
+    /// Upstream answers to its id and no list shows it: it was archived, deleted or replaced by a revision.
+    Unlisted,
 }
 
 /// Why and when a resource was found to be gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
-    /// `not_found` or `unlisted`.
-    pub reason: String,
+    /// How that is known.
+    pub reason: RemovalReason,
     /// When it was confirmed.
     pub at: Timestamp,
+}
+
+/// A list of resources with one status that the clock or the vendor's people may move at any time, without a trace
+/// in `updated_at`. Whatever is in one is looked at more often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenList {
+    /// Certificates under review.
+    Processing,
+    /// Certificates that lack information.
+    NeedsInfo,
+    /// Certificates that expire soon.
+    Expiring,
+    /// Requests that nobody has answered.
+    Pending,
+}
+
+impl OpenList {
+    /// All of them, certificates first.
+    pub const ALL: [Self; 4] = [Self::Processing, Self::NeedsInfo, Self::Expiring, Self::Pending];
+
+    /// What it lists.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::Processing | Self::NeedsInfo | Self::Expiring => Kind::Certificate,
+            Self::Pending => Kind::CertificateRequest,
+        }
+    }
+
+    /// The status of whatever is in it.
+    pub const fn status(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::NeedsInfo => "needs_info",
+            Self::Expiring => "expiring",
+            Self::Pending => "pending",
+        }
+    }
+
+    /// The list that a resource of this kind and status is in.
+    pub fn of(kind: Kind, status: Option<&str>) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.kind() == kind && Some(list.status()) == status)
+    }
+}
+
+/// Up to which threshold the reminders ahead of one date have been told, or were past when the date was first seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reminded {
+    /// Whose date it is; `None`: the resource's own.
+    pub jurisdiction_id: Option<String>,
+    /// The date, as upstream wrote it.
+    pub date: String,
+    /// The smallest threshold, in days, that is done with; all larger ones are, too.
+    pub threshold_days: u16,
+}
+
+/// What is to be done about a resource at its time, and what of it has been done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agenda {
+    /// When our clock has a reminder to tell.
+    pub remind_at: Option<Timestamp>,
+    /// When to ask for it by id, because a date has passed or its document is missing.
+    pub fetch_at: Option<Timestamp>,
+    /// When it was last asked for by id on that account.
+    pub fetched_at: Option<Timestamp>,
+    /// Since when its document is known to be missing.
+    pub document_missing_since: Option<Timestamp>,
+    /// The reminders that are done with.
+    pub reminded: Vec<Reminded>,
+}
+
+/// Why a resource that no list shows any more has not been removed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsenceState {
+    /// So many were absent at once that somebody must decide.
+    Withheld,
+    /// Somebody decided that it is still there; it is not asked about again before it was listed again.
+    Kept,
+    /// Somebody decided that it may go; it is asked for by id before it does.
+    Confirmed,
+}
+
+/// A resource that complete sweeps did not show, and which was not removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absence {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// Where it stands.
+    pub state: AbsenceState,
+    /// When the first of these sweeps began.
+    pub since: Timestamp,
 }
 
 /// Our last sight of one resource, as stored.
@@ -197,6 +311,12 @@ pub struct Snapshot {
     pub download: Download,
     /// Set once it was confirmed gone; the row stays, so that the version lives on.
     pub removed: Option<Removal>,
+    /// Whether an answer by id was ever part of it. Until then, a field that it lacks is unknown and not null.
+    pub is_whole: bool,
+    /// The open list that it belongs to; none once it is removed.
+    pub open_list: Option<OpenList>,
+    /// What is to be done about it at its time.
+    pub agenda: Agenda,
 }
 
 #[cfg(test)]

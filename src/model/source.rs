@@ -1,5 +1,7 @@
 //! What is known of a source and of the passes over it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::resource::SourceName;
@@ -9,17 +11,26 @@ use super::time::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PassKind {
+    /// What is due for a look by id: a date has passed, a document is missing, somebody has decided on a removal.
+    Deadline,
     /// What was updated since the watermark.
     Changes,
+    /// What the clock or the vendor's people may move without a trace in `updated_at`.
+    Open,
     /// Everything; the baseline is the first of these.
     Sweep,
 }
 
 impl PassKind {
+    /// All of them, the more urgent first.
+    pub const ALL: [Self; 4] = [Self::Deadline, Self::Changes, Self::Open, Self::Sweep];
+
     /// The word used in the API and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Deadline => "deadline",
             Self::Changes => "changes",
+            Self::Open => "open",
             Self::Sweep => "sweep",
         }
     }
@@ -56,6 +67,8 @@ pub struct PassReport {
     pub seen: u64,
     /// Items that had changed.
     pub changed: u64,
+    /// Of these, what a sweep found that the more frequent passes should have: removals and restorations left out.
+    pub found_late: u64,
     /// When it began; `None` while it waits.
     pub started_at: Option<Timestamp>,
     /// How long it took; `None` until it has ended.
@@ -74,6 +87,16 @@ pub enum SourceState {
     Failing,
     /// The upstream refuses our key.
     Unauthorized,
+}
+
+/// What is to become of removals that are withheld.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RemovalDecision {
+    /// They may go: each is asked for by id, and removed if it is gone.
+    Confirm,
+    /// They are still there: nothing is asked about them before a list has shown them again.
+    Keep,
 }
 
 /// How far the first full listing has come.
@@ -126,9 +149,25 @@ pub struct SourceProgress {
     /// The start of the last complete sweep: everything stored was still so then.
     #[serde(default)]
     pub swept_at: Option<Timestamp>,
-    /// Top-level keys ever seen on a certificate and on a request.
+    /// The smaller of our clock and upstream's when the first full listing began: what was created before belongs to
+    /// the baseline.
     #[serde(default)]
-    pub known_fields: [Vec<String>; 2],
+    pub baseline_watermark: Option<Timestamp>,
+    /// When the last complete `changes` pass ended.
+    #[serde(default)]
+    pub changes_completed_at: Option<Timestamp>,
+    /// Top-level fields ever seen on a certificate and on a request, and since when.
+    #[serde(default)]
+    pub fields_since: [BTreeMap<String, Timestamp>; 2],
+    /// For which settings the agenda of every snapshot was worked out; `None`: for none yet.
+    #[serde(default)]
+    pub agenda_for: Option<String>,
+    /// Since when the source has been told to be failing.
+    #[serde(default)]
+    pub failing_since: Option<Timestamp>,
+    /// Since when no `changes` pass had succeeded, if that was told as a gap and still is one.
+    #[serde(default)]
+    pub gap_since: Option<Timestamp>,
 }
 
 impl SourceProgress {
@@ -140,7 +179,12 @@ impl SourceProgress {
             baseline_completed_at: None,
             watermark: None,
             swept_at: None,
-            known_fields: [Vec::new(), Vec::new()],
+            baseline_watermark: None,
+            changes_completed_at: None,
+            fields_since: [BTreeMap::new(), BTreeMap::new()],
+            agenda_for: None,
+            failing_since: None,
+            gap_since: None,
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::{Cursor, Page, SourceError};
 
-/// More pages than any account has at ten million resources and the smallest sensible page.
+/// The most pages of a listing, unless it is told otherwise: what ten million resources have at ten to a page, the
+/// vendor's own default. A listing that goes on beyond that never ends, and each of its pages costs a token.
 pub const PAGES_MAX: u64 = 1_000_000;
 
 /// Proof that a listing was read to its end without a contradiction. Only [`Listing::accept`] makes one.
@@ -47,8 +48,11 @@ pub enum Incomplete {
         page: u64,
     },
     /// The listing does not end.
-    #[error("the listing has more than {PAGES_MAX} pages")]
-    TooLong,
+    #[error("the listing has more than {pages_max} pages")]
+    TooLong {
+        /// How many were read.
+        pages_max: u64,
+    },
 }
 
 /// What to do after a page.
@@ -63,13 +67,26 @@ pub enum Step {
 }
 
 /// A listing under way: judges each page as it comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Listing {
     pages: u64,
+    pages_max: u64,
     cursors: HashSet<u64>,
 }
 
+impl Default for Listing {
+    /// Of at most [`PAGES_MAX`] pages.
+    fn default() -> Self {
+        Self::of_at_most(PAGES_MAX)
+    }
+}
+
 impl Listing {
+    /// A listing that is given up where it says that there is more beyond so many pages.
+    pub fn of_at_most(pages_max: u64) -> Self {
+        Self { pages: 0, pages_max, cursors: HashSet::new() }
+    }
+
     /// Judges the next page. What the page showed may be used whatever the verdict.
     pub fn accept(&mut self, answer: Result<&Page, SourceError>) -> Step {
         self.pages += 1;
@@ -85,7 +102,9 @@ impl Listing {
             (true, Some(_)) if shown.rows.is_empty() && shown.malformed.is_empty() => {
                 Step::Broken(Incomplete::EmptyPage { page })
             }
-            (true, Some(_)) if page >= PAGES_MAX => Step::Broken(Incomplete::TooLong),
+            (true, Some(_)) if page >= self.pages_max => {
+                Step::Broken(Incomplete::TooLong { pages_max: self.pages_max })
+            }
             (true, Some(cursor)) if !self.cursors.insert(hash(&cursor)) => {
                 Step::Broken(Incomplete::RepeatedCursor { page })
             }

@@ -53,7 +53,7 @@ pub enum Urgency {
     Deadline,
     /// The `changes` pass.
     Changes,
-    /// The `open` pass.
+    /// The `open` pass, which gets at most half of the bucket.
     Open,
     /// A sweep.
     Sweep,
@@ -182,6 +182,10 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// The dated API version that calls name.
     fn api_version(&self) -> &str;
+
+    /// The top-level fields of a resource that upstream documents. What is not among them, and was never seen before,
+    /// is new.
+    fn documented_fields(&self, kind: Kind) -> &'static [&'static str];
 
     /// One page of a listing.
     async fn page(

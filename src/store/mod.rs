@@ -19,7 +19,7 @@ use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
-use crate::model::resource::{Kind, ResourceId, Snapshot, SourceName};
+use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
@@ -75,12 +75,35 @@ pub enum StoreError {
 }
 
 /// One sight to be committed: the new snapshot, and what it tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SightCommit {
     /// The snapshot after the sight; `None` for what the gateway says about itself.
     pub snapshot: Option<Snapshot>,
-    /// The sight and its events, in order; `None` if it tells nothing (a silent baseline, a mere touch).
-    pub told: Option<(Sight, Vec<EventDraft>)>,
+    /// What becomes of the entry of an absent resource: put (`Some`) or deleted (`None`).
+    pub absence: Option<(ResourceKey, Option<Absence>)>,
+    /// Sights and their events, in order; none if nothing is told (a silent baseline, a mere touch). More than one
+    /// where our clock has something to add to what was seen.
+    pub told: Vec<(Sight, Vec<EventDraft>)>,
+}
+
+/// Which part of the agenda of resources is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A reminder is to be told.
+    Remind,
+    /// It is to be asked for by id.
+    Fetch,
+}
+
+/// A resource about which something is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// When.
+    pub at: Timestamp,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id.
+    pub id: ResourceId,
 }
 
 /// The store as passes need it. One writer per source: the caller serialises what it commits for a source.
@@ -96,6 +119,58 @@ pub trait SightStore: Send + Sync {
 
     /// How many snapshots a source has of a kind, removed ones left out.
     async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError>;
+
+    /// Up to `limit` snapshots beyond an id, in the order of the ids; removed ones too.
+    async fn snapshots_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Snapshot>, StoreError>;
+
+    /// The same, but only the ids, and of each whether it is removed. Cheaper where there are millions.
+    async fn ids_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<(ResourceId, bool)>, StoreError>;
+
+    /// Up to `limit` ids of the snapshots in an open list beyond an id, in the order of the ids.
+    async fn open_after(
+        &self,
+        source: &SourceName,
+        list: OpenList,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, StoreError>;
+
+    /// Up to `limit` resources with something to be done by `until`, what is due first first.
+    async fn due(
+        &self,
+        source: &SourceName,
+        task: Task,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError>;
+
+    /// Up to `limit` absent resources beyond one, in the order of kind and id.
+    async fn absences_after(
+        &self,
+        source: &SourceName,
+        after: Option<(Kind, &ResourceId)>,
+        limit: usize,
+    ) -> Result<Vec<Absence>, StoreError>;
+
+    /// The entries of these absent resources, in their order; `None` where there is none.
+    async fn absences(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<Vec<Option<Absence>>, StoreError>;
 
     /// Where a source's passes stand; `None` if it was never read.
     async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError>;

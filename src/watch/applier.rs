@@ -2,23 +2,50 @@
 //!
 //! Passes of different kinds interleave page by page, and their answers arrive in any order. Whatever they bring is
 //! compared with the snapshots and committed under one lock, and no call to the upstream is made while it is held.
+//!
+//! In reading order: this file (answers), `sort` (which of them are applied), `commit` (what is written of
+//! those), `chores` (what our clock finds due), `absent` (what no list shows any more).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Mutex as AsyncMutex;
 
+use self::sort::without_repeats;
+use super::account::{Account, Told};
 use super::crossing::{Crossings, Ticket};
-use super::ruling::{Ruling, fulfilling_certificate, rule};
+use super::recognised::Recognised;
 use super::{Baseline, Settings};
-use crate::detect::diff::{Context, FirstSight, Verdict, diff};
+use crate::detect::agenda::Policy;
+use crate::detect::diff::FirstSight;
 use crate::detect::fingerprint::fingerprint;
-use crate::model::event::{Cause, EventDraft, Sight};
-use crate::model::resource::{Kind, ResourceId, Seen, Snapshot};
+use crate::model::event::Cause;
+use crate::model::resource::{Kind, OpenList, ResourceId, Seen, Snapshot};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::source::{Exchange, Malformed, Row, Source};
 use crate::store::{SightCommit, SightStore, StoreError};
+
+mod absent;
+mod chores;
+mod commit;
+mod sort;
+
+pub(super) use absent::{Absent, Gone, Walk};
+
+/// More top-level fields than any upstream has; those beyond are watched without being told to be new.
+const FIELDS_MAX: usize = 1_000;
+
+/// How somebody came to see a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A list shows it.
+    Listed,
+    /// A list showed it, and it was held back since.
+    HeldBack,
+    /// Only an answer by id shows it.
+    ById,
+}
 
 /// Something that an answer showed of one resource.
 #[derive(Debug)]
@@ -31,6 +58,8 @@ pub(super) enum Item {
         seen: Box<Seen>,
         /// The fingerprint of the row that shows this very state.
         row_fingerprint: Option<u128>,
+        /// How it came.
+        way: Way,
     },
 }
 
@@ -60,6 +89,31 @@ pub(super) struct Arrival<'a> {
     pub(super) ticket: &'a Ticket,
     /// What made us look.
     pub(super) cause: Cause,
+    /// The open list that shows them, if it is one.
+    pub(super) list: Option<OpenList>,
+    /// Whether being seen like this means that a resource is not absent.
+    pub(super) is_a_sight: bool,
+}
+
+/// What becomes of first sights of resources that were created before the baseline began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Strays {
+    /// They wait until it is clear how many there are.
+    #[default]
+    HoldBack,
+    /// They are new.
+    Tell,
+    /// They belong to the baseline.
+    Absorb,
+}
+
+/// What a pass has found out that matters to what it applies.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// Certificates for which no request waits any more: each was asked for, and is known or cannot be had.
+    pub(super) settled: HashSet<ResourceId>,
+    /// What becomes of strays.
+    pub(super) strays: Strays,
 }
 
 /// A resource that must be asked for by id.
@@ -87,6 +141,10 @@ pub(super) struct Held {
 pub(super) struct Applied {
     /// Sights that told something.
     pub(super) changed: u64,
+    /// Of these, those of what had been gone.
+    pub(super) restored: u64,
+    /// First sights that were taken into the baseline.
+    pub(super) absorbed: u64,
     /// Answers that may be older than what is known.
     pub(super) dropped: u64,
     /// Items that cannot be used.
@@ -95,26 +153,24 @@ pub(super) struct Applied {
     pub(super) fetches: Vec<Fetch>,
     /// What waits for a certificate.
     pub(super) held: Vec<Held>,
+    /// Strays that wait.
+    pub(super) strays: Vec<Item>,
 }
 
 /// Applies answers about one source.
 pub(super) struct Applier {
     source: Arc<dyn Source>,
     store: Arc<dyn SightStore>,
+    account: Arc<Account>,
     baseline: Baseline,
     ignored_fields: Vec<String>,
+    dates: Policy,
     crossings: Crossings,
+    recognised: Recognised,
     /// Holding it is the right to commit.
     progress: AsyncMutex<Option<SourceProgress>>,
     /// A copy for those who only look.
     shown: Mutex<Option<SourceProgress>>,
-}
-
-/// Items that were looked into, on the way to a commit.
-#[derive(Debug, Default)]
-struct Sorted {
-    to_apply: Vec<(Box<Seen>, Option<u128>)>,
-    confirmed: Vec<ResourceId>,
 }
 
 impl Applier {
@@ -122,15 +178,19 @@ impl Applier {
     pub(super) async fn open(
         source: Arc<dyn Source>,
         store: Arc<dyn SightStore>,
+        account: Arc<Account>,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
         let progress = store.progress(source.name()).await?;
         Ok(Self {
             source,
             store,
+            account,
             baseline: settings.baseline,
             ignored_fields: settings.ignore_fields.clone(),
+            dates: settings.dates.clone(),
             crossings: Crossings::default(),
+            recognised: Recognised::default(),
             shown: Mutex::new(progress.clone()),
             progress: AsyncMutex::new(progress),
         })
@@ -146,6 +206,11 @@ impl Applier {
         self.crossings.depart()
     }
 
+    /// What has been seen since the last sweep began, and what rows look like.
+    pub(super) fn recognised(&self) -> &Recognised {
+        &self.recognised
+    }
+
     /// Where the passes stand; a source that was never read begins its baseline at `now`, which is durable before
     /// anything of it is stored.
     pub(super) async fn begin(&self, now: Timestamp) -> Result<SourceProgress, StoreError> {
@@ -153,19 +218,21 @@ impl Applier {
         if let Some(known) = progress.as_ref() {
             return Ok(known.clone());
         }
-        let begun = SourceProgress::new(self.source.name().clone(), now);
-        self.commit_progress(&mut progress, begun.clone(), None).await?;
+        let begun = SourceProgress {
+            agenda_for: Some(chores::name_of(&self.dates)),
+            ..SourceProgress::new(self.source.name().clone(), now)
+        };
+        self.commit_progress(&mut progress, begun.clone(), Vec::new()).await?;
         Ok(begun)
     }
 
-    /// Commits what a complete pass moved, with what the gateway says about it.
+    /// Commits what moves the progress, with what the gateway says about it.
     pub(super) async fn advance(
         &self,
-        step: impl FnOnce(&SourceProgress) -> SourceProgress + Send,
-        told: Option<(Sight, Vec<EventDraft>)>,
+        step: impl FnOnce(&SourceProgress) -> (SourceProgress, Vec<Told>) + Send,
     ) -> Result<(), StoreError> {
         let mut progress = self.progress.lock().await;
-        let Some(moved) = progress.as_ref().map(step) else { return Ok(()) };
+        let Some((moved, told)) = progress.as_ref().map(step) else { return Ok(()) };
         self.commit_progress(&mut progress, moved, told).await
     }
 
@@ -173,212 +240,74 @@ impl Applier {
         &self,
         progress: &mut Option<SourceProgress>,
         moved: SourceProgress,
-        told: Option<(Sight, Vec<EventDraft>)>,
+        told: Vec<Told>,
     ) -> Result<(), StoreError> {
-        let sights = told.map(|told| SightCommit { snapshot: None, told: Some(told) }).into_iter().collect();
+        let sights = if told.is_empty() { Vec::new() } else { vec![SightCommit { told, ..SightCommit::default() }] };
         self.store.commit_sights(sights, Some(moved.clone())).await?;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(moved.clone());
         *progress = Some(moved);
         Ok(())
     }
 
-    /// Compares items with the snapshots and commits what follows. `settled` are the certificates for which no
-    /// request needs to wait any more.
+    /// Compares items with the snapshots and commits what follows.
     pub(super) async fn apply(
         &self,
         items: Vec<Item>,
         arrival: Arrival<'_>,
-        settled: &HashSet<ResourceId>,
+        findings: &Findings,
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
-        let progress = self.progress.lock().await;
+        let mut progress = self.progress.lock().await;
+        let (items, contradicted) = without_repeats(items);
+        applied.dropped += contradicted.len() as u64;
+        applied.fetches.extend(contradicted.into_iter().map(|id| Fetch { kind: arrival.kind, id, row: None }));
+        let items = self.without_known(items, arrival);
         let ids: Vec<ResourceId> = items.iter().map(|item| item.id().clone()).collect();
+        if ids.is_empty() {
+            return Ok(applied);
+        }
         let known = self.store.snapshots(self.source.name(), arrival.kind, &ids).await?;
         let known: HashMap<ResourceId, Snapshot> =
             known.into_iter().flatten().map(|snapshot| (snapshot.key.id.clone(), snapshot)).collect();
-
-        let mut sorted = self.sort(items, arrival, &known, &mut applied);
-        let first_sight = match progress.as_ref().and_then(|progress| progress.baseline_completed_at) {
-            Some(_) => FirstSight::Live,
-            None => match self.baseline {
-                Baseline::Silent => FirstSight::Silent,
-                Baseline::Emit => FirstSight::Baseline,
-            },
-        };
-        self.hold_back(&mut sorted, &known, first_sight, settled, &mut applied).await?;
+        let at = progress.clone().expect("a pass begins with it");
+        let mut sorted = self.sort(items, arrival, &known, &at, findings, &mut applied);
+        self.hold_back(&mut sorted, &known, findings, &mut applied).await?;
+        self.learn_fields(&mut progress, arrival, &sorted.to_apply).await?;
+        let at = progress.as_ref().unwrap_or(&at);
 
         let mut commits = Vec::new();
-        for (seen, row_fingerprint) in sorted.to_apply {
-            let context = Context {
-                arrived_at: arrival.exchange.answered_at,
-                first_sight,
-                cause: arrival.cause,
-                request_id: None,
-                row_fingerprint,
-                swept_at: progress.as_ref().and_then(|progress| progress.swept_at),
-                ignored_fields: &self.ignored_fields,
-                api_version: self.source.api_version(),
-            };
-            let id = seen.key.id.clone();
-            match diff(known.get(&id), &seen, &context) {
-                Verdict::Same => {}
-                Verdict::Touched(snapshot) => commits.push(SightCommit { snapshot: Some(snapshot), told: None }),
-                Verdict::Told(snapshot, sight, drafts) => {
-                    commits.push(SightCommit { snapshot: Some(snapshot), told: Some((sight, drafts)) });
-                }
+        for to_apply in sorted.to_apply {
+            let before = known.get(&to_apply.seen.key.id);
+            if before.is_none() && findings.strays == Strays::Absorb && to_apply.first_sight != FirstSight::Live {
+                applied.absorbed += 1;
             }
-            sorted.confirmed.push(id);
+            if before.is_some_and(|before| self.document_may_have_come(before, &to_apply.seen)) {
+                applied.fetches.push(Fetch { kind: arrival.kind, id: to_apply.seen.key.id.clone(), row: None });
+            }
+            sorted.confirmed.push(to_apply.seen.key.id.clone());
+            commits.extend(self.commit_of(before, &to_apply, arrival, at));
         }
         self.commit(commits, &mut applied).await?;
         self.crossings.arrived(arrival.exchange.answered_at, arrival.kind, sorted.confirmed);
         Ok(applied)
     }
 
-    /// Recognises rows by their bytes, looks into the others, and rules on each.
-    fn sort(
-        &self,
-        items: Vec<Item>,
-        arrival: Arrival<'_>,
-        known: &HashMap<ResourceId, Snapshot>,
-        applied: &mut Applied,
-    ) -> Sorted {
-        let mut sorted = Sorted::default();
-        let (items, contradicted) = without_repeats(items);
-        for id in contradicted {
-            applied.dropped += 1;
-            applied.fetches.push(Fetch { kind: arrival.kind, id, row: None });
-        }
-        for item in items {
-            let id = item.id().clone();
-            let before = known.get(&id);
-            let crossed = self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &id);
-            let (seen, row_fingerprint) = match item {
-                Item::Seen { seen, row_fingerprint } => (seen, row_fingerprint),
-                Item::Row(row, shown) => {
-                    if before.is_some_and(|known| known.removed.is_none() && known.row_fingerprint == Some(shown)) {
-                        if !crossed {
-                            sorted.confirmed.push(id);
-                        }
-                        continue;
-                    }
-                    match self.source.open_row(arrival.kind, &row) {
-                        Ok(seen) => (Box::new(seen), Some(shown)),
-                        Err(malformed) => {
-                            applied.malformed.push(malformed);
-                            continue;
-                        }
-                    }
-                }
-            };
-            self.rule_on(seen, row_fingerprint, before, crossed, &mut sorted, applied);
-        }
-        sorted
+    /// From now on the row of this snapshot is recognised without a look into the store.
+    fn learn(&self, snapshot: &Snapshot) {
+        let row = snapshot.row_fingerprint.filter(|_| snapshot.removed.is_none());
+        self.recognised.learn(snapshot.key.kind, &snapshot.key.id, row);
     }
 
-    fn rule_on(
-        &self,
-        seen: Box<Seen>,
-        row_fingerprint: Option<u128>,
-        before: Option<&Snapshot>,
-        crossed: bool,
-        sorted: &mut Sorted,
-        applied: &mut Applied,
-    ) {
-        let (kind, id) = (seen.key.kind, seen.key.id.clone());
-        match rule(before, &seen, crossed, &self.ignored_fields) {
-            Ruling::Ignore => {}
-            Ruling::Apply => sorted.to_apply.push((seen, row_fingerprint)),
-            Ruling::AskById => {
-                let row = row_fingerprint.map(|row_fingerprint| (seen, row_fingerprint));
-                applied.fetches.push(Fetch { kind, id, row });
-            }
-            Ruling::Drop { ask_by_id } => {
-                applied.dropped += 1;
-                if ask_by_id {
-                    applied.fetches.push(Fetch { kind, id, row: None });
-                }
-            }
-        }
+    /// What a first sight tells that is not one of a stray.
+    fn first_sight(&self, progress: &SourceProgress) -> FirstSight {
+        if progress.baseline_completed_at.is_some() { FirstSight::Live } else { self.of_baseline() }
     }
 
-    /// Takes out the requests whose certificate must be seen first. In a silent baseline a request that is first
-    /// seen tells nothing, so nothing needs to come before it.
-    async fn hold_back(
-        &self,
-        sorted: &mut Sorted,
-        known: &HashMap<ResourceId, Snapshot>,
-        first_sight: FirstSight,
-        settled: &HashSet<ResourceId>,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        let wanted = |seen: &Seen| {
-            let before = known.get(&seen.key.id);
-            let is_told = before.is_some() || first_sight != FirstSight::Silent;
-            fulfilling_certificate(before, seen).filter(|id| is_told && !settled.contains(id))
-        };
-        let ids: Vec<ResourceId> = sorted.to_apply.iter().filter_map(|(seen, _)| wanted(seen)).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let snapshots = self.store.snapshots(self.source.name(), Kind::Certificate, &ids).await?;
-        let missing: HashSet<ResourceId> =
-            ids.into_iter().zip(snapshots).filter(|(_, known)| known.is_none()).map(|(id, _)| id).collect();
-        for (seen, row_fingerprint) in std::mem::take(&mut sorted.to_apply) {
-            match wanted(&seen).filter(|id| missing.contains(id)) {
-                Some(certificate) => {
-                    applied.held.push(Held { item: Item::Seen { seen, row_fingerprint }, certificate });
-                }
-                None => sorted.to_apply.push((seen, row_fingerprint)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Commits sights. What the store refuses for its size is malformed, and spoils nothing else.
-    async fn commit(&self, commits: Vec<SightCommit>, applied: &mut Applied) -> Result<(), StoreError> {
-        if commits.is_empty() {
-            return Ok(());
-        }
-        let told = commits.iter().filter(|commit| commit.told.is_some()).count() as u64;
-        match self.store.commit_sights(commits.clone(), None).await {
-            Ok(()) => applied.changed += told,
-            Err(StoreError::TooLarge { .. }) => {
-                for commit in commits {
-                    let id = commit.snapshot.as_ref().map(|snapshot| snapshot.key.id.clone());
-                    let tells = u64::from(commit.told.is_some());
-                    match self.store.commit_sights(vec![commit], None).await {
-                        Ok(()) => applied.changed += tells,
-                        Err(error @ StoreError::TooLarge { .. }) => {
-                            applied.malformed.push(Malformed { id, reason: error.to_string() });
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-}
-
-/// The items without those that an answer repeats, and the ids that it shows in more than one state: it does not say
-/// which of them is the newer.
-fn without_repeats(items: Vec<Item>) -> (Vec<Item>, HashSet<ResourceId>) {
-    let mut shown: HashMap<ResourceId, u128> = HashMap::new();
-    let mut contradicted = HashSet::new();
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
-    for item in items {
-        match &item {
-            Item::Row(row, fingerprint) => match shown.insert(row.id.clone(), *fingerprint) {
-                None => kept.push(item),
-                Some(other) if other == *fingerprint => {}
-                Some(_) => {
-                    contradicted.insert(row.id.clone());
-                }
-            },
-            Item::Seen { .. } => kept.push(item),
+    /// What a first sight tells that belongs to the baseline.
+    fn of_baseline(&self) -> FirstSight {
+        match self.baseline {
+            Baseline::Silent => FirstSight::Silent,
+            Baseline::Emit => FirstSight::Baseline,
         }
     }
-    kept.retain(|item| !contradicted.contains(item.id()));
-    (kept, contradicted)
 }

@@ -1,23 +1,34 @@
-//! One run over a source: both listings page by page, what they call for by id, and what follows from having seen
-//! it all.
+//! One run over a source: listings page by page, what they call for by id, and what follows from having seen it all.
+//!
+//! In reading order: this file (listings, and what they call for), `strays` (first sights that may belong to the
+//! baseline), `open` (the open lists), `due` (looks by id whose time has come), `removal` (what no list shows).
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::applier::{Applier, Arrival, Fetch, Held, Item};
+use self::strays::HeldBack;
+use super::applier::{Applier, Arrival, Fetch, Findings, Held, Item, Strays, Way};
 use super::crossing::Ticket;
 use super::progress::{Proof, behind};
 use super::ruling::is_settled;
 use super::upstream::{NoAnswer, Upstream};
-use crate::detect::diff::row_agrees;
+use super::{RemovalGuard, Settings};
+use crate::clock::Clock;
+use crate::detect::diff::{lacks_status, row_agrees};
 use crate::model::event::Cause;
-use crate::model::resource::{Kind, ResourceId};
+use crate::model::resource::{Kind, OpenList, ResourceId};
 use crate::model::source::PassKind;
-use crate::source::listing::{Complete, Listing, Step};
+use crate::source::listing::{Complete, Incomplete, Listing, Step};
 use crate::source::{Fetched, Malformed, Page, Selection, SourceError, Urgency};
 use crate::store::StoreError;
+
+mod due;
+mod open;
+mod removal;
+mod strays;
+
+pub(super) use open::Resume;
 
 /// How many answers may lead to one another: a row, the request by id, its certificate, and twice more because they
 /// crossed. Each crossing means that somebody else has just applied a newer answer, so there is little to miss.
@@ -28,16 +39,31 @@ const DEPTH_MAX: u32 = 5;
 pub(super) struct Tally {
     /// Pages read.
     pub(super) pages: u64,
-    /// Items on them.
+    /// Items on them, and answers by id to what was due.
     pub(super) seen: u64,
-    /// Sights that told something.
+    /// Sights that told something, removals included.
     pub(super) changed: u64,
+    /// Of these, what had been gone and was seen again.
+    pub(super) restored: u64,
+    /// Of these, removals.
+    pub(super) removed: u64,
+    /// First sights that were taken into the baseline.
+    pub(super) absorbed: u64,
     /// Answers that may have been older than what was known.
     pub(super) dropped: u64,
     /// Items that could not be used.
     pub(super) malformed: u64,
     /// The first thing that keeps the pass from being complete.
     pub(super) error: Option<String>,
+    /// Whether more was due than is asked for by id, so that a sweep must look.
+    pub(super) wants_sweep: bool,
+}
+
+impl Tally {
+    /// Whether upstream was not asked at all.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.pages == 0 && self.seen == 0 && self.error.is_none()
+    }
 }
 
 /// Why a pass ended before it had seen what it could.
@@ -59,36 +85,61 @@ impl From<StoreError> for Halt {
     }
 }
 
+/// What all passes over a source share.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// Where answers become commits.
+    pub(super) applier: &'a Applier,
+    /// Whom to ask.
+    pub(super) upstream: &'a Upstream,
+    /// The time.
+    pub(super) clock: &'a dyn Clock,
+    /// What configuration says.
+    pub(super) settings: &'a Settings,
+    /// When to stop.
+    pub(super) stop: &'a CancellationToken,
+    /// Told after every page.
+    pub(super) observe: &'a (dyn Fn(&Tally) + Sync),
+}
+
 /// One pass under way.
 pub(super) struct Pass<'a> {
     applier: &'a Applier,
     upstream: &'a Upstream,
+    clock: &'a dyn Clock,
+    guard: &'a RemovalGuard,
     stop: &'a CancellationToken,
+    observe: &'a (dyn Fn(&Tally) + Sync),
     cause: Cause,
     urgency: Urgency,
-    /// Certificates for which no request waits any more: each was asked for, and is known or cannot be had.
-    settled: HashSet<ResourceId>,
+    findings: Findings,
+    strays: HeldBack,
     behind: Option<Duration>,
     tally: Tally,
-    /// Told after every page.
-    observe: &'a (dyn Fn(&Tally) + Sync),
+}
+
+/// One listing: what is asked for, and what the pass does with what it shows.
+struct Question<'q> {
+    kind: Kind,
+    selection: &'q Selection,
+    list: Option<OpenList>,
+    /// Told every id that is shown, also of an item that cannot be used.
+    visit: &'q mut (dyn FnMut(&ResourceId) + Send),
 }
 
 impl<'a> Pass<'a> {
     /// A pass that has not begun.
-    pub(super) fn new(
-        kind: PassKind,
-        applier: &'a Applier,
-        upstream: &'a Upstream,
-        stop: &'a CancellationToken,
-        observe: &'a (dyn Fn(&Tally) + Sync),
-    ) -> Self {
+    pub(super) fn new(kind: PassKind, surroundings: Surroundings<'a>) -> Self {
         let (cause, urgency) = match kind {
+            PassKind::Deadline => (Cause::Deadline, Urgency::Deadline),
             PassKind::Changes => (Cause::Changes, Urgency::Changes),
+            PassKind::Open => (Cause::Open, Urgency::Open),
             PassKind::Sweep => (Cause::Sweep, Urgency::Sweep),
         };
-        let (settled, behind, tally) = (HashSet::new(), None, Tally::default());
-        Self { applier, upstream, stop, cause, urgency, settled, behind, tally, observe }
+        let Surroundings { applier, upstream, clock, settings, stop, observe } = surroundings;
+        let guard = &settings.removal_guard;
+        let (findings, strays, behind, tally) = Default::default();
+        Self { applier, upstream, clock, guard, stop, observe, cause, urgency, findings, strays, behind, tally }
     }
 
     /// What it has seen.
@@ -105,10 +156,24 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(&mut self, selection: &Selection) -> Result<Option<Proof>, Halt> {
         let certificates = self.list(Kind::Certificate, selection).await?;
         let requests = self.list(Kind::CertificateRequest, selection).await?;
+        self.release_strays(Strays::Tell).await?;
         Ok(Proof::of(certificates, requests).filter(|_| self.tally.error.is_none()))
     }
 
     async fn list(&mut self, kind: Kind, selection: &Selection) -> Result<Option<Complete>, Halt> {
+        let question = Question { kind, selection, list: None, visit: &mut |_| {} };
+        match self.read(question).await? {
+            Ok(complete) => Ok(Some(complete)),
+            Err(why) => {
+                self.missing(format!("the listing of {kind}s is incomplete: {why}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads one listing to its end, or to where it breaks off.
+    async fn read(&mut self, question: Question<'_>) -> Result<Result<Complete, Incomplete>, Halt> {
+        let Question { kind, selection, list, visit } = question;
         let mut listing = Listing::default();
         let mut cursor = None;
         loop {
@@ -117,18 +182,17 @@ impl<'a> Pass<'a> {
             let step = match answer {
                 Ok(page) => {
                     let step = listing.accept(Ok(&page));
-                    self.take(kind, page, &ticket).await?;
+                    page.rows.iter().map(|row| &row.id).for_each(&mut *visit);
+                    page.malformed.iter().filter_map(|item| item.id.as_ref()).for_each(&mut *visit);
+                    self.take(kind, list, page, &ticket).await?;
                     step
                 }
                 Err(error) => listing.accept(Err(halted(error)?)),
             };
             match step {
                 Step::Next(next) => cursor = Some(next),
-                Step::Done(complete) => return Ok(Some(complete)),
-                Step::Broken(why) => {
-                    self.missing(format!("the listing of {kind}s is incomplete: {why}"));
-                    return Ok(None);
-                }
+                Step::Done(complete) => return Ok(Ok(complete)),
+                Step::Broken(why) => return Ok(Err(why)),
             }
             if self.stop.is_cancelled() {
                 return Err(Halt::Stopped);
@@ -137,13 +201,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Applies a page, and what it calls for.
-    async fn take(&mut self, kind: Kind, page: Page, ticket: &Ticket) -> Result<(), Halt> {
+    async fn take(&mut self, kind: Kind, list: Option<OpenList>, page: Page, ticket: &Ticket) -> Result<(), Halt> {
         self.behind.get_or_insert_with(|| behind(page.exchange));
         self.tally.pages += 1;
         self.tally.seen += (page.rows.len() + page.malformed.len()) as u64;
         self.malformed(kind, page.malformed);
         let items = page.rows.into_iter().map(Item::row).collect();
-        let arrival = Arrival { kind, exchange: page.exchange, ticket, cause: self.cause };
+        let arrival = Arrival { kind, exchange: page.exchange, ticket, cause: self.cause, list, is_a_sight: true };
         self.settle(items, arrival, 0).await?;
         (self.observe)(&self.tally);
         Ok(())
@@ -151,35 +215,41 @@ impl<'a> Pass<'a> {
 
     /// Applies items, and does what they call for. `depth` counts the answers that led here.
     async fn settle(&mut self, items: Vec<Item>, arrival: Arrival<'_>, depth: u32) -> Result<(), Halt> {
-        let applied = self.applier.apply(items, arrival, &self.settled).await?;
+        let applied = self.applier.apply(items, arrival, &self.findings).await?;
         self.tally.changed += applied.changed;
+        self.tally.restored += applied.restored;
+        self.tally.absorbed += applied.absorbed;
         self.tally.dropped += applied.dropped;
         self.malformed(arrival.kind, applied.malformed);
         for fetch in applied.fetches {
-            Box::pin(self.fetch(fetch, depth + 1)).await?;
+            Box::pin(self.fetch(fetch, arrival.is_a_sight, depth + 1)).await?;
         }
         for held in applied.held {
             Box::pin(self.release(held, arrival, depth + 1)).await?;
         }
+        if !applied.strays.is_empty() {
+            Box::pin(self.hold_back(applied.strays, arrival)).await?;
+        }
         Ok(())
     }
 
-    /// Asks for one resource by id.
-    async fn fetch(&mut self, fetch: Fetch, depth: u32) -> Result<(), Halt> {
+    /// Asks for one resource by id. Tells whether that is done with: `false` if asking again may give an answer.
+    async fn fetch(&mut self, fetch: Fetch, is_a_sight: bool, depth: u32) -> Result<bool, Halt> {
         let Fetch { kind, id, row } = fetch;
         if depth > DEPTH_MAX {
             self.missing(format!("answers about {kind} {id} keep crossing"));
-            return Ok(());
+            return Ok(false);
         }
         let ticket = self.applier.depart();
         match self.upstream.get(kind, &id, self.urgency, self.stop).await {
             Ok(Fetched::Found(seen, exchange)) => {
+                let way = if row.is_some() { Way::Listed } else { Way::ById };
                 // Only a row that shows this very state, and can show no other, may be recognised as it later.
                 let is_settled = is_settled(seen.updated_at(), exchange);
-                let row = row.filter(|(row, _)| is_settled && row_agrees(row, &seen));
+                let row = row.filter(|(row, _)| (is_settled || !lacks_status(row)) && row_agrees(row, &seen));
                 let row_fingerprint = row.map(|(_, fingerprint)| fingerprint);
-                let arrival = Arrival { kind, exchange, ticket: &ticket, cause: self.cause };
-                self.settle(vec![Item::Seen { seen, row_fingerprint }], arrival, depth).await?;
+                let arrival = Arrival { kind, exchange, ticket: &ticket, cause: self.cause, list: None, is_a_sight };
+                self.settle(vec![Item::Seen { seen, row_fingerprint, way }], arrival, depth).await?;
             }
             Ok(Fetched::NotFound(_)) => {}
             Ok(Fetched::Malformed(malformed)) => self.malformed(kind, vec![malformed]),
@@ -187,29 +257,34 @@ impl<'a> Pass<'a> {
                 let error = halted(error)?;
                 self.missing(format!("{kind} {id} could not be fetched: {error}"));
                 if !matches!(error, SourceError::Refused { .. }) {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
         }
         if kind == Kind::Certificate {
-            self.settled.insert(id);
+            self.findings.settled.insert(id);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Lets a fulfilled request go after its certificate. While that cannot be asked for, the request is held back
     /// too: the pass is incomplete, so the next one shows it again.
     async fn release(&mut self, held: Held, arrival: Arrival<'_>, depth: u32) -> Result<(), Halt> {
         let Held { item, certificate } = held;
-        if !self.settled.contains(&certificate) {
+        if !self.findings.settled.contains(&certificate) {
             let fetch = Fetch { kind: Kind::Certificate, id: certificate.clone(), row: None };
-            self.fetch(fetch, depth).await?;
+            self.fetch(fetch, true, depth).await?;
         }
-        if self.settled.contains(&certificate) { self.settle(vec![item], arrival, depth).await } else { Ok(()) }
+        let is_settled = self.findings.settled.contains(&certificate);
+        if is_settled { self.settle(vec![item], arrival, depth).await } else { Ok(()) }
     }
 
+    /// Counts items that cannot be used. Each is left as it was, and is not absent.
     fn malformed(&mut self, kind: Kind, items: Vec<Malformed>) {
         for item in items {
+            if let Some(id) = &item.id {
+                self.applier.recognised().see(kind, id);
+            }
             let id = item.id.as_ref().map_or("without a usable id", ResourceId::as_str);
             tracing::warn!(%kind, id, reason = item.reason, "an item cannot be used and is left as it was");
             self.tally.malformed += 1;

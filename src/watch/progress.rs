@@ -30,14 +30,20 @@ pub(super) fn watermark(at: Timestamp, behind: Duration) -> Timestamp {
     at.minus(behind)
 }
 
-/// After a complete `changes` pass that began at `started_at`.
+/// After a complete `changes` pass that began at `started_at` and ended at `now`.
 pub(super) fn after_changes(
     before: &SourceProgress,
     started_at: Timestamp,
+    now: Timestamp,
     behind: Duration,
     _: &Proof,
 ) -> SourceProgress {
-    SourceProgress { watermark: Some(watermark(started_at, behind)), ..before.clone() }
+    SourceProgress {
+        watermark: Some(watermark(started_at, behind)),
+        changes_completed_at: Some(now),
+        gap_since: None,
+        ..before.clone()
+    }
 }
 
 /// After a complete sweep that began at `started_at`.
@@ -54,9 +60,12 @@ pub(super) fn after_baseline(
     behind: Duration,
     proof: &Proof,
 ) -> SourceProgress {
+    let begun = watermark(before.baseline_started_at, behind);
     SourceProgress {
         baseline_completed_at: Some(now),
-        watermark: Some(watermark(before.baseline_started_at, behind)),
+        watermark: Some(begun),
+        baseline_watermark: Some(begun),
+        changes_completed_at: Some(now),
         ..after_sweep(before, started_at, proof)
     }
 }

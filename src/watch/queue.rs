@@ -37,6 +37,11 @@ impl PassQueue {
         self.waiting.contains_key(&kind)
     }
 
+    /// Whether a pass of that kind runs.
+    pub(super) fn is_running(&self, kind: PassKind) -> bool {
+        self.running.contains(&kind)
+    }
+
     /// The most urgent pass that may begin, which runs from now on.
     pub(super) fn next(&mut self, may_begin: impl Fn(PassKind) -> bool) -> Option<(PassKind, String)> {
         let kind = self.waiting.keys().copied().find(|kind| !self.running.contains(kind) && may_begin(*kind))?;

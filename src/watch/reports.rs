@@ -22,7 +22,18 @@ impl Reports {
         }
         let status = PassStatus::Waiting;
         let (started_at, duration_ms, error) = (None, None, None);
-        let report = PassReport { id, pass, status, pages: 0, seen: 0, changed: 0, started_at, duration_ms, error };
+        let report = PassReport {
+            id,
+            pass,
+            status,
+            pages: 0,
+            seen: 0,
+            changed: 0,
+            found_late: 0,
+            started_at,
+            duration_ms,
+            error,
+        };
         self.0.push_back(report.clone());
         report
     }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::applier::Way;
 use crate::detect::compare::is_earlier;
 use crate::detect::diff::{carries_news, lacks_status};
-use crate::model::resource::{Coverage, Kind, ResourceId, Seen, Snapshot};
+use crate::model::resource::{Coverage, Kind, OpenList, ResourceId, Seen, Snapshot};
+use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::source::Exchange;
 
@@ -27,12 +29,26 @@ pub(super) enum Ruling {
 }
 
 /// Rules on an answer, given the snapshot and whether a newer answer was applied since it was asked for.
-pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignored_fields: &[String]) -> Ruling {
+pub(super) fn rule(
+    before: Option<&Snapshot>,
+    seen: &Seen,
+    way: Way,
+    crossed: bool,
+    ignored_fields: &[String],
+) -> Ruling {
     let is_row = seen.coverage == Coverage::Row;
     let Some(before) = before else {
-        return if is_row && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply };
+        return if is_row && (lacks_status(seen) || may_lack_document(seen)) { Ruling::AskById } else { Ruling::Apply };
     };
+    if before.removed.is_some() && way == Way::ById {
+        // What was archived may answer to its id for ever. Only a list brings it back.
+        return Ruling::Ignore;
+    }
     let has_news = before.removed.is_some() || carries_news(before, seen, ignored_fields);
+    if way == Way::HeldBack {
+        // Somebody else has seen it meanwhile, and nothing tells which of the two is newer.
+        return if has_news { Ruling::AskById } else { Ruling::Ignore };
+    }
     let is_older = is_earlier(seen.fields.get("updated_at"), before.object.fields().get("updated_at"));
     if crossed {
         return if has_news { Ruling::Drop { ask_by_id: true } } else { Ruling::Ignore };
@@ -45,6 +61,19 @@ pub(super) fn rule(before: Option<&Snapshot>, seen: &Seen, crossed: bool, ignore
     // followed (see `is_settled`), or the row had moved on before it came.
     let is_open = has_news || before.row_fingerprint.is_none();
     if is_row && is_open && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply }
+}
+
+/// Whether a row shows a certificate that may have no document yet. Only an answer by id tells, and only what is known
+/// to be missing can be told to have come.
+fn may_lack_document(seen: &Seen) -> bool {
+    seen.key.kind == Kind::Certificate
+        && matches!(OpenList::of(seen.key.kind, seen.status()), Some(OpenList::Processing | OpenList::NeedsInfo))
+}
+
+/// Whether a resource was there before the baseline began, as far as upstream tells.
+pub(super) fn is_stray(seen: &Seen, progress: &SourceProgress) -> bool {
+    let began = progress.baseline_watermark.unwrap_or(progress.baseline_started_at);
+    progress.baseline_completed_at.is_some() && seen.created_at().is_some_and(|created_at| created_at < began)
 }
 
 /// How long after an `updated_at` a further change may still carry the same one: upstream shows it in whole seconds,
@@ -79,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::model::json::Json;
-    use crate::model::resource::{Download, Removal, ResourceKey};
+    use crate::model::resource::{Agenda, Download, Removal, RemovalReason, ResourceKey};
 
     fn key(kind: Kind) -> ResourceKey {
         ResourceKey { source: "numeral".parse().expect("a name"), kind, id: "res_1".parse().expect("an id") }
@@ -94,6 +123,9 @@ mod tests {
             row_fingerprint: Some(7),
             download: Download::Unknown,
             removed: None,
+            is_whole: true,
+            open_list: None,
+            agenda: Agenda::default(),
         }
     }
 
@@ -106,9 +138,16 @@ mod tests {
         json!({"status": status, "updated_at": format!("2026-01-01T00:00:0{second}Z")})
     }
 
+    fn way(coverage: Coverage) -> Way {
+        match coverage {
+            Coverage::Row => Way::Listed,
+            Coverage::Whole => Way::ById,
+        }
+    }
+
     fn check(before: Option<&Value>, coverage: Coverage, object: &Value, crossed: bool, expected: Ruling) {
         let before = before.map(|object| snapshot(Kind::Certificate, object));
-        let ruling = rule(before.as_ref(), &seen(Kind::Certificate, coverage, object), crossed, &[]);
+        let ruling = rule(before.as_ref(), &seen(Kind::Certificate, coverage, object), way(coverage), crossed, &[]);
         assert_eq!(ruling, expected, "{before:?} {coverage:?} {object} crossed: {crossed}");
     }
 
@@ -159,7 +198,10 @@ mod tests {
         check(None, Whole, &row(5), false, Ruling::Apply);
         let mut unsettled = snapshot(Kind::Certificate, &known);
         unsettled.row_fingerprint = None;
-        assert_eq!(rule(Some(&unsettled), &seen(Kind::Certificate, Row, &row(5)), false, &[]), Ruling::AskById);
+        assert_eq!(
+            rule(Some(&unsettled), &seen(Kind::Certificate, Row, &row(5)), Way::Listed, false, &[]),
+            Ruling::AskById
+        );
         let mut half = row(6);
         half["status"] = json!("active");
         check(Some(&known), Row, &half, false, Ruling::AskById);
@@ -181,10 +223,12 @@ mod tests {
     #[test]
     fn what_was_gone_is_not_restored_by_a_listing_from_before() {
         let mut gone = snapshot(Kind::Certificate, &at(5, "active"));
-        gone.removed = Some(Removal { reason: "not_found".into(), at: Timestamp::EPOCH });
+        gone.removed = Some(Removal { reason: RemovalReason::NotFound, at: Timestamp::EPOCH });
         let row = seen(Kind::Certificate, Coverage::Row, &at(5, "active"));
-        assert_eq!(rule(Some(&gone), &row, true, &[]), Ruling::Drop { ask_by_id: true });
-        assert_eq!(rule(Some(&gone), &row, false, &[]), Ruling::Apply);
+        assert_eq!(rule(Some(&gone), &row, Way::Listed, true, &[]), Ruling::Drop { ask_by_id: true });
+        assert_eq!(rule(Some(&gone), &row, Way::Listed, false, &[]), Ruling::Apply);
+        let whole = seen(Kind::Certificate, Coverage::Whole, &at(6, "active"));
+        assert_eq!(rule(Some(&gone), &whole, Way::ById, false, &[]), Ruling::Ignore, "it may be archived");
     }
 
     #[test]

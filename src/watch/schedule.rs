@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use croner::parser::{CronParser, Seconds};
 use tokio::sync::mpsc;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use super::{Schedule, Settings};
 use crate::model::source::PassKind;
 use crate::model::time::Timestamp;
-
-/// The kinds of pass, the more urgent first.
-pub(super) const KINDS: [PassKind; 2] = [PassKind::Changes, PassKind::Sweep];
 
 /// The expression is not one that the scheduler understands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,11 +28,13 @@ pub fn check_cron(expression: &str) -> Result<(), NotACronExpression> {
 }
 
 impl Settings {
-    /// When passes of a kind are due.
-    pub(super) fn schedule(&self, kind: PassKind) -> &Schedule {
+    /// When passes of a kind are due; `None`: when an agenda says so.
+    pub(super) fn schedule(&self, kind: PassKind) -> Option<&Schedule> {
         match kind {
-            PassKind::Changes => &self.changes,
-            PassKind::Sweep => &self.sweep,
+            PassKind::Deadline => None,
+            PassKind::Changes => Some(&self.changes),
+            PassKind::Open => Some(&self.open),
+            PassKind::Sweep => Some(&self.sweep),
         }
     }
 }
@@ -44,15 +45,25 @@ pub(super) fn first_sweep_in(every: Duration, swept_at: Option<Timestamp>, now: 
     swept_at.map_or(Duration::ZERO, |swept_at| every.saturating_sub(now.since(swept_at)))
 }
 
+/// Whether a sweep was due since the last complete one began, while no process ran.
+pub(super) fn has_missed(expression: &str, swept_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let parser = CronParser::builder().seconds(Seconds::Required).build();
+    let Some(swept_at) = swept_at.and_then(|at| DateTime::<Utc>::from_timestamp_millis(at.as_millis())) else {
+        return false;
+    };
+    let next = parser.parse(expression).ok().and_then(|cron| cron.find_next_occurrence(&swept_at, false).ok());
+    next.is_some_and(|next| next.timestamp_millis() <= now.as_millis())
+}
+
 /// The running cron schedules of one source. Each does nothing but say that its kind of pass is due.
 pub(super) struct Crons(Option<JobScheduler>);
 
 impl Crons {
     /// Starts those that the settings name.
     pub(super) async fn start(settings: &Settings, due: &mpsc::Sender<PassKind>) -> Result<Self, JobSchedulerError> {
-        let expressions: Vec<(PassKind, &str)> = KINDS
+        let expressions: Vec<(PassKind, &str)> = PassKind::ALL
             .into_iter()
-            .filter_map(|kind| match settings.schedule(kind) {
+            .filter_map(|kind| match settings.schedule(kind)? {
                 Schedule::Cron(expression) => Some((kind, expression.as_str())),
                 Schedule::Every(_) => None,
             })
@@ -94,6 +105,20 @@ mod tests {
         for text in ["15 3 * * *", "", "every day", "61 15 3 * * *", "0 15 3 * * * *"] {
             assert_eq!(check_cron(text), Err(NotACronExpression), "{text}");
         }
+    }
+
+    #[test]
+    fn a_sweep_that_was_due_while_no_process_ran_is_missed() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
+        for (swept_at, now, expected) in [
+            ("2026-11-20T03:15:00Z", "2026-11-21T03:14:59Z", false),
+            ("2026-11-20T03:15:00Z", "2026-11-21T03:15:00Z", true),
+            ("2026-11-20T03:16:00Z", "2026-11-24T00:00:00Z", true),
+            ("2026-11-21T03:15:02Z", "2026-11-21T12:00:00Z", false),
+        ] {
+            assert_eq!(has_missed("0 15 3 * * *", Some(at(swept_at)), at(now)), expected, "{swept_at} {now}");
+        }
+        assert!(!has_missed("0 15 3 * * *", None, at("2026-11-21T03:15:00Z")), "the baseline comes first");
     }
 
     #[test]

@@ -60,11 +60,6 @@ impl Upstream {
         self.hurried.notify_waiters();
     }
 
-    /// The dated version that calls name.
-    pub(super) fn api_version(&self) -> &str {
-        self.source.api_version()
-    }
-
     /// Why the last call failed, as long as none was answered since.
     pub(super) fn trouble(&self) -> Option<String> {
         self.lock().trouble.clone()

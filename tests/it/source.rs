@@ -85,7 +85,10 @@ struct Shown {
 
 /// Reads a listing of certificates to its end, as a pass does.
 async fn read(numeral: &Numeral) -> Shown {
-    let mut listing = Listing::default();
+    read_as(numeral, Listing::default()).await
+}
+
+async fn read_as(numeral: &Numeral, mut listing: Listing) -> Shown {
     let (mut rows, mut malformed, mut cursor) = (Vec::new(), Vec::new(), None);
     loop {
         let answer = numeral.page(Kind::Certificate, &Selection::Everything, cursor.as_ref(), Urgency::Sweep).await;

@@ -1,7 +1,8 @@
 //! The `store` room, through its door.
 //!
-//! `conformance` is what every backend must do, written against the traits; `sled` runs it, and adds what is true of
-//! the folder alone: keys, locks, secrets; `damage` to its files; `kill` at any moment.
+//! `conformance`, `lists`, `endpoints` and `history` are what every backend must do, written against the traits;
+//! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
+//! any moment. `memory` runs what the stores in memory of other tests must do like it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -11,6 +12,8 @@ mod endpoints;
 mod history;
 mod kill;
 mod kill_child;
+mod lists;
+mod memory;
 mod model;
 mod samples;
 mod sled;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::clock::{Clock, ManualClock};
+use certhook::detect::agenda::Policy;
 use certhook::model::resource::Kind;
 use certhook::model::source::{PassKind, PassReport, PassStatus};
 use certhook::model::time::Timestamp;
-use certhook::watch::{Baseline, Description, Schedule, Settings, Watcher};
+use certhook::watch::{Baseline, Description, RemovalGuard, Schedule, Settings, Watcher};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,9 @@ impl World {
             overlap: Duration::from_secs(300),
             sweep: Schedule::Every(Duration::from_secs(86_400)),
             baseline: Baseline::Silent,
+            open: Schedule::Every(Duration::from_secs(300)),
+            removal_guard: RemovalGuard { count: 10, share: 0.10 },
+            dates: Policy::default(),
             ignore_fields: Vec::new(),
         };
         let source = Arc::new(ScriptedSource::new(Arc::clone(&clock)));

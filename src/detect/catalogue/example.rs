@@ -1,18 +1,30 @@
 //! An example of every event type. What detection can tell is made by detection itself, from two states of one
-//! certificate or request, so that an example cannot have a shape that the real event has not.
+//! certificate or request or from its dates, and what the gateway says of a source by what makes the real event, so
+//! that an example cannot have a shape that the real event has not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::agenda::{Occasion, Policy, plan, reminder_sight};
 use super::super::diff::{Context, FirstSight, Verdict, diff};
+use super::super::gateway::{self, Counts, ShownSource};
+use super::super::removal::removed;
 use super::{About, entry};
 use crate::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use crate::model::json::Json;
-use crate::model::resource::{Coverage, Download, Kind, Removal, ResourceKey, Seen, Snapshot, SourceName};
+use crate::model::resource::{Agenda, Coverage, Download, Kind, Removal, RemovalReason, ResourceKey, Seen, Snapshot};
+use crate::model::source::{BaselineStatus, SourceState};
 use crate::model::time::Timestamp;
 
 const API_VERSION: &str = "2026-03-01";
+
+/// How long before its event the former state of an example was seen.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Of which reminder there is an example.
+const REMINDED_DAYS: u16 = 30;
 
 /// A believable event of that type, as if it had been observed at `now`, marked as a test.
 pub fn example(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
@@ -44,16 +56,12 @@ pub fn example(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
 }
 
 fn about_a_resource(event_type: EventType, kind: Kind, now: Timestamp) -> (Sight, EventDraft) {
-    let (before, after) = states(event_type, kind);
+    let (before, after) = states(event_type, kind, now);
     let former = before.map(|fields| Snapshot {
-        key: key(kind),
-        object_version: 2,
-        object: Json::of(&fields),
-        observed_at: now.minus(Duration::from_secs(30)),
-        row_fingerprint: None,
         download: Download::Missing,
         removed: is_restored(event_type)
-            .then(|| Removal { reason: "not_found".into(), at: now.minus(Duration::from_secs(30)) }),
+            .then(|| Removal { reason: RemovalReason::NotFound, at: now.minus(POLL_INTERVAL) }),
+        ..known(kind, &fields, now)
     });
     let has_document = event_type == EventType::CertificateDocumentAvailable;
     let seen = Seen {
@@ -69,67 +77,107 @@ fn about_a_resource(event_type: EventType, kind: Kind, now: Timestamp) -> (Sight
         request_id: None,
         row_fingerprint: None,
         swept_at: None,
+        fields_since: &BTreeMap::new(),
         ignored_fields: &[],
         api_version: API_VERSION,
     };
     let told = match diff(former.as_ref(), &seen, &context) {
-        Verdict::Told(_, sight, drafts) => {
-            drafts.into_iter().find(|draft| draft.event_type == event_type).map(|draft| (sight, draft))
-        }
+        Verdict::Told(_, sight, drafts) => chosen(event_type, sight, drafts),
         Verdict::Same | Verdict::Touched(_) => None,
     };
-    told.unwrap_or_else(|| not_a_difference(event_type, kind, &after, now))
+    told.unwrap_or_else(|| not_a_difference(event_type, &known(kind, &after, now), now))
+}
+
+/// The event of that type among those of a sight.
+fn chosen(event_type: EventType, sight: Sight, drafts: Vec<EventDraft>) -> Option<(Sight, EventDraft)> {
+    drafts.into_iter().find(|draft| draft.event_type == event_type).map(|draft| (sight, draft))
+}
+
+/// A resource as it was seen a while ago.
+fn known(kind: Kind, fields: &Value, now: Timestamp) -> Snapshot {
+    Snapshot {
+        key: key(kind),
+        object_version: 2,
+        object: Json::of(fields),
+        observed_at: now.minus(POLL_INTERVAL),
+        row_fingerprint: None,
+        download: Download::Unknown,
+        is_whole: true,
+        open_list: None,
+        agenda: Agenda::default(),
+        removed: None,
+    }
 }
 
 /// Events about a resource that no comparison gives: reminders, removals, and states that were asked for.
-fn not_a_difference(event_type: EventType, kind: Kind, fields: &Value, now: Timestamp) -> (Sight, EventDraft) {
-    let reminder = |jurisdiction: Option<&str>| {
-        json!({
-            "threshold_days": 30, "thresholds_crossed": [30], "days_remaining": 30, "jurisdiction_id": jurisdiction,
-        })
-    };
-    let (pass, details) = if event_type == EventType::CertificateWillExpire {
-        (Some(Cause::Clock), reminder(Some("US-CA")))
-    } else if event_type == EventType::RequestWillExpire {
-        (Some(Cause::Clock), reminder(None))
-    } else if matches!(event_type, EventType::CertificateRemoved | EventType::RequestRemoved) {
-        (Some(Cause::Sweep), json!({"reason": "not_found"}))
+fn not_a_difference(event_type: EventType, known: &Snapshot, now: Timestamp) -> (Sight, EventDraft) {
+    let told = if matches!(event_type, EventType::CertificateRemoved | EventType::RequestRemoved) {
+        let (_, sight, drafts) =
+            removed(known, RemovalReason::NotFound, now, known.observed_at, Cause::Sweep, API_VERSION);
+        chosen(event_type, sight, drafts)
+    } else if matches!(event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire) {
+        let policy = Policy { will_expire: vec![REMINDED_DAYS], ..Policy::default() };
+        let reminders = plan(known, Occasion::Later, now, &policy).reminders;
+        chosen(event_type, reminder_sight(known, now, API_VERSION), reminders)
     } else {
-        (None, json!({}))
+        let subject = Subject::Resource(known.key.clone());
+        let sight = sight(subject, known.object.clone(), API_VERSION, known.object_version, now);
+        Some((sight, EventDraft::plain(event_type)))
     };
-    let draft = EventDraft { event_type, details: Json::of(&details) };
-    (sight(Subject::Resource(key(kind)), fields, pass, 3, now), draft)
+    told.expect("the states are those that give the event")
 }
 
 fn about_the_source(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
-    let name: SourceName = "numeral".parse().expect("a source's name");
-    let mut object = json!({
-        "object": "source", "name": name, "kind": "numeral", "base_url": "https://api.numeralhq.com/",
-        "status": if event_type == EventType::GatewaySourceFailing { "failing" } else { "healthy" },
-        "baseline": {"complete": true, "seen": 350},
-    });
-    if event_type == EventType::GatewayBaselineCompleted {
-        object["counts"] = json!({"certificate": 270, "certificate_request": 80});
-    }
-    (sight(Subject::Source(name), &object, None, 0, now), EventDraft::plain(event_type))
+    let before = now.minus(POLL_INTERVAL * 10);
+    let counts = Counts { certificate: 270, certificate_request: 80 };
+    let absent = Counts { certificate: 40, certificate_request: 0 };
+    let is_failing = event_type == EventType::GatewaySourceFailing;
+    let is_baseline = event_type == EventType::GatewayBaselineCompleted;
+    let draft = if is_failing {
+        gateway::source_failing("the upstream answered 503", 3)
+    } else if is_baseline {
+        gateway::baseline_completed()
+    } else if event_type == EventType::GatewaySourceRecovered {
+        gateway::source_recovered(before)
+    } else if event_type == EventType::GatewayGap {
+        gateway::gap(before, None)
+    } else if event_type == EventType::GatewayRemovalsWithheld {
+        gateway::removals_withheld(absent, counts)
+    } else if event_type == EventType::GatewaySchemaChanged {
+        gateway::schema_changed(Kind::Certificate, "risk_level")
+    } else {
+        EventDraft::plain(event_type)
+    };
+    let source = ShownSource {
+        name: &"numeral".parse().expect("a source's name"),
+        kind: "numeral",
+        base_url: "https://api.numeralhq.com/",
+        api_version: API_VERSION,
+        livemode: false,
+        status: if is_failing { SourceState::Failing } else { SourceState::Healthy },
+        baseline: BaselineStatus { complete: true, seen: 350 },
+        counts: is_baseline.then_some(counts),
+    };
+    (source.sight(now), draft)
 }
 
 /// Events about something of the gateway's own.
 fn about_our_own(event_type: EventType, object: &Value, now: Timestamp) -> (Sight, EventDraft) {
     let subject = Subject::Own(object["id"].as_str().unwrap_or("test").into());
-    (sight(subject, object, None, 0, now), EventDraft::plain(event_type))
+    (sight(subject, Json::of(object), "", 0, now), EventDraft::plain(event_type))
 }
 
-fn sight(subject: Subject, object: &Value, pass: Option<Cause>, object_version: u64, now: Timestamp) -> Sight {
+/// A sight for which nobody looked.
+fn sight(subject: Subject, object: Json, api_version: &str, object_version: u64, now: Timestamp) -> Sight {
     Sight {
-        api_version: if matches!(subject, Subject::Resource(_)) { API_VERSION.into() } else { String::new() },
+        api_version: api_version.into(),
         subject,
         livemode: false,
-        object: Json::of(object),
+        object,
         previous_attributes: Json::of(&json!({})),
         detection: Detection {
             mode: Mode::Test,
-            pass,
+            pass: None,
             request_id: None,
             object_version,
             observed_after: None,
@@ -176,11 +224,31 @@ const STATUS_EVENTS: [(EventType, &str); 16] = [
 
 /// The state before an event, if there was one, and the state after it. Where both are the same, no comparison
 /// tells the event.
-fn states(event_type: EventType, kind: Kind) -> (Option<Value>, Value) {
+fn states(event_type: EventType, kind: Kind, now: Timestamp) -> (Option<Value>, Value) {
     let status = STATUS_EVENTS.iter().find(|(known, _)| *known == event_type).map(|(_, status)| *status);
+    if matches!(event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire) {
+        let state = expiring_in(kind, now.plus(Duration::from_secs(u64::from(REMINDED_DAYS) * 24 * 60 * 60)));
+        return (Some(state.clone()), state);
+    }
     match kind {
         Kind::Certificate => certificate_states(event_type, status),
         Kind::CertificateRequest => request_states(event_type, status),
+    }
+}
+
+/// A state whose date is at that instant, or on its day in UTC.
+fn expiring_in(kind: Kind, at: Timestamp) -> Value {
+    let at = at.to_string();
+    match kind {
+        Kind::Certificate => {
+            let (date, _) = at.split_once('T').expect("an instant");
+            certificate("active", json!([entry_of("US-CA", "active", date)]), date)
+        }
+        Kind::CertificateRequest => {
+            let mut request = request("pending");
+            request["expires_at"] = json!(at);
+            request
+        }
     }
 }
 
@@ -294,6 +362,28 @@ mod tests {
             let is_snapshot = name.ends_with(".snapshot");
             assert_eq!(has_pass, event_type.is_about_a_resource() && !is_snapshot, "{event_type}");
         }
+    }
+
+    #[test]
+    fn what_our_clock_and_the_gateway_tell_is_told_as_it_would_be() {
+        let details = |event_type| {
+            let (sight, draft) = example(event_type, Timestamp::from_millis(1_795_233_600_000));
+            (sight, Value::Object(draft.details.fields()))
+        };
+        let reminder = |whose: Value| json!({"threshold_days": 30, "thresholds_crossed": [30], "days_remaining": 30, "jurisdiction_id": whose});
+        let (sight, reminded) = details(EventType::CertificateWillExpire);
+        assert_eq!((reminded, sight.detection.object_version), (reminder(json!("US-CA")), 2));
+        assert_eq!(sight.object.fields()["expiration_date"], "2026-12-21");
+        assert_eq!(details(EventType::RequestWillExpire).1, reminder(Value::Null));
+        let (sight, reason) = details(EventType::RequestRemoved);
+        assert_eq!((reason, sight.detection.object_version), (json!({"reason": "not_found"}), 3));
+        let (sight, failing) = details(EventType::GatewaySourceFailing);
+        assert_eq!(failing, json!({"error": "the upstream answered 503", "failed_passes": 3}));
+        assert_eq!((sight.api_version.as_str(), &sight.object.fields()["status"]), (API_VERSION, &json!("failing")));
+        let changed = json!({"resource": "certificate", "field": "risk_level"});
+        assert_eq!(details(EventType::GatewaySchemaChanged).1, changed);
+        let (sight, _) = details(EventType::GatewayBaselineCompleted);
+        assert_eq!(sight.object.fields()["counts"], json!({"certificate": 270, "certificate_request": 80}));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub fn schema(event_type: EventType) -> Value {
         "type": {"const": event_type, "description": "What happened."},
         "timestamp": instant("When it was observed; the same as detection.observed_before."),
         "source": source(&entry),
-        "api_version": text("The version of the vendor's API in force; empty for what the gateway says about itself."),
+        "api_version": text("The version of the vendor's API in force; empty for what is not about a source."),
         "livemode": flag("Whether it is about live data."),
         "data": data(&entry),
         "detection": detection(),

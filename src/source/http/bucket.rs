@@ -10,10 +10,12 @@ use tokio::time::Instant;
 use super::super::Urgency;
 use super::turns::{Place, Turn, Turns};
 
-/// Hands out tokens at the source's rate. There is no task behind it: whoever is first in the queue watches the
-/// time for himself, and wakes his successor when he leaves, with a token or without.
+/// Hands out tokens at the source's rate. There is no task behind it: whoever is next watches the time for himself,
+/// and wakes his successor when he leaves, with a token or without, or finds that somebody else has become the next.
+///
+/// It waits by tokio's clock, so that a simulation that pauses that clock can wait here too.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     begun: Instant,
     state: Mutex<State>,
 }
@@ -26,7 +28,7 @@ struct State {
 
 impl Bucket {
     /// A full bucket.
-    pub(super) fn new(turns: Turns) -> Self {
+    pub fn new(turns: Turns) -> Self {
         Self { begun: Instant::now(), state: Mutex::new(State { turns, sleepers: BTreeMap::new() }) }
     }
 
@@ -34,11 +36,11 @@ impl Bucket {
     ///
     /// # Errors
     /// How long the pause still lasts, at once, if there is one.
-    pub(super) async fn token(&self, urgency: Urgency) -> Result<(), Duration> {
+    pub async fn token(&self, urgency: Urgency) -> Result<(), Duration> {
         let seat = Seat::take(self, urgency);
         loop {
             // The answer is taken out of the lock first: nothing is held while waiting.
-            let turn = self.lock().turns.ask(seat.place, self.begun.elapsed());
+            let turn = self.lock().ask(seat.place, self.begun.elapsed());
             match turn {
                 Turn::Go => return Ok(()),
                 Turn::Wait(wait) => tokio::time::sleep(wait).await,
@@ -56,6 +58,23 @@ impl Bucket {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ask(&mut self, place: Place, now: Duration) -> Turn {
+        let turn = self.turns.ask(place, now);
+        if turn == Turn::Behind {
+            // By time alone: an open call that stood aside has its share again, and nobody has left since.
+            self.wake_next(now);
+        }
+        turn
+    }
+
+    fn wake_next(&self, now: Duration) {
+        if let Some(next) = self.turns.next(now).and_then(|next| self.sleepers.get(&next)) {
+            next.notify_one();
+        }
     }
 }
 
@@ -82,9 +101,7 @@ impl Drop for Seat<'_> {
         let mut state = self.bucket.lock();
         state.turns.leave(self.place);
         state.sleepers.remove(&self.place);
-        if let Some(next) = state.turns.first().and_then(|first| state.sleepers.get(&first)) {
-            next.notify_one();
-        }
+        state.wake_next(self.bucket.begun.elapsed());
     }
 }
 
@@ -132,6 +149,48 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody is left waiting");
         let order = order.into_inner().expect("no panic");
         assert_eq!(order, ["api", "deadline", "first changes", "second changes", "open", "sweep"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_call_whose_share_is_used_up_lets_a_sweep_go_on() {
+        let bucket = bucket(2.0);
+        let begun = Instant::now();
+        let take = async |urgency: Urgency, calls: u32| {
+            for _ in 0..calls {
+                bucket.token(urgency).await.expect("no pause");
+            }
+            begun.elapsed().as_millis()
+        };
+        let (open, sweep) = tokio::join!(take(Urgency::Open, 11), take(Urgency::Sweep, 12));
+        // Each has one of the two that are there at first, and every second one of those that come twice a second.
+        assert_eq!((open, sweep), (10_000, 10_500));
+        assert_eq!(take(Urgency::Open, 10).await, 20_000, "one a second although nobody else asks");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_wakes_late_and_finds_somebody_else_next_wakes_him() {
+        let bucket = bucket(4.0);
+        let ms = Duration::from_millis;
+        for _ in 0..4 {
+            bucket.token(Urgency::Sweep).await.expect("no pause");
+        }
+        tokio::time::advance(ms(300)).await;
+        for _ in 0..2 {
+            bucket.token(Urgency::Open).await.expect("no pause");
+        }
+        // Now, at 500 ms, the next token comes at 750 ms and the next one of the share at 800 ms.
+        let order = Mutex::new(Vec::new());
+        let called = async |urgency| {
+            bucket.token(urgency).await.expect("no pause");
+            order.lock().expect("no panic").push(urgency);
+        };
+        let overslept = async {
+            tokio::task::yield_now().await;
+            tokio::time::advance(ms(400)).await;
+        };
+        let all = async { tokio::join!(called(Urgency::Sweep), called(Urgency::Open), overslept) };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody is left waiting");
+        assert_eq!(order.into_inner().expect("no panic"), [Urgency::Open, Urgency::Sweep]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -18,9 +18,11 @@ mod turns;
 
 use std::path::PathBuf;
 
+pub use bucket::Bucket;
 pub(super) use client::{Answer, Client, VendorHeader};
 pub(super) use failure::NO_TYPE;
 pub use limits::{BODY_BYTES_MAX, CONNECT_MAX, Limits, READ_MAX, TOTAL_MAX};
+pub use turns::{Place, Turn, Turns};
 
 /// Why a source cannot be set up. What is wrong is in the configuration, and waiting mends nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

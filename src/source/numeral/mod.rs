@@ -63,6 +63,37 @@ impl Source for Numeral {
         &self.api_version
     }
 
+    fn documented_fields(&self, kind: Kind) -> &'static [&'static str] {
+        match kind {
+            Kind::Certificate => &[
+                "id",
+                "object",
+                "status",
+                "certificate_type",
+                "customer",
+                "jurisdictions",
+                "effective_date",
+                "expiration_date",
+                "created_at",
+                "updated_at",
+                "livemode",
+            ],
+            Kind::CertificateRequest => &[
+                "id",
+                "object",
+                "status",
+                "customer",
+                "certificate_id",
+                "certificate_type_id",
+                "jurisdictions",
+                "created_at",
+                "updated_at",
+                "expires_at",
+                "livemode",
+            ],
+        }
+    }
+
     async fn page(
         &self,
         kind: Kind,

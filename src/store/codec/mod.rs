@@ -8,8 +8,8 @@
 //! Postcard has no field names: a change to a type of [`crate::model`] that is stored in a hot row changes the bytes.
 //! Then the version goes up and the former shape stays here, for reading.
 //!
-//! In reading order: this file (the hot rows), [`endpoint`] (subscribers and their sealed secrets), [`rare`] (the
-//! other rows in JSON).
+//! In reading order: this file (the other hot rows), [`snapshot`] (snapshots and absences), [`endpoint`] (subscribers
+//! and their sealed secrets), [`rare`] (the other rows in JSON).
 
 use std::sync::Arc;
 
@@ -21,31 +21,43 @@ use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
 use crate::model::event::{EventDraft, EventType, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EventId, Position};
 use crate::model::json::Json;
-use crate::model::resource::{Download, Removal, ResourceKey, Snapshot};
+use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
 pub mod endpoint;
 pub mod rare;
+pub mod snapshot;
 
-/// The version that every row is written in so far.
+/// The version that every row is written in so far, but for those that say otherwise.
 const VERSION: u8 = 1;
 
-/// The bytes of a hot row.
+/// The bytes of a hot row of that version.
 fn compact<T: Serialize>(row: &T) -> Vec<u8> {
-    postcard::to_extend(row, vec![VERSION]).expect("plain data can be written to memory")
+    compact_as(VERSION, row)
+}
+
+/// The bytes of a hot row.
+fn compact_as<T: Serialize>(version: u8, row: &T) -> Vec<u8> {
+    postcard::to_extend(row, vec![version]).expect("plain data can be written to memory")
 }
 
 /// A hot row from its bytes.
 fn from_compact<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    match beginning(what, bytes)? {
-        (row, []) => Ok(row),
-        (_, rest) => Err(unreadable(what, format!("it is {} bytes too long", rest.len()))),
+    whole(what, payload(VERSION, what, bytes)?)
+}
+
+/// A hot row from all bytes after its version.
+fn whole<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, StoreError> {
+    match postcard::take_from_bytes(payload) {
+        Ok((row, [])) => Ok(row),
+        Ok((_, rest)) => Err(unreadable(what, format!("it is {} bytes too long", rest.len()))),
+        Err(error) => Err(unreadable(what, error)),
     }
 }
 
-/// What a hot row begins with, and the bytes after that.
-fn beginning<'a, T: DeserializeOwned>(what: &'static str, bytes: &'a [u8]) -> Result<(T, &'a [u8]), StoreError> {
-    postcard::take_from_bytes(payload(what, bytes)?).map_err(|error| unreadable(what, error))
+/// What a hot row begins with, from the bytes after its version.
+fn beginning<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, StoreError> {
+    postcard::take_from_bytes(payload).map(|(beginning, _)| beginning).map_err(|error| unreadable(what, error))
 }
 
 /// The bytes of a row in JSON.
@@ -57,15 +69,15 @@ fn plain<T: Serialize>(row: &T) -> Vec<u8> {
 
 /// A row in JSON from its bytes.
 fn from_plain<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(payload(what, bytes)?).map_err(|error| unreadable(what, error))
+    serde_json::from_slice(payload(VERSION, what, bytes)?).map_err(|error| unreadable(what, error))
 }
 
-fn payload<'a>(what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+fn payload<'a>(newest: u8, what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
     match bytes.split_first() {
-        Some((&VERSION, payload)) => Ok(payload),
+        Some((version, payload)) if (1..=newest).contains(version) => Ok(payload),
         Some((version, _)) => Err(unreadable(
             what,
-            format!("it has version {version}, this program knows up to {VERSION}; run the newer program"),
+            format!("it has version {version}, this program knows up to {newest}; run the newer program"),
         )),
         None => Err(unreadable(what, "it is empty")),
     }
@@ -75,63 +87,9 @@ fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> StoreError 
     StoreError::Unreadable { what, reason: reason.to_string() }
 }
 
-const SNAPSHOT: &str = "a snapshot";
 const EVENT: &str = "an event";
 const DELIVERY: &str = "a delivery record";
 const NUMBER: &str = "a number";
-
-/// A snapshot without its name, which is the row's key. Whether it was removed comes first, so that counting
-/// need not read the rest.
-#[derive(Serialize)]
-struct SnapshotRow<'a> {
-    removed: &'a Option<Removal>,
-    object_version: u64,
-    observed_at: Timestamp,
-    row_fingerprint: Option<u128>,
-    download: Download,
-    object: &'a Json,
-}
-
-#[derive(Deserialize)]
-struct SnapshotRowRead {
-    removed: Option<Removal>,
-    object_version: u64,
-    observed_at: Timestamp,
-    row_fingerprint: Option<u128>,
-    download: Download,
-    object: Json,
-}
-
-/// The row of a snapshot.
-pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<u8> {
-    compact(&SnapshotRow {
-        removed: &snapshot.removed,
-        object_version: snapshot.object_version,
-        observed_at: snapshot.observed_at,
-        row_fingerprint: snapshot.row_fingerprint,
-        download: snapshot.download,
-        object: &snapshot.object,
-    })
-}
-
-/// The snapshot in a row.
-pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, StoreError> {
-    let row: SnapshotRowRead = from_compact(SNAPSHOT, bytes)?;
-    Ok(Snapshot {
-        key,
-        object_version: row.object_version,
-        object: row.object,
-        observed_at: row.observed_at,
-        row_fingerprint: row.row_fingerprint,
-        download: row.download,
-        removed: row.removed,
-    })
-}
-
-/// Whether the snapshot in a row was removed.
-pub(crate) fn snapshot_is_removed(bytes: &[u8]) -> Result<bool, StoreError> {
-    beginning::<Option<Removal>>(SNAPSHOT, bytes).map(|(removed, _)| removed.is_some())
-}
 
 /// A sight, and what its events' ids have beside their positions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,7 +197,7 @@ pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryReco
 
 /// Where the delivery in a row stands.
 pub(crate) fn delivery_standing(bytes: &[u8]) -> Result<Standing, StoreError> {
-    beginning(DELIVERY, bytes).map(|(standing, _)| standing)
+    beginning(DELIVERY, payload(VERSION, DELIVERY, bytes)?)
 }
 
 /// The end of the log.

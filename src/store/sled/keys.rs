@@ -5,6 +5,9 @@
 //! | `m` | a word | what the store is, the end of the log, the live mark, the next endpoint's number |
 //! | `s` | source, 0, kind, id | snapshot |
 //! | `c` | source, 0, kind | how many snapshots are not removed |
+//! | `o` | source, 0, kind, open list, id | empty: this snapshot is in the list |
+//! | `t` | source, 0, task, due, kind, id | empty: this is to be done about this snapshot |
+//! | `a` | source, 0, kind, id | absence |
 //! | `g` | source | progress |
 //! | `e` | position | event |
 //! | `d` | position, endpoint, epoch | delivery record |
@@ -20,8 +23,9 @@
 use std::ops::RangeInclusive;
 
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
-use crate::model::resource::{Kind, ResourceId, SourceName};
+use crate::model::resource::{Kind, OpenList, ResourceId, ResourceKey, SourceName};
 use crate::model::time::Timestamp;
+use crate::store::{Due, Task};
 
 /// A row's key.
 pub(super) type Key = Vec<u8>;
@@ -50,23 +54,145 @@ fn kind_byte(kind: Kind) -> u8 {
     }
 }
 
-fn of_source(first: u8, source: &SourceName, kind: Kind) -> Key {
-    let mut key = vec![first];
-    key.extend_from_slice(source.as_str().as_bytes());
-    key.extend_from_slice(&[0, kind_byte(kind)]);
-    key
+fn kind_of(byte: u8) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind_byte(*kind) == byte)
 }
 
-/// A snapshot.
-pub(super) fn snapshot(source: &SourceName, kind: Kind, id: &ResourceId) -> Key {
-    let mut key = of_source(b's', source, kind);
+fn list_byte(list: OpenList) -> u8 {
+    match list {
+        OpenList::Processing => 1,
+        OpenList::NeedsInfo => 2,
+        OpenList::Expiring => 3,
+        OpenList::Pending => 4,
+    }
+}
+
+fn task_byte(task: Task) -> u8 {
+    match task {
+        Task::Remind => 1,
+        Task::Fetch => 2,
+    }
+}
+
+/// Turning the sign bit over makes the bytes of instants before the epoch sort before the others.
+fn instant_bytes(instant: Timestamp) -> [u8; 8] {
+    (instant.as_millis().cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+fn instant_of(bytes: [u8; 8]) -> Timestamp {
+    Timestamp::from_millis((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
+}
+
+/// What a source's rows of a sort begin with. Its name holds no 0.
+fn of_source(first: u8, source: &SourceName, rest: &[u8]) -> Key {
+    [&[first], source.as_str().as_bytes(), &[0], rest].concat()
+}
+
+/// The rest of such a key.
+fn after_source(key: &[u8]) -> Option<&[u8]> {
+    let end = key.iter().position(|byte| *byte == 0)?;
+    key.get(end + 1..)
+}
+
+fn of_resource(first: u8, source: &SourceName, kind: Kind, id: &ResourceId) -> Key {
+    let mut key = of_source(first, source, &[kind_byte(kind)]);
     key.extend_from_slice(id.as_str().as_bytes());
     key
 }
 
+fn id_of(bytes: &[u8]) -> Option<ResourceId> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+fn kind_and_id_of(bytes: &[u8]) -> Option<(Kind, ResourceId)> {
+    let (kind, id) = bytes.split_first()?;
+    Some((kind_of(*kind)?, id_of(id)?))
+}
+
+/// The keys that begin like `common` and lie beyond `after`. What they end with, an id, holds neither 0 nor 255.
+fn beyond(common: Key, after: Option<Key>) -> KeyRange {
+    let last = [common.as_slice(), &[u8::MAX]].concat();
+    after.map_or(common, |after| [after.as_slice(), &[0]].concat())..=last
+}
+
+/// A snapshot.
+pub(super) fn snapshot(source: &SourceName, kind: Kind, id: &ResourceId) -> Key {
+    of_resource(b's', source, kind, id)
+}
+
+/// The snapshots of a source and kind beyond an id.
+pub(super) fn snapshots_after(source: &SourceName, kind: Kind, after: Option<&ResourceId>) -> KeyRange {
+    beyond(of_source(b's', source, &[kind_byte(kind)]), after.map(|id| snapshot(source, kind, id)))
+}
+
+/// The kind and the id in the key of a snapshot or an absence.
+pub(super) fn kind_and_id(key: &[u8]) -> Option<(Kind, ResourceId)> {
+    kind_and_id_of(after_source(key)?)
+}
+
 /// The number of a kind's snapshots.
 pub(super) fn snapshot_count(source: &SourceName, kind: Kind) -> Key {
-    of_source(b'c', source, kind)
+    of_source(b'c', source, &[kind_byte(kind)])
+}
+
+fn open_list(source: &SourceName, kind: Kind, list: OpenList) -> Key {
+    of_source(b'o', source, &[kind_byte(kind), list_byte(list)])
+}
+
+/// The entry of a snapshot in an open list.
+pub(super) fn open(name: &ResourceKey, list: OpenList) -> Key {
+    [open_list(&name.source, name.kind, list).as_slice(), name.id.as_str().as_bytes()].concat()
+}
+
+/// The entries in an open list beyond an id.
+pub(super) fn open_after(source: &SourceName, list: OpenList, after: Option<&ResourceId>) -> KeyRange {
+    let name = |id: &ResourceId| ResourceKey { source: source.clone(), kind: list.kind(), id: id.clone() };
+    beyond(open_list(source, list.kind(), list), after.map(|id| open(&name(id), list)))
+}
+
+/// The id in the key of an entry in an open list.
+pub(super) fn open_id(key: &[u8]) -> Option<ResourceId> {
+    let (_kind_and_list, id) = after_source(key)?.split_first_chunk::<2>()?;
+    id_of(id)
+}
+
+/// The entry of what is to be done about a snapshot.
+pub(super) fn task(name: &ResourceKey, task: Task, at: Timestamp) -> Key {
+    let mut key = tasks(&name.source, task, at);
+    key.push(kind_byte(name.kind));
+    key.extend_from_slice(name.id.as_str().as_bytes());
+    key
+}
+
+fn tasks(source: &SourceName, task: Task, at: Timestamp) -> Key {
+    let mut key = of_source(b't', source, &[task_byte(task)]);
+    key.extend_from_slice(&instant_bytes(at));
+    key
+}
+
+/// The entries of what is to be done by an instant.
+pub(super) fn tasks_until(source: &SourceName, task: Task, until: Timestamp) -> KeyRange {
+    let mut last = tasks(source, task, until);
+    last.push(u8::MAX);
+    tasks(source, task, Timestamp::from_millis(i64::MIN))..=last
+}
+
+/// What such an entry says.
+pub(super) fn task_entry(key: &[u8]) -> Option<Due> {
+    let (_task, rest) = after_source(key)?.split_first()?;
+    let (at, rest) = rest.split_first_chunk()?;
+    let (kind, id) = kind_and_id_of(rest)?;
+    Some(Due { at: instant_of(*at), kind, id })
+}
+
+/// An absence.
+pub(super) fn absence(source: &SourceName, kind: Kind, id: &ResourceId) -> Key {
+    of_resource(b'a', source, kind, id)
+}
+
+/// A source's absences beyond one.
+pub(super) fn absences_after(source: &SourceName, after: Option<(Kind, &ResourceId)>) -> KeyRange {
+    beyond(of_source(b'a', source, &[]), after.map(|(kind, id)| absence(source, kind, id)))
 }
 
 /// A source's progress.
@@ -121,9 +247,7 @@ pub(super) fn waiting(id: DeliveryId, due: Option<Timestamp>) -> Key {
 }
 
 fn due_at(endpoint: EndpointNumber, due: Timestamp) -> Key {
-    // Turning the sign bit over makes the bytes of instants before the epoch sort before the others.
-    let due = due.as_millis().cast_unsigned() ^ (1 << 63);
-    [b"w".as_slice(), &endpoint.0.to_be_bytes(), &due.to_be_bytes()].concat()
+    [b"w".as_slice(), &endpoint.0.to_be_bytes(), &instant_bytes(due)].concat()
 }
 
 /// Which delivery an entry means and when that is due, if at any instant.
@@ -131,7 +255,7 @@ pub(super) fn waiting_entry(key: &[u8]) -> Option<(DeliveryId, Option<Timestamp>
     let (endpoint, rest) = key.get(1..)?.split_first_chunk()?;
     let (due, rest) = rest.split_first_chunk()?;
     let (position, epoch) = rest.split_first_chunk()?;
-    let due = Timestamp::from_millis((u64::from_be_bytes(*due) ^ (1 << 63)).cast_signed());
+    let due = instant_of(*due);
     let id = DeliveryId {
         position: Position(u64::from_be_bytes(*position)),
         endpoint: EndpointNumber(u32::from_be_bytes(*endpoint)),
@@ -230,6 +354,53 @@ mod tests {
         }
     }
 
+    fn name(source: &str, kind: Kind, id: &str) -> ResourceKey {
+        ResourceKey { source: source.parse().expect("a name"), kind, id: id.parse().expect("an id") }
+    }
+
+    fn names() -> impl Strategy<Value = ResourceKey> {
+        // Short and of few letters, so that one is often the beginning of another.
+        ("[a-]{1,2}", prop::sample::select(&Kind::ALL[..]), "[A_z-]{1,3}")
+            .prop_map(|(source, kind, id)| name(&source, kind, &id))
+    }
+
+    proptest! {
+        #[test]
+        fn rows_about_resources_sort_like_them_and_are_found_in_their_source(
+            a in names(), b in names(), at: (i64, i64), list in 0..4_usize,
+        ) {
+            let same_source = ResourceKey { source: a.source.clone(), ..b.clone() };
+            let (one, other) = (absence(&a.source, a.kind, &a.id), absence(&a.source, b.kind, &b.id));
+            prop_assert_eq!(a.cmp(&same_source), one.cmp(&other));
+            prop_assert_eq!(kind_and_id(&one), Some((a.kind, a.id.clone())));
+            let is_beyond = a.source == b.source && (b.kind, &b.id) < (a.kind, &a.id);
+            prop_assert_eq!(absences_after(&b.source, Some((b.kind, &b.id))).contains(&one), is_beyond);
+            prop_assert_eq!(absences_after(&b.source, None).contains(&one), a.source == b.source);
+
+            let key = snapshot(&a.source, a.kind, &a.id);
+            let is_listed = (&a.source, a.kind) == (&b.source, b.kind);
+            prop_assert_eq!(snapshots_after(&b.source, b.kind, None).contains(&key), is_listed);
+            let range = snapshots_after(&b.source, b.kind, Some(&b.id));
+            prop_assert_eq!(range.contains(&key), is_listed && b.id < a.id);
+
+            let list = OpenList::ALL[list];
+            let key = open(&a, list);
+            prop_assert_eq!(open_id(&key), Some(a.id.clone()));
+            let is_listed = a.source == b.source && a.kind == list.kind();
+            prop_assert_eq!(open_after(&b.source, list, None).contains(&key), is_listed);
+            prop_assert_eq!(open_after(&b.source, list, Some(&b.id)).contains(&key), is_listed && b.id < a.id);
+
+            let (first, second) = (Timestamp::from_millis(at.0), Timestamp::from_millis(at.1));
+            let key = task(&a, Task::Fetch, first);
+            let due = (first, a.kind, &a.id).cmp(&(second, b.kind, &b.id));
+            prop_assert_eq!(due, key.cmp(&task(&same_source, Task::Fetch, second)));
+            prop_assert_eq!(task_entry(&key), Some(Due { at: first, kind: a.kind, id: a.id.clone() }));
+            let is_due = a.source == b.source && first <= second;
+            prop_assert_eq!(tasks_until(&b.source, Task::Fetch, second).contains(&key), is_due);
+            prop_assert!(!tasks_until(&a.source, Task::Remind, first).contains(&key));
+        }
+    }
+
     #[test]
     fn what_is_pending_without_an_instant_is_found_but_never_due() {
         let key = waiting(id(7, 3, 1), None);
@@ -246,6 +417,13 @@ mod tests {
         let resource: ResourceId = "c1".parse().expect("an id");
         assert_eq!(hex(snapshot(&source, Kind::Certificate, &resource)), "73657500016331");
         assert_eq!(hex(snapshot_count(&source, Kind::CertificateRequest)), "6365750002");
+        let name = name("eu", Kind::CertificateRequest, "c1");
+        assert_eq!(hex(open(&name, OpenList::Pending)), "6f65750002046331");
+        assert_eq!(OpenList::ALL.map(list_byte), [1, 2, 3, 4]);
+        let instant = Timestamp::from_millis(4);
+        assert_eq!(hex(task(&name, Task::Remind, instant)), "74657500018000000000000004026331");
+        assert_eq!(hex(task(&name, Task::Fetch, instant)), "74657500028000000000000004026331");
+        assert_eq!(hex(absence(&source, Kind::CertificateRequest, &resource)), "61657500026331");
         assert_eq!(hex(progress(&source)), "676575");
         assert_eq!(hex(event(Position(258))), "650000000000000102");
         assert_eq!(hex(delivery(id(1, 2, 3))), "6400000000000000010000000200000003");

@@ -6,8 +6,8 @@
 //!
 //! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
 //! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
-//! whatever happened); then, each with its writing and its reading side, `sights`, `log`, `deliveries`, `history`,
-//! `endpoints`.
+//! whatever happened); then, each with its writing and its reading side, `snapshots`, `sights`, `log`, `deliveries`,
+//! `history`, `endpoints`.
 
 use std::sync::Arc;
 use std::thread;
@@ -36,6 +36,7 @@ mod mark;
 mod open;
 mod recent;
 mod sights;
+mod snapshots;
 mod stage;
 mod view;
 mod watchdog;

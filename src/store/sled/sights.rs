@@ -1,47 +1,36 @@
-//! Snapshots, sights and the progress of sources.
+//! Sights: what they tell goes into the log, what they saw becomes a snapshot. And the progress of sources.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::keys::{Key, KeyRange};
 use super::stage::Stage;
 use super::writer::Act;
-use super::{SledStore, keys};
+use super::{SledStore, keys, snapshots};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::id::EventId;
-use crate::model::resource::{Kind, ResourceId, ResourceKey, Snapshot, SourceName};
+use crate::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
+use crate::model::time::Timestamp;
 use crate::store::codec::{self, Head, StoredSight};
-use crate::store::{SightCommit, SightStore, StoreError};
+use crate::store::{Due, SightCommit, SightStore, StoreError, Task};
 
 impl Stage<'_> {
-    /// One sight: its snapshot and its events, whole or not at all.
+    /// One sight: its snapshot, its absence and all its events, whole or not at all.
     pub(super) fn sight(&mut self, commit: SightCommit) -> Result<(), StoreError> {
         if let Some(snapshot) = &commit.snapshot {
             self.snapshot(snapshot)?;
         }
-        match commit.told {
-            Some((sight, drafts)) if !drafts.is_empty() => self.told(sight, &drafts),
-            Some(_) | None => Ok(()),
+        if let Some((name, absence)) = &commit.absence {
+            self.absence(name, absence.as_ref())?;
         }
-    }
-
-    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let ResourceKey { source, kind, id } = &snapshot.key;
-        let key = keys::snapshot(source, *kind, id);
-        let was_counted = match self.get(&key)? {
-            Some(row) => !codec::snapshot_is_removed(&row)?,
-            None => false,
-        };
-        self.put(&key, codec::snapshot(snapshot))?;
-        let is_counted = snapshot.removed.is_none();
-        if was_counted == is_counted {
-            return Ok(());
+        for (sight, drafts) in commit.told {
+            if !drafts.is_empty() {
+                self.told(sight, &drafts)?;
+            }
         }
-        let key = keys::snapshot_count(source, *kind);
-        let count = self.number(&key)?.unwrap_or(0);
-        let count = if is_counted { count + 1 } else { count.saturating_sub(1) };
-        self.put(&key, codec::number(count))
+        Ok(())
     }
 
     fn told(&mut self, mut sight: Sight, drafts: &[EventDraft]) -> Result<(), StoreError> {
@@ -74,6 +63,35 @@ impl Stage<'_> {
     }
 }
 
+impl SledStore {
+    /// Up to `limit` rows of a range, each as `read` makes it out of its key and value.
+    async fn list<T: Send + 'static>(
+        &self,
+        range: KeyRange,
+        limit: usize,
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        self.read(move |reader| {
+            let rows = reader.view.walk(range, false).take(limit);
+            rows.map(|row| row.and_then(|(key, value)| read(&key, &value))).collect()
+        })
+        .await
+    }
+
+    /// The rows of these keys, in their order; `None` where there is none.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        keys: Vec<Key>,
+        read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Vec<Option<T>>, StoreError> {
+        self.read(move |reader| {
+            let row = |key: &Key| reader.view.get(key)?.map(|row| read(key, &row)).transpose();
+            keys.iter().map(row).collect()
+        })
+        .await
+    }
+}
+
 #[async_trait]
 impl SightStore for SledStore {
     async fn snapshots(
@@ -82,21 +100,76 @@ impl SightStore for SledStore {
         kind: Kind,
         ids: &[ResourceId],
     ) -> Result<Vec<Option<Snapshot>>, StoreError> {
-        let names: Vec<ResourceKey> =
-            ids.iter().map(|id| ResourceKey { source: source.clone(), kind, id: id.clone() }).collect();
-        self.read(move |reader| {
-            let snapshot = |name: ResourceKey| {
-                let row = reader.view.get(&keys::snapshot(&name.source, name.kind, &name.id))?;
-                row.map(|row| codec::read_snapshot(name, &row)).transpose()
-            };
-            names.into_iter().map(snapshot).collect()
-        })
-        .await
+        let keys = ids.iter().map(|id| keys::snapshot(source, kind, id)).collect();
+        let source = source.clone();
+        self.look_up(keys, move |key, row| snapshots::snapshot(&source, key, row)).await
     }
 
     async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError> {
         let key = keys::snapshot_count(source, kind);
         self.read(move |reader| reader.view.get(&key)?.map_or(Ok(0), |row| codec::read_number(&row))).await
+    }
+
+    async fn snapshots_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Snapshot>, StoreError> {
+        let (source, range) = (source.clone(), keys::snapshots_after(source, kind, after));
+        self.list(range, limit, move |key, row| snapshots::snapshot(&source, key, row)).await
+    }
+
+    async fn ids_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<(ResourceId, bool)>, StoreError> {
+        self.list(keys::snapshots_after(source, kind, after), limit, snapshots::id).await
+    }
+
+    async fn open_after(
+        &self,
+        source: &SourceName,
+        list: OpenList,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, StoreError> {
+        self.list(keys::open_after(source, list, after), limit, |entry, _| snapshots::open_id(entry)).await
+    }
+
+    async fn due(
+        &self,
+        source: &SourceName,
+        task: Task,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.list(keys::tasks_until(source, task, until), limit, |entry, _| snapshots::due(entry)).await
+    }
+
+    async fn absences_after(
+        &self,
+        source: &SourceName,
+        after: Option<(Kind, &ResourceId)>,
+        limit: usize,
+    ) -> Result<Vec<Absence>, StoreError> {
+        let (source, range) = (source.clone(), keys::absences_after(source, after));
+        self.list(range, limit, move |key, row| snapshots::absence(&source, key, row)).await
+    }
+
+    async fn absences(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<Vec<Option<Absence>>, StoreError> {
+        let keys = ids.iter().map(|id| keys::absence(source, kind, id)).collect();
+        let source = source.clone();
+        self.look_up(keys, move |key, row| snapshots::absence(&source, key, row)).await
     }
 
     async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError> {

@@ -135,12 +135,12 @@ impl<'a> Stage<'a> {
 
     /// The value of a row as it will be.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        match self.row(key)? {
-            Some(row) if is_in_parts(&row) => {
-                join(key, &row, |part| self.row(part))?.map(Some).ok_or_else(part_is_missing)
-            }
-            row => Ok(row),
-        }
+        self.row(key)?.map(|row| self.value(key, row)).transpose()
+    }
+
+    /// The value that a row stands for.
+    fn value(&self, key: &[u8], row: IVec) -> Result<IVec, StoreError> {
+        if is_in_parts(&row) { join(key, &row, |part| self.row(part))?.ok_or_else(part_is_missing) } else { Ok(row) }
     }
 
     /// A counter, a position or an endpoint's number; `None` if there is no such row.
@@ -150,10 +150,23 @@ impl<'a> Stage<'a> {
 
     /// Writes a value.
     pub(super) fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
+        let former = self.row(key)?;
+        self.put_over(former.as_ref(), key, value)
+    }
+
+    /// Writes a value and gives the former one, for which the row is read only once.
+    pub(super) fn replace(&mut self, key: &[u8], value: Vec<u8>) -> Result<Option<IVec>, StoreError> {
+        let row = self.row(key)?;
+        let former = row.clone().map(|row| self.value(key, row)).transpose()?;
+        self.put_over(row.as_ref(), key, value)?;
+        Ok(former)
+    }
+
+    fn put_over(&mut self, former: Option<&IVec>, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
         if value.len() > ACT_BYTES_MAX {
             return Err(too_large(value.len()));
         }
-        self.remove_parts(key)?;
+        self.remove_parts(key, former);
         for (key, value) in cut(key, value) {
             self.change(key, Some(value));
         }
@@ -162,18 +175,26 @@ impl<'a> Stage<'a> {
 
     /// Deletes a row.
     pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        self.remove_parts(key)?;
+        let former = self.row(key)?;
+        self.remove_parts(key, former.as_ref());
         self.change(key.to_vec(), None);
         Ok(())
     }
 
-    fn remove_parts(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        if let Some(row) = self.row(key)? {
-            for part in part_keys(key, &row) {
-                self.change(part, None);
-            }
+    fn remove_parts(&mut self, key: &[u8], former: Option<&IVec>) {
+        for part in former.into_iter().flat_map(|row| part_keys(key, row)) {
+            self.change(part, None);
         }
-        Ok(())
+    }
+
+    /// Puts an entry, which is nothing but its key, into an index.
+    pub(super) fn add_entry(&mut self, key: Key) {
+        self.change(key, Some(IVec::default()));
+    }
+
+    /// Takes an entry out of an index.
+    pub(super) fn remove_entry(&mut self, key: Key) {
+        self.change(key, None);
     }
 
     fn change(&mut self, key: Key, value: Option<IVec>) {

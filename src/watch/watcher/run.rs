@@ -2,6 +2,7 @@
 //! only probed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,31 +12,59 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Schedule;
 use super::super::backoff::{PROBE_EVERY, wait_after};
-use super::super::schedule::{Crons, KINDS, first_sweep_in};
+use super::super::schedule::{Crons, first_sweep_in, has_missed};
 use super::{Watcher, has_baseline};
 use crate::clock::chance;
 use crate::model::resource::Kind;
-use crate::model::source::{PassKind, SourceState};
+use crate::model::source::{PassKind, PassReport, PassStatus, SourceState};
+use crate::model::time::Timestamp;
 use crate::source::{Selection, Urgency};
+use crate::store::{StoreError, Task};
 
 /// An interval below which no schedule goes, so that a mistaken setting cannot turn polling into a busy loop.
 const SHORTEST: Duration = Duration::from_millis(10);
+
+/// How long the loop sleeps at most while something is on an agenda. Agendas go by the wall clock, which may be set.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long after a look at what is due that could not be done the next one waits.
+const DUE_AGAIN: Duration = Duration::from_secs(60);
+
+/// So many intervals without a complete `changes` pass are a gap.
+const GAP_INTERVALS: u32 = 10;
 
 /// What the loop waits for beside its tasks.
 #[derive(Debug, Default)]
 struct Timers {
     /// When each kind is due by its interval, while it has not begun in this process.
-    first_due: [Option<Instant>; KINDS.len()],
+    first_due: [Option<Instant>; PassKind::ALL.len()],
     /// When to look again whether the key is accepted.
     probe_at: Option<Instant>,
     /// When to try the baseline again.
     baseline_at: Option<Instant>,
+    /// When the agendas have something due, as of the last look at them.
+    agenda: Agendas,
+    /// Whatever is due on an agenda waits until then, because the last try did not get through.
+    fetch_after: Option<Instant>,
+    remind_after: Option<Instant>,
+    /// So often a `changes` pass was due by its cron expression since the last complete one.
+    missed_ticks: u32,
+}
+
+/// When the agendas of all resources have something due.
+#[derive(Clone, Copy, Debug, Default)]
+struct Agendas {
+    remind_at: Option<Timestamp>,
+    fetch_at: Option<Timestamp>,
+    is_reminding: bool,
 }
 
 /// What a task of the loop was.
 enum Ended {
-    Pass(PassKind),
+    Pass(PassReport),
     Probe,
+    /// Whether it was done.
+    Chores(bool),
 }
 
 /// Gives a kind's turn back to the queue, whatever becomes of its pass.
@@ -55,25 +84,28 @@ impl Watcher {
     /// Runs passes until `stop` is cancelled: one at the start, then as their schedules say and as they are asked
     /// for. Returns when the pages that are being applied are committed, and everything that it started has ended.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let (due, mut ticks) = mpsc::channel(KINDS.len());
+        let (due, mut ticks) = mpsc::channel(PassKind::ALL.len());
         let crons = match Crons::start(&self.settings, &due).await {
             Ok(crons) => Some(crons),
             Err(error) => {
-                tracing::error!(source = %self.name, %error, "a cron schedule cannot be started; its passes run only when asked for");
+                tracing::error!(source = %self.name(), %error, "a cron schedule cannot be started; its passes run only when asked for");
                 None
             }
         };
         let mut timers = self.begin();
         let mut tasks = JoinSet::new();
+        let watcher = Arc::clone(&self);
+        tasks.spawn(async move { watcher.chores(true).await });
+        timers.agenda.is_reminding = true;
         while !stop.is_cancelled() {
             self.start_tasks(&mut tasks, &mut timers, &stop);
             let wake_at = self.next_due(&timers);
             tokio::select! {
                 () = stop.cancelled() => {}
-                Some(kind) = ticks.recv() => { self.poll(kind); }
+                Some(kind) = ticks.recv() => self.ticked(kind, &mut timers).await,
                 () = self.wake.notified() => {}
-                Some(ended) = tasks.join_next() => self.task_ended(ended, &mut timers),
-                () = sleep_until(wake_at) => self.ask_for_what_is_due(&mut timers),
+                Some(ended) = tasks.join_next() => self.task_ended(ended, &mut timers).await,
+                () = sleep_until(wake_at) => self.ask_for_what_is_due(&mut timers).await,
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -82,25 +114,39 @@ impl Watcher {
         }
     }
 
-    /// The pass at the start, and the first sweep by interval.
+    /// The passes at the start, and the first sweep by interval.
     fn begin(&self) -> Timers {
         let progress = self.applier.progress();
+        let swept_at = progress.as_ref().and_then(|progress| progress.swept_at);
+        let mut timers = Timers::default();
+        match self.settings.schedule(PassKind::Sweep) {
+            Some(Schedule::Every(every)) => {
+                let wait = first_sweep_in(*every, swept_at, self.clock.now());
+                timers.first_due[PassKind::Sweep as usize] = Some(Instant::now() + wait);
+            }
+            Some(Schedule::Cron(expression)) if has_missed(expression, swept_at, self.clock.now()) => {
+                self.poll(PassKind::Sweep);
+            }
+            Some(Schedule::Cron(_)) | None => {}
+        }
         if !has_baseline(progress.as_ref()) {
             self.poll(PassKind::Sweep);
         }
         self.poll(PassKind::Changes);
-        let mut timers = Timers::default();
-        if let Schedule::Every(every) = self.settings.schedule(PassKind::Sweep) {
-            let swept_at = progress.and_then(|progress| progress.swept_at);
-            let wait = first_sweep_in(*every, swept_at, self.clock.now());
-            timers.first_due[PassKind::Sweep as usize] = Some(Instant::now() + wait);
-        }
+        self.poll(PassKind::Open);
+        self.poll(PassKind::Deadline);
         timers
     }
 
-    /// Starts the passes that may begin, or the probe that is due.
+    /// Starts the passes that may begin, or the probe that is due; and reminders, which need no upstream.
     fn start_tasks(self: &Arc<Self>, tasks: &mut JoinSet<Ended>, timers: &mut Timers, stop: &CancellationToken) {
-        if self.lock().state == SourceState::Unauthorized {
+        let has_baseline = has_baseline(self.applier.progress().as_ref());
+        if has_baseline && self.remind_due_at(timers, Instant::now()).is_some_and(|at| at <= Instant::now()) {
+            timers.agenda.is_reminding = true;
+            let watcher = Arc::clone(self);
+            tasks.spawn(async move { watcher.chores(false).await });
+        }
+        if self.account.standing().state == SourceState::Unauthorized {
             let probe_at = *timers.probe_at.get_or_insert_with(|| Instant::now() + PROBE_EVERY);
             if probe_at <= Instant::now() {
                 timers.probe_at = Some(Instant::now() + PROBE_EVERY);
@@ -113,7 +159,6 @@ impl Watcher {
             return;
         }
         timers.probe_at = None;
-        let has_baseline = has_baseline(self.applier.progress().as_ref());
         let may_begin = |kind| has_baseline || kind == PassKind::Sweep;
         loop {
             let mut shared = self.lock();
@@ -125,11 +170,28 @@ impl Watcher {
                 timers.baseline_at = None;
             }
             let (turn, stop) = (Turn { watcher: Arc::clone(self), kind }, stop.clone());
-            tasks.spawn(async move {
-                turn.watcher.run_pass(kind, &id, &stop).await;
-                Ended::Pass(kind)
-            });
+            tasks.spawn(async move { Ended::Pass(turn.watcher.run_pass(kind, &id, &stop).await) });
         }
+    }
+
+    /// What needs no upstream: agendas of other settings, at the start, and reminders.
+    async fn chores(&self, is_start: bool) -> Ended {
+        let planned = if is_start { self.plan().await } else { Ok(()) };
+        let done = match planned {
+            Ok(()) => self.remind().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &done {
+            tracing::error!(source = %self.name(), %error, "reminders cannot be told");
+        }
+        Ended::Chores(done.is_ok())
+    }
+
+    async fn remind(&self) -> Result<(), StoreError> {
+        if has_baseline(self.applier.progress().as_ref()) {
+            while self.applier.remind(self.clock.now()).await? {}
+        }
+        Ok(())
     }
 
     /// One cheap call, to see whether the key is accepted again.
@@ -137,47 +199,126 @@ impl Watcher {
         let selection = Selection::UpdatedAfter(self.clock.now());
         let answer = self.upstream.page(Kind::Certificate, &selection, None, Urgency::Changes, stop).await;
         let is_accepted = answer.is_ok();
-        tracing::info!(source = %self.name, accepted = is_accepted, "source.probed");
+        tracing::info!(source = %self.name(), accepted = is_accepted, "source.probed");
         if is_accepted {
-            self.lock().state = SourceState::Failing;
+            self.account.standing().state = SourceState::Failing;
             self.poll(if has_baseline(self.applier.progress().as_ref()) { PassKind::Changes } else { PassKind::Sweep });
         }
     }
 
-    fn task_ended(&self, ended: Result<Ended, tokio::task::JoinError>, timers: &mut Timers) {
+    async fn ticked(&self, kind: PassKind, timers: &mut Timers) {
+        self.poll(kind);
+        if kind == PassKind::Changes && has_baseline(self.applier.progress().as_ref()) {
+            timers.missed_ticks = timers.missed_ticks.saturating_add(1);
+            if timers.missed_ticks > GAP_INTERVALS {
+                self.say_gap().await;
+            }
+        }
+    }
+
+    async fn task_ended(&self, ended: Result<Ended, tokio::task::JoinError>, timers: &mut Timers) {
         match ended {
-            Ok(Ended::Pass(PassKind::Sweep)) if !has_baseline(self.applier.progress().as_ref()) => {
+            Ok(Ended::Pass(report)) => self.pass_ended(&report, timers),
+            Ok(Ended::Probe) => {}
+            Ok(Ended::Chores(is_done)) => {
+                timers.agenda.is_reminding = false;
+                timers.remind_after = (!is_done).then(|| Instant::now() + DUE_AGAIN);
+            }
+            Err(error) => tracing::error!(source = %self.name(), %error, "a task of the source ended by itself"),
+        }
+        self.look_at_agendas(timers).await;
+    }
+
+    fn pass_ended(&self, report: &PassReport, timers: &mut Timers) {
+        let is_complete = report.status == PassStatus::Complete;
+        match report.pass {
+            PassKind::Sweep if !has_baseline(self.applier.progress().as_ref()) => {
                 let failures = self.lock().failed_baselines;
                 timers.baseline_at = Some(Instant::now() + wait_after(failures, chance()));
             }
-            Ok(Ended::Pass(_) | Ended::Probe) => {}
-            Err(error) => tracing::error!(source = %self.name, %error, "a task of the source ended by itself"),
+            PassKind::Changes if is_complete => timers.missed_ticks = 0,
+            PassKind::Deadline => timers.fetch_after = (!is_complete).then(|| Instant::now() + DUE_AGAIN),
+            PassKind::Sweep if self.has_decisions.load(Ordering::Relaxed) => drop(self.poll(PassKind::Deadline)),
+            PassKind::Changes | PassKind::Open | PassKind::Sweep => {}
+        }
+    }
+
+    /// Reads when the agendas have something due. Whatever changes an agenda is a task of this loop, or an answer to
+    /// a call through our API, which wakes it.
+    async fn look_at_agendas(&self, timers: &mut Timers) {
+        let remind_at = self.applier.next_due(Task::Remind).await;
+        let fetch_at = self.applier.next_due(Task::Fetch).await;
+        match (remind_at, fetch_at) {
+            (Ok(remind_at), Ok(fetch_at)) => {
+                timers.agenda = Agendas { remind_at, fetch_at, ..timers.agenda };
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(source = %self.name(), %error, "what is due cannot be read");
+            }
         }
     }
 
     /// When the next pass is due by an interval, or the next look at a source in trouble.
     fn next_due(&self, timers: &Timers) -> Option<Instant> {
-        let passes = KINDS.into_iter().filter_map(|kind| self.due_at(kind, timers));
-        passes.chain(timers.probe_at).chain(timers.baseline_at).min()
+        let now = Instant::now();
+        let passes = PassKind::ALL.into_iter().filter_map(|kind| self.due_at(kind, timers, now));
+        let remind_at = self.remind_due_at(timers, now);
+        let gap_at = self.gap_at().map(|at| self.wake_for(at, now));
+        passes.chain(timers.probe_at).chain(timers.baseline_at).chain(remind_at).chain(gap_at).min()
     }
 
-    /// When a kind is due by its interval; `None` while it waits already, or follows a cron expression.
-    fn due_at(&self, kind: PassKind, timers: &Timers) -> Option<Instant> {
-        let Schedule::Every(every) = self.settings.schedule(kind) else { return None };
+    /// When a kind is due; `None` while it waits already, or follows a cron expression.
+    fn due_at(&self, kind: PassKind, timers: &Timers, now: Instant) -> Option<Instant> {
         let shared = self.lock();
         if shared.queue.is_waiting(kind) {
             return None;
         }
-        match shared.begun[kind as usize] {
-            Some(begun) => Some(begun + (*every).max(SHORTEST)),
-            None => timers.first_due[kind as usize],
+        match self.settings.schedule(kind) {
+            Some(Schedule::Every(every)) => match shared.begun[kind as usize] {
+                Some(begun) => Some(begun + (*every).max(SHORTEST)),
+                None => timers.first_due[kind as usize],
+            },
+            Some(Schedule::Cron(_)) => None,
+            None if shared.queue.is_running(kind) => None,
+            None => {
+                let fetch_at = self.wake_for(timers.agenda.fetch_at?, now);
+                Some(timers.fetch_after.map_or(fetch_at, |after| after.max(fetch_at)))
+            }
         }
     }
 
-    fn ask_for_what_is_due(&self, timers: &mut Timers) {
+    /// When reminders are due; `None` while they are being told.
+    fn remind_due_at(&self, timers: &Timers, now: Instant) -> Option<Instant> {
+        let at = timers.agenda.remind_at.filter(|_| !timers.agenda.is_reminding)?;
+        let remind_at = self.wake_for(at, now);
+        Some(timers.remind_after.map_or(remind_at, |after| after.max(remind_at)))
+    }
+
+    /// When to look at the clock again for something that is due at an instant: `now` if it is due.
+    fn wake_for(&self, at: Timestamp, now: Instant) -> Instant {
+        now + at.since(self.clock.now()).min(LONGEST)
+    }
+
+    /// When it has been a gap since the last complete `changes` pass, if that is not told yet. With a cron expression,
+    /// its ticks are counted instead.
+    fn gap_at(&self) -> Option<Timestamp> {
+        let Schedule::Every(every) = self.settings.schedule(PassKind::Changes)? else { return None };
+        let progress = self.applier.progress()?;
+        let since = progress.changes_completed_at.or(progress.watermark)?;
+        let is_told = progress.gap_since.is_some() || progress.baseline_completed_at.is_none();
+        (!is_told).then(|| since.plus(every.saturating_mul(GAP_INTERVALS)))
+    }
+
+    async fn say_gap(&self) {
+        if let Err(error) = self.tell_gap().await {
+            tracing::error!(source = %self.name(), %error, "a gap cannot be told");
+        }
+    }
+
+    async fn ask_for_what_is_due(&self, timers: &mut Timers) {
         let now = Instant::now();
-        for kind in KINDS {
-            if self.due_at(kind, timers).is_some_and(|at| at <= now) {
+        for kind in PassKind::ALL {
+            if self.due_at(kind, timers, now).is_some_and(|at| at <= now) {
                 timers.first_due[kind as usize] = None;
                 self.poll(kind);
             }
@@ -185,6 +326,9 @@ impl Watcher {
         if timers.baseline_at.is_some_and(|at| at <= now) {
             timers.baseline_at = None;
             self.poll(PassKind::Sweep);
+        }
+        if self.gap_at().is_some_and(|at| at <= self.clock.now()) {
+            self.say_gap().await;
         }
     }
 }

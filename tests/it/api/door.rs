@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use certhook::api::commands::{Catalogue, Deliveries, Sources};
+use certhook::api::commands::{Catalogue, Deliveries, Sources, Undecided};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, Outcome, Trigger};
@@ -14,10 +14,12 @@ use certhook::model::endpoint::{Endpoint, Health, HealthState};
 use certhook::model::event::EventType;
 use certhook::model::id::EndpointNumber;
 use certhook::model::json::Json;
-use certhook::model::resource::SourceName;
-use certhook::model::source::{BaselineStatus, PassKind, PassReport, PassStatus, SourceState, SourceStatus};
+use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
+use certhook::model::source::{
+    BaselineStatus, PassKind, PassReport, PassStatus, RemovalDecision, SourceState, SourceStatus,
+};
 use certhook::model::time::Timestamp;
-use certhook::store::Store;
+use certhook::store::{Store, StoreError};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -180,8 +182,10 @@ impl Deliveries for Receivers {
 #[derive(Default)]
 pub(super) struct Accounts {
     pub(super) polls: Mutex<Vec<(String, PassKind)>>,
+    pub(super) absences: Mutex<Vec<Absence>>,
 }
 
+#[async_trait]
 impl Sources for Accounts {
     fn list(&self) -> Vec<SourceStatus> {
         ["numeral", "europe", "broken"].map(status).into()
@@ -195,17 +199,66 @@ impl Sources for Accounts {
     fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
         self.get(name)?;
         self.polls.lock().unwrap().push((name.to_string(), pass));
-        Some(PassReport {
-            id: "pass_1".into(),
-            pass,
-            status: PassStatus::Waiting,
-            pages: 0,
-            seen: 0,
-            changed: 0,
-            started_at: None,
-            duration_ms: None,
-            error: None,
-        })
+        Some(report(1, pass))
+    }
+
+    fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>> {
+        self.get(name)?;
+        let polls = self.polls.lock().unwrap().clone();
+        let polled = polls.into_iter().filter(|(polled, _)| polled == name.as_str()).map(|(_, pass)| pass);
+        let mut passes: Vec<PassReport> = (1..).zip(polled).map(|(number, pass)| report(number, pass)).collect();
+        passes.reverse();
+        Some(passes)
+    }
+
+    async fn absences(
+        &self,
+        name: &SourceName,
+        after: Option<(Kind, ResourceId)>,
+        limit: usize,
+    ) -> Option<Result<Vec<Absence>, StoreError>> {
+        self.get(name)?;
+        let absences = self.absences.lock().unwrap().clone();
+        let beyond = |absence: &Absence| after.as_ref() < Some(&(absence.key.kind, absence.key.id.clone()));
+        Some(Ok(absences.into_iter().filter(beyond).take(limit).collect()))
+    }
+
+    async fn decide(
+        &self,
+        name: &SourceName,
+        decision: RemovalDecision,
+        ids: Option<Vec<ResourceId>>,
+    ) -> Option<Result<u64, Undecided>> {
+        self.get(name)?;
+        let mut absences = self.absences.lock().unwrap();
+        let known: Vec<ResourceId> = absences.iter().map(|absence| absence.key.id.clone()).collect();
+        let wanted = ids.unwrap_or_else(|| known.clone());
+        let unknown: Vec<ResourceId> = wanted.iter().filter(|id| !known.contains(id)).cloned().collect();
+        if !unknown.is_empty() {
+            return Some(Err(Undecided::NotWithheld(unknown)));
+        }
+        for absence in absences.iter_mut().filter(|absence| wanted.contains(&absence.key.id)) {
+            absence.state = match decision {
+                RemovalDecision::Confirm => AbsenceState::Confirmed,
+                RemovalDecision::Keep => AbsenceState::Kept,
+            };
+        }
+        Some(Ok(wanted.len() as u64))
+    }
+}
+
+fn report(number: u32, pass: PassKind) -> PassReport {
+    PassReport {
+        id: format!("pass_{number}"),
+        pass,
+        status: PassStatus::Waiting,
+        pages: 0,
+        seen: 0,
+        changed: 0,
+        found_late: 0,
+        started_at: None,
+        duration_ms: None,
+        error: None,
     }
 }
 

@@ -39,7 +39,7 @@ async fn commit(door: &Door, source: &str, id: Option<&str>, object: &str, at: T
         },
     };
     let drafts = types.iter().map(|&event_type| EventDraft::plain(event_type)).collect();
-    let sights = vec![SightCommit { snapshot: None, told: Some((sight, drafts)) }];
+    let sights = vec![SightCommit { told: vec![(sight, drafts)], ..SightCommit::default() }];
     door.store.commit_sights(sights, None).await.unwrap();
 }
 

@@ -1,6 +1,8 @@
 //! Sources.
 
+use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceKey};
 use certhook::model::source::PassKind;
+use certhook::model::time::Timestamp;
 use serde_json::json;
 
 use super::door::Door;
@@ -32,10 +34,67 @@ async fn a_pass_is_asked_for_and_not_waited_for() {
     assert_eq!(answer.status.as_u16(), 202);
     let expected = json!({
         "id": "pass_1", "pass": "changes", "status": "waiting", "pages": 0, "seen": 0, "changed": 0,
+        "found_late": 0,
         "started_at": null, "duration_ms": null, "error": null,
     });
     assert_eq!(answer.json(), expected);
     door.json("POST /v1/sources/europe/poll", r#"{"pass":"sweep"}"#).await;
     let polls = door.sources.polls.lock().unwrap().clone();
     assert_eq!(polls, [("europe".into(), PassKind::Changes), ("europe".into(), PassKind::Sweep)]);
+}
+
+#[tokio::test]
+async fn the_last_passes_are_listed_page_by_page() {
+    let door = Door::open().await;
+    for pass in ["changes", "open", "sweep"] {
+        door.json("POST /v1/sources/europe/poll", &format!(r#"{{"pass":"{pass}"}}"#)).await;
+    }
+    let (sizes, all) = door.pages("/v1/sources/europe/passes?limit=2").await;
+    assert_eq!(sizes, [2, 1]);
+    assert_eq!(all.iter().map(|pass| pass["pass"].as_str().unwrap()).collect::<Vec<_>>(), ["sweep", "open", "changes"]);
+}
+
+fn withheld(kind: Kind, id: &str) -> Absence {
+    let key = ResourceKey { source: "europe".parse().unwrap(), kind, id: id.parse().unwrap() };
+    Absence { key, state: AbsenceState::Withheld, since: Timestamp::from_millis(1_795_233_600_000) }
+}
+
+#[tokio::test]
+async fn withheld_removals_are_listed_and_decided() {
+    let door = Door::open().await;
+    *door.sources.absences.lock().unwrap() = vec![
+        withheld(Kind::Certificate, "cert_1"),
+        withheld(Kind::Certificate, "cert_2"),
+        withheld(Kind::CertificateRequest, "cert_req_1"),
+    ];
+    let (sizes, all) = door.pages("/v1/sources/europe/removals?limit=2").await;
+    assert_eq!(sizes, [2, 1]);
+    let expected = json!({
+        "object": "removal", "resource": "certificate_request", "id": "cert_req_1", "removal": "withheld",
+        "absent_since": "2026-11-21T04:00:00.000Z",
+    });
+    assert_eq!(all[2], expected);
+    let decided = door.json("POST /v1/sources/europe/removals", r#"{"decision":"keep","ids":["cert_2"]}"#).await;
+    assert_eq!(decided, json!({"object": "removal_decision", "decision": "keep", "decided": 1}));
+    let (_, all) = door.pages("/v1/sources/europe/removals").await;
+    assert_eq!(
+        all.iter().map(|one| one["removal"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["withheld", "kept", "withheld"]
+    );
+    let decided = door.json("POST /v1/sources/europe/removals", r#"{"decision":"confirm"}"#).await;
+    assert_eq!(decided["decided"], 3);
+}
+
+#[tokio::test]
+async fn a_decision_about_what_is_not_withheld_decides_nothing() {
+    let door = Door::open().await;
+    *door.sources.absences.lock().unwrap() = vec![withheld(Kind::Certificate, "cert_1")];
+    let call = r#"{"decision":"confirm","ids":["cert_1","cert_9"]}"#;
+    let answer = door.call("POST /v1/sources/europe/removals", call).await;
+    assert_eq!(answer.status.as_u16(), 400);
+    let message = "the removal of cert_9 is not withheld; nothing was decided";
+    assert_eq!(answer.json()["errors"], json!([{"field": "ids", "message": message}]));
+    let answer = door.call("POST /v1/sources/europe/removals", "{}").await;
+    assert_eq!(answer.json()["errors"][0]["field"], "decision");
+    assert_eq!(door.call("GET /v1/sources/nowhere/removals", "").await.status.as_u16(), 404);
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use certhook::config::Config;
 use certhook::telemetry;
-use certhook::watch::{Baseline, Schedule};
+use certhook::watch::{Baseline, RemovalGuard, Schedule};
+use jiff::civil::Time;
+use jiff::tz::TimeZone;
 use secrecy::ExposeSecret;
 
 use super::{environment, load, problems};
@@ -32,7 +34,12 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(source.watch.overlap, Duration::from_secs(300));
     assert_eq!(source.watch.sweep, Schedule::Cron("0 15 3 * * *".into()));
     assert_eq!(source.watch.baseline, Baseline::Silent);
+    assert_eq!(source.watch.open, Schedule::Every(Duration::from_secs(300)));
+    assert_eq!(source.watch.removal_guard, RemovalGuard { count: 10, share: 0.10 });
     assert_eq!(source.watch.ignore_fields, Vec::<String>::new());
+    assert_eq!(source.watch.dates.will_expire, [60, 30, 14, 7, 1]);
+    assert_eq!(source.watch.dates.remind_at, Time::constant(9, 0, 0, 0));
+    assert_eq!(source.watch.dates.timezone, TimeZone::UTC);
 
     let delivery = &config.delivery;
     assert_eq!(delivery.timeout, Duration::from_secs(15));
@@ -83,7 +90,7 @@ fn keys() -> Vec<(usize, String, String, &'static str)> {
 
 #[test]
 fn every_key_has_a_line_of_why() {
-    assert_eq!(keys().len(), 27, "a new key comes with its line of why, and with a test of its bounds");
+    assert_eq!(keys().len(), 32, "a new key comes with its line of why, and with a test of its bounds");
     for (line, section, key, comment) in keys() {
         assert!(comment.len() > 10, "line {line}: {section}.{key} says nothing of itself");
     }

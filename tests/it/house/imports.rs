@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("deliver", &["model", "clock", "store"]),
     ("api", &["model", "clock", "store"]),
     ("sandbox", &["model", "clock"]),
-    ("config", &["model", "api", "deliver", "source", "store", "telemetry", "watch"]),
+    ("config", &["model", "api", "deliver", "detect", "source", "store", "telemetry", "watch"]),
     ("client", &["model"]),
     ("cli", &["app", "client", "config", "telemetry"]),
     ("main", &["cli"]),

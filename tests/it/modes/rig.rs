@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::clock::{Clock, ManualClock};
+use certhook::detect::agenda::Policy;
 use certhook::model::event::EventType;
 use certhook::model::id::Position;
 use certhook::model::resource::{Kind, ResourceId, Snapshot, SourceName};
@@ -16,7 +17,7 @@ use certhook::source::Settings as SourceSettings;
 use certhook::source::numeral::Numeral;
 use certhook::store::sled::SledStore;
 use certhook::store::{EventLog, Settings as StoreSettings, SightStore, Store};
-use certhook::watch::{Baseline, Description, Schedule, Settings, Watcher};
+use certhook::watch::{Baseline, Description, RemovalGuard, Schedule, Settings, Watcher};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -278,6 +279,9 @@ pub(super) async fn watch(upstream: &Upstream, store: &Arc<SledStore>, clock: &A
         overlap: Duration::from_secs(300),
         sweep: Schedule::Every(Duration::from_secs(86_400)),
         baseline: Baseline::Silent,
+        open: Schedule::Every(Duration::from_secs(300)),
+        removal_guard: RemovalGuard { count: 10, share: 0.10 },
+        dates: Policy::default(),
         ignore_fields: Vec::new(),
     };
     let description = Description { kind: "numeral".into(), base_url: upstream.url.clone(), livemode: false };

@@ -9,12 +9,12 @@ use certhook::model::delivery::DeliveryRecord;
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use certhook::model::event::Event;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
-use certhook::model::resource::{Kind, ResourceId, Snapshot, SourceName};
+use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{
-    DeliveryCommit, DeliveryQuery, DeliveryStore, EndpointStore, EventLog, Filtered, Positions, SightCommit,
-    SightStore, Store, StoreError, Waiting,
+    DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, SightCommit,
+    SightStore, Store, StoreError, Task, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -123,6 +123,64 @@ impl SightStore for Meddler {
 
     async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError> {
         self.inner.snapshot_count(source, kind).await
+    }
+
+    async fn snapshots_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Snapshot>, StoreError> {
+        self.inner.snapshots_after(source, kind, after, limit).await
+    }
+
+    async fn ids_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<(ResourceId, bool)>, StoreError> {
+        self.inner.ids_after(source, kind, after, limit).await
+    }
+
+    async fn open_after(
+        &self,
+        source: &SourceName,
+        list: OpenList,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, StoreError> {
+        self.inner.open_after(source, list, after, limit).await
+    }
+
+    async fn due(
+        &self,
+        source: &SourceName,
+        task: Task,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Due>, StoreError> {
+        self.inner.due(source, task, until, limit).await
+    }
+
+    async fn absences_after(
+        &self,
+        source: &SourceName,
+        after: Option<(Kind, &ResourceId)>,
+        limit: usize,
+    ) -> Result<Vec<Absence>, StoreError> {
+        self.inner.absences_after(source, after, limit).await
+    }
+
+    async fn absences(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<Vec<Option<Absence>>, StoreError> {
+        self.inner.absences(source, kind, ids).await
     }
 
     async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError> {

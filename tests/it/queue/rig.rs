@@ -221,7 +221,10 @@ pub(super) fn sight(id: &str, now: Timestamp) -> SightCommit {
             observed_before: now,
         },
     };
-    SightCommit { snapshot: None, told: Some((sight, vec![EventDraft::plain(EventType::CertificateUpdated)])) }
+    SightCommit {
+        told: vec![(sight, vec![EventDraft::plain(EventType::CertificateUpdated)])],
+        ..SightCommit::default()
+    }
 }
 
 pub(super) fn names(range: std::ops::Range<usize>) -> impl Iterator<Item = String> {

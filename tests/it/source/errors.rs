@@ -7,6 +7,7 @@ use serde_json::json;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use super::raw::{Deed, RawUpstream};
 use super::{API_KEY, CERTIFICATES, account_at, fetch, first_page, upstream};
 
 /// What a listing makes of an answer.
@@ -29,11 +30,14 @@ fn refused(status: u16, kind: &str) -> SourceError {
 
 #[tokio::test]
 async fn a_refused_key_is_unauthorized_by_type_first_and_then_by_status() {
-    for status in [400, 401, 403, 404, 409, 422, 500] {
-        assert_eq!(
-            listed(error(status, "TESTMODE_NOT_SUPPORTED")).await,
-            unauthorized(status, "TESTMODE_NOT_SUPPORTED")
-        );
+    // Which status comes with it is not documented.
+    for status in [302, 400, 401, 403, 404, 409, 418, 422, 429, 500, 503] {
+        let expected = unauthorized(status, "TESTMODE_NOT_SUPPORTED");
+        assert_eq!(listed(error(status, "TESTMODE_NOT_SUPPORTED")).await, expected);
+        let nested = json!({"error": {"code": status, "type": "TESTMODE_NOT_SUPPORTED", "message": "said so"}});
+        assert_eq!(listed(ResponseTemplate::new(status).set_body_json(nested)).await, expected);
+        let (_server, numeral) = upstream("/tax/certificates/cert_1", error(status, "TESTMODE_NOT_SUPPORTED")).await;
+        assert_eq!(fetch(&numeral, "cert_1").await.expect_err("never taken for not found"), expected);
     }
     for status in [401, 403] {
         assert_eq!(listed(error(status, "INVALID_API_KEY")).await, unauthorized(status, "INVALID_API_KEY"));
@@ -47,13 +51,42 @@ async fn a_refused_key_is_unauthorized_by_type_first_and_then_by_status() {
 
 #[tokio::test]
 async fn the_older_nested_shape_of_an_error_means_the_same() {
+    let overloaded = SourceError::Unavailable("OVERLOADED (503): said so".into());
+    let throttled = SourceError::Throttled { retry_after: Duration::from_secs(30) };
     for (status, kind, expected) in [
-        (400, "TESTMODE_NOT_SUPPORTED", unauthorized(400, "TESTMODE_NOT_SUPPORTED")),
         (401, "INVALID_API_KEY", unauthorized(401, "INVALID_API_KEY")),
+        (403, "FORBIDDEN", unauthorized(403, "FORBIDDEN")),
         (400, "INVALID_REQUEST", refused(400, "INVALID_REQUEST")),
+        (404, "ROUTE_NOT_FOUND", refused(404, "ROUTE_NOT_FOUND")),
+        (409, "REQUEST_INVALID", refused(409, "REQUEST_INVALID")),
+        (429, "RATE_LIMITED", throttled),
+        (503, "OVERLOADED", overloaded),
     ] {
         let body = json!({"error": {"code": status, "type": kind, "message": "said so"}});
         assert_eq!(listed(ResponseTemplate::new(status).set_body_json(body)).await, expected);
+        assert_eq!(listed(error(status, kind)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_error_whose_body_is_no_json_is_judged_by_its_status() {
+    let bodies: [&[u8]; 5] =
+        [b"", b"<html><body>denied</body></html>", br#"{"type":"TESTMODE_NOT_SUPP"#, b"[]", b"\xff"];
+    for body in bodies {
+        let told = async |status| listed(ResponseTemplate::new(status).set_body_bytes(body)).await;
+        for status in [401, 403] {
+            let told = told(status).await;
+            assert!(matches!(told, SourceError::Unauthorized { .. }), "{status} {body:?}: {told}");
+        }
+        for status in [400, 402, 409, 410, 422] {
+            let told = told(status).await;
+            assert!(matches!(told, SourceError::Refused { .. }), "{status} {body:?}: {told}");
+        }
+        for status in [404, 408, 500, 502, 503, 504] {
+            let told = told(status).await;
+            assert!(matches!(told, SourceError::Unavailable(_)), "{status} {body:?}: {told}");
+        }
+        assert_eq!(told(429).await, SourceError::Throttled { retry_after: Duration::from_secs(30) });
     }
 }
 
@@ -86,9 +119,23 @@ async fn trouble_of_theirs_is_unavailable() {
 async fn a_429_tells_how_long_to_wait() {
     for (header, seconds) in [
         (Some("7"), 7),
+        (Some("900"), 900),
+        (Some("901"), 900),
         (Some("86400"), 900),
+        (Some("99999999999999999999"), 900),
+        (Some("0"), 1),
         (Some("Sat, 21 Nov 2026 04:33:20 GMT"), 120),
+        (Some("Saturday, 21-Nov-26 04:33:20 GMT"), 120),
+        (Some("Sat Nov 21 04:33:20 2026"), 120),
+        (Some("Sat, 21 Nov 2026 09:00:00 GMT"), 900),
+        (Some("Fri, 31 Dec 9999 23:59:59 GMT"), 900),
+        (Some("Sat, 21 Nov 2026 04:00:00 GMT"), 1),
         (Some("never"), 30),
+        (Some("-7"), 30),
+        (Some("7.5"), 30),
+        (Some("7s"), 30),
+        (Some("2026-11-21T04:33:20Z"), 30),
+        (Some(""), 30),
         (None, 30),
     ] {
         let mut answer = error(429, "RATE_LIMITED").insert_header("date", "Sat, 21 Nov 2026 04:31:20 GMT");
@@ -97,6 +144,18 @@ async fn a_429_tells_how_long_to_wait() {
         }
         let expected = SourceError::Throttled { retry_after: Duration::from_secs(seconds) };
         assert_eq!(listed(answer).await, expected, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_429_without_a_clock_of_its_own_is_measured_by_ours() {
+    for date in ["", "date: some time ago\r\n"] {
+        let answer = format!(
+            "HTTP/1.1 429 Too Many Requests\r\nretry-after: Sat, 21 Nov 2026 04:33:20 GMT\r\n{date}content-length: 0\r\n\r\n"
+        );
+        let upstream = RawUpstream::start(Deed::Send(answer.into_bytes())).await;
+        let told = first_page(&account_at(&upstream.url)).await.expect_err("throttled");
+        assert_eq!(told, SourceError::Throttled { retry_after: Duration::from_secs(120) }, "{date}");
     }
 }
 

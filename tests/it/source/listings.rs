@@ -1,13 +1,19 @@
 //! Listings: what makes one complete, and what an incomplete one still shows.
 
+use std::time::Duration;
+
 use certhook::model::resource::{Coverage, Download, Kind};
-use certhook::source::listing::Incomplete;
+use certhook::source::http::Limits;
+use certhook::source::listing::{Incomplete, Listing};
 use certhook::source::{Cursor, Selection, Source, SourceError, Urgency};
 use serde_json::{Value, json};
 use wiremock::matchers::{path, query_param, query_param_is_missing};
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::{CERTIFICATES, REQUESTS, Shown, account_at, first_page, id, ok, page_of, read, upstream};
+use super::raw::{Deed, RawUpstream};
+use super::{
+    CERTIFICATES, REQUESTS, Shown, account, account_at, first_page, id, ok, page_of, read, read_as, settings, upstream,
+};
 
 /// An upstream whose pages lie at their cursors, and what a listing of it shows.
 async fn shown_of(pages: &[(Option<&str>, ResponseTemplate)]) -> Shown {
@@ -74,6 +80,108 @@ async fn a_cursor_that_is_refused_leaves_the_listing_incomplete() {
         panic!("it must be the second page, refused")
     };
     assert_eq!((kind.as_str(), message.as_str()), ("INVALID_REQUEST", "unknown cursor"));
+}
+
+fn text(status: u16, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_string(body)
+}
+
+fn unavailable(reason: &str) -> SourceError {
+    SourceError::Unavailable(reason.into())
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_leaves_the_listing_incomplete_whatever_it_is_instead() {
+    let whole = page_of(&["c"], false, None).to_string();
+    let error = json!({"code": 500, "type": "INTERNAL_ERROR", "message": "oops"});
+    let denied = json!({"code": 403, "type": "FORBIDDEN", "message": "no"});
+    for (third, expected) in [
+        (ResponseTemplate::new(500).set_body_json(error), unavailable("INTERNAL_ERROR (500): oops")),
+        (text(502, "<h1>Bad Gateway</h1>"), unavailable("NO_TYPE (502): <h1>Bad Gateway</h1>")),
+        (text(200, &whole[..whole.len() - 1]), unavailable("an answer that is none: not JSON, cut off, or no list")),
+        (text(200, "<html>Sign in to go on</html>"), unavailable("an answer that is none: no JSON object")),
+        (text(200, ""), unavailable("an answer that is none: no JSON object")),
+        (ResponseTemplate::new(204), unavailable("NO_TYPE (204): no text")),
+        (
+            ResponseTemplate::new(403).set_body_json(denied),
+            SourceError::Unauthorized { status: 403, kind: "FORBIDDEN".into(), message: "no".into() },
+        ),
+        (
+            text(429, "slow down").insert_header("retry-after", "40"),
+            SourceError::Throttled { retry_after: Duration::from_secs(40) },
+        ),
+    ] {
+        let shown = shown_of(&[
+            (None, ok(&page_of(&["a"], true, Some("a")))),
+            (Some("a"), ok(&page_of(&["b"], true, Some("b")))),
+            (Some("b"), third),
+        ])
+        .await;
+        assert_eq!(ids(&shown), ["a", "b"], "{expected}");
+        assert_eq!(shown.verdict.expect_err("incomplete"), Incomplete::Page { page: 3, error: expected });
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_or_stalls_between_two_pages_leaves_the_listing_incomplete() {
+    let answer = |body: &str, cut: usize| {
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        Vec::from(format!("{head}{}", &body[..length - cut]))
+    };
+    let first = Deed::Send(answer(&page_of(&["a"], true, Some("a")).to_string(), 0));
+    let last = page_of(&["b"], false, None).to_string();
+    let limits = Limits { read: Duration::from_millis(200), ..Limits::default() };
+    for (second, reason) in [
+        (Deed::Reset, "the answer broke off: "),
+        (Deed::SendAndReset(answer(&last, 5)), "the answer broke off: "),
+        (Deed::Send(answer(&last, 1)), "the answer broke off: "),
+        (Deed::SendAndHang(answer(&last, 1)), "no whole answer within 60s, or silence for 200ms: "),
+    ] {
+        let upstream = RawUpstream::start_in_turn(vec![first.clone(), second]).await;
+        let shown = read(&account(settings(&upstream.url), limits)).await;
+        assert_eq!(ids(&shown), ["a"]);
+        let Err(Incomplete::Page { page: 2, error: SourceError::Unavailable(told) }) = shown.verdict else {
+            panic!("it must be the second page: {:?}", shown.verdict)
+        };
+        assert!(told.starts_with(reason), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn cursors_that_lead_in_a_circle_leave_the_listing_incomplete() {
+    for back_to in ["a", "b", "c"] {
+        let shown = shown_of(&[
+            (None, ok(&page_of(&["a"], true, Some("a")))),
+            (Some("a"), ok(&page_of(&["b"], true, Some("b")))),
+            (Some("b"), ok(&page_of(&["c"], true, Some("c")))),
+            (Some("c"), ok(&page_of(&["d"], true, Some(back_to)))),
+        ])
+        .await;
+        assert_eq!(ids(&shown), ["a", "b", "c", "d"], "{back_to}");
+        assert_eq!(shown.verdict.expect_err("incomplete"), Incomplete::RepeatedCursor { page: 4 }, "{back_to}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_never_ends_is_given_up_at_its_page_cap() {
+    let server = MockServer::start().await;
+    let pages = |request: &Request| {
+        let cursor = request.url.query_pairs().find(|(name, _)| name == "cursor");
+        let page = 1 + cursor.map_or(0, |(_, cursor)| cursor.parse::<u64>().expect("a number"));
+        let next = page.to_string();
+        ok(&page_of(&[&format!("cert_{page}")], page < 9, (page < 9).then_some(&next)))
+    };
+    Mock::given(path(CERTIFICATES)).respond_with(pages).mount(&server).await;
+    let numeral = account_at(&server.uri());
+    let shown = read_as(&numeral, Listing::of_at_most(8)).await;
+    assert_eq!(shown.rows.len(), 8);
+    let verdict = shown.verdict.expect_err("incomplete");
+    assert_eq!(verdict, Incomplete::TooLong { pages_max: 8 });
+    assert_eq!(verdict.to_string(), "the listing has more than 8 pages");
+    assert_eq!(server.received_requests().await.expect("they are recorded").len(), 8, "no page is asked for in vain");
+    assert!(read_as(&numeral, Listing::of_at_most(9)).await.verdict.is_ok(), "as many pages as that are allowed");
+    assert!(read(&numeral).await.verdict.is_ok(), "and by default far more");
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use certhook::model::resource::Kind;
-use certhook::source::http::Limits;
+use certhook::source::http::{Limits, Turn, Turns};
 use certhook::source::{Selection, Source, SourceError, Urgency};
 use serde_json::json;
 use tokio::time::Instant;
 use wiremock::ResponseTemplate;
 
-use super::{CERTIFICATES, account, fetch, first_page, ok, page_of, settings, upstream};
+use super::{CERTIFICATES, REQUESTS, account, fetch, first_page, ok, page_of, settings, upstream};
 
 #[tokio::test]
 async fn listings_and_fetches_share_one_bucket() {
@@ -25,6 +25,51 @@ async fn listings_and_fetches_share_one_bucket() {
     }
     // Of 24 calls 20 were there at once; the other 4 came at 20 a second.
     assert!(begun.elapsed() >= Duration::from_millis(199), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_open_listing_stretches_while_a_sweep_goes_on() {
+    let (server, _) = upstream(CERTIFICATES, ok(&page_of(&[], false, None))).await;
+    let mut settings = settings(&server.uri());
+    settings.requests_per_second = 10.0;
+    let numeral = account(settings, Limits::default());
+    let pending = Selection::Status("pending");
+    let open = || numeral.page(Kind::CertificateRequest, &pending, None, Urgency::Open);
+    let begun = Instant::now();
+    for _ in 0..5 {
+        open().await.expect_err("an empty 404");
+    }
+    // Five tokens are left, and none of them is for an open listing.
+    let (sixth, swept) = tokio::join!(open(), first_page(&numeral));
+    swept.expect("a page");
+    sixth.expect_err("an empty 404");
+    assert!(begun.elapsed() >= Duration::from_millis(199), "{:?}", begun.elapsed());
+    let requests = server.received_requests().await.expect("they are recorded");
+    let paths: Vec<&str> = requests.iter().map(|request| request.url.path()).collect();
+    assert_eq!(paths[5..], [CERTIFICATES, REQUESTS]);
+}
+
+#[test]
+fn a_simulation_can_share_the_policy() {
+    let mut turns = Turns::new(5.0).expect("a rate");
+    let (mut now, mut open_calls, mut sweep_calls) = (Duration::ZERO, 0, 0);
+    let hour = Duration::from_secs(3600);
+    let (mut open, mut sweep) = (turns.enter(Urgency::Open), turns.enter(Urgency::Sweep));
+    while now < hour {
+        let next = turns.next(now).expect("both always want more");
+        match turns.ask(next, now) {
+            Turn::Wait(wait) => now += wait,
+            Turn::Go if next == open => (open, open_calls) = (turns.enter(Urgency::Open), open_calls + 1),
+            Turn::Go => (sweep, sweep_calls) = (turns.enter(Urgency::Sweep), sweep_calls + 1),
+            Turn::Behind | Turn::Paused(_) => panic!("whoever is next is not behind, and nothing was paused"),
+        }
+    }
+    turns.leave(open);
+    turns.leave(sweep);
+    assert_eq!(turns.next(now), None);
+    // The 18 000 of an hour but for the last, which comes as it ends, and a burst of five, of which two are for open
+    // calls.
+    assert_eq!((open_calls, sweep_calls), (9000 + 2 - 1, 9000 + 3));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! An upstream below HTTP: it accepts connections and then does one thing, which no HTTP library would do.
+//! An upstream below HTTP: it accepts connections and does with each what no HTTP library would do.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-/// What it does with every connection.
+/// What it does with a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Deed {
     /// Sends this after the request has come, and closes.
@@ -32,14 +32,19 @@ pub(super) struct RawUpstream {
 impl RawUpstream {
     /// An upstream that does this deed.
     pub(super) async fn start(deed: Deed) -> Self {
+        Self::start_in_turn(vec![deed]).await
+    }
+
+    /// An upstream that does the first deed with the first connection, and so on; the last with all that follow.
+    pub(super) async fn start_in_turn(deeds: Vec<Deed>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let mut connections = JoinSet::new();
         connections.spawn(async move {
             let mut open = JoinSet::new();
-            loop {
+            for turn in 0.. {
                 let (stream, _) = listener.accept().await.expect("a connection");
-                let deed = deed.clone();
+                let deed = deeds.get(turn).or(deeds.last()).expect("a deed").clone();
                 // The other side may hang up in the middle; that is what some tests are about.
                 open.spawn(async move { drop(perform(deed, stream).await) });
             }

@@ -129,7 +129,7 @@ pub(super) async fn progress_is_committed_with_sights(store: Arc<dyn Store>, reo
     assert_eq!(store.progress(&source()).await.unwrap(), None);
     let mut progress = SourceProgress::new(source(), at(1));
     progress.watermark = Some(at(2));
-    progress.known_fields[1] = vec!["memo".into()];
+    progress.fields_since[1].insert("memo".into(), at(1));
     store.commit_sights(vec![silent(snapshot(1, 1))], Some(progress.clone())).await.unwrap();
     let store = reopen(store);
     assert_eq!(store.progress(&source()).await.unwrap(), Some(progress.clone()));
@@ -140,14 +140,14 @@ pub(super) async fn progress_is_committed_with_sights(store: Arc<dyn Store>, reo
 
 pub(super) async fn large_sights_are_kept_whole_and_larger_ones_refused(store: Arc<dyn Store>, reopen: Reopen<'_>) {
     let mut large = told(sized_snapshot(1, 1, 24_000), at(1), 50);
-    let (sight, events) = large.told.as_mut().unwrap();
+    let (sight, events) = large.told.first_mut().unwrap();
     sight.previous_attributes = Json::of(&json!({"note": "p".repeat(24_000)}));
     events[0].details = Json::of(&json!({"jurisdiction": "j".repeat(24_000)}));
     store.commit_sights(vec![large.clone()], None).await.unwrap();
-    let (sight, events) = large.told.clone().unwrap();
+    let (sight, events) = large.told[0].clone();
     let mut larger = large.clone();
     larger.snapshot = Some(sized_snapshot(1, 2, 20_000));
-    larger.told.as_mut().unwrap().1[1].details = Json::of(&"x".repeat(300_000));
+    larger.told.first_mut().unwrap().1[1].details = Json::of(&"x".repeat(300_000));
     let too_large = store.commit_sights(vec![silent(snapshot(2, 1)), larger], None).await;
     assert!(matches!(too_large, Err(StoreError::TooLarge { .. })), "{too_large:?}");
     let store = reopen(store);

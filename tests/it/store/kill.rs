@@ -11,7 +11,7 @@ use certhook::clock::ManualClock;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::event::Event;
 use certhook::model::id::{EndpointId, EndpointNumber, EventId, Position};
-use certhook::model::resource::Kind;
+use certhook::model::resource::{Kind, ResourceKey, Snapshot};
 use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
 use certhook::store::{DeliveryQuery, Settings, Store};
@@ -20,6 +20,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::kill_child::{self, Chance, RECEIVERS, RESOURCES, SOURCES, Told, position, sight, snapshots};
+use super::lists::assert_in_step;
 use super::samples::*;
 
 /// How often the process is killed.
@@ -129,14 +130,14 @@ impl Ledger {
             let events = store.events_after(Position(checked as u64), 1000).await.unwrap();
             let mut rest = events.as_slice();
             while let Some(first) = rest.first() {
-                let count = self.check_sight(first, rest, latest, head);
+                let count = self.check_commit(first, rest, latest, head);
                 if rest.len() < count {
                     // Its end is on the next page.
                     break;
                 }
                 let (told, others) = rest.split_at(count);
                 *self.chains.entry(name(first)).or_default() += 1;
-                latest = first.timestamp();
+                latest = told[count - 1].timestamp();
                 for event in told {
                     assert_eq!(event.position().0, self.ids.len() as u64 + 1, "the log has a gap");
                     assert!(!former_starts.contains(&event.id.start), "an id can be given twice");
@@ -150,18 +151,22 @@ impl Ledger {
         assert_eq!(self.ids.len() as u64, head.0, "the log ends at its head");
     }
 
-    /// The sight that begins here, as far as the page shows it; how many events it has.
-    fn check_sight(&self, first: &Event, rest: &[Arc<Event>], latest: Timestamp, head: Position) -> usize {
+    /// The commit whose events begin here, as far as the page shows it; how many they are.
+    fn check_commit(&self, first: &Event, rest: &[Arc<Event>], mut latest: Timestamp, head: Position) -> usize {
         let (source, resource) = name(first);
         let version = self.chains.get(&(source, resource)).copied().unwrap_or(0) + 1;
-        let (mut wanted, drafts) = sight(source, resource, version).told.unwrap();
-        wanted.detection.observed_before = wanted.detection.observed_before.max(latest);
-        assert!(first.position().0 + drafts.len() as u64 <= head.0 + 1, "the last sight was cut");
-        for (event, draft) in rest.iter().zip(&drafts) {
-            assert_eq!(*event.sight, wanted);
+        let mut wanted = Vec::new();
+        for (mut sight, drafts) in sight(source, resource, version).told {
+            latest = latest.max(sight.detection.observed_before);
+            sight.detection.observed_before = latest;
+            wanted.extend(drafts.into_iter().map(|draft| (sight.clone(), draft)));
+        }
+        assert!(first.position().0 + wanted.len() as u64 <= head.0 + 1, "the last commit was cut");
+        for (event, (sight, draft)) in rest.iter().zip(&wanted) {
+            assert_eq!(*event.sight, *sight);
             assert_eq!((event.event_type, &event.details), (draft.event_type, &draft.details));
         }
-        drafts.len()
+        wanted.len()
     }
 
     async fn check_source(&self, store: &Arc<dyn Store>, source: usize) {
@@ -178,6 +183,13 @@ impl Ledger {
         let name = kill_child::source_at(source);
         let counted = found.iter().flatten().filter(|snapshot| snapshot.removed.is_none()).count();
         assert_eq!(store.snapshot_count(&name, Kind::Certificate).await.unwrap(), counted as u64);
+        let mut all: Vec<_> = found.iter().flatten().cloned().collect();
+        all.sort_by(|one, other| one.key.id.cmp(&other.key.id));
+        assert_eq!(store.snapshots_after(&name, Kind::Certificate, None, 1_000).await.unwrap(), all);
+        assert_in_step(store, &name, &all).await;
+        let absent = |one: &Snapshot| kill_child::absence(source, number(&one.key), one.object_version);
+        let absences: Vec<_> = all.iter().filter_map(absent).collect();
+        assert_eq!(store.absences_after(&name, None, 1_000).await.unwrap(), absences);
         let progress = store.progress(&name).await.unwrap();
         let progress = progress.map_or(0, |progress| progress.watermark.unwrap().as_millis().cast_unsigned());
         let sights: u64 = self.chains.iter().filter(|((of, _), _)| *of == source).map(|(_, version)| version).sum();
@@ -238,7 +250,11 @@ impl Ledger {
 fn name(event: &Event) -> (usize, u64) {
     let key = event.sight.resource().unwrap();
     let source = SOURCES.iter().position(|source| *source == key.source.as_str()).unwrap();
-    (source, key.id.as_str().trim_start_matches("cert_").parse().unwrap())
+    (source, number(key))
+}
+
+fn number(key: &ResourceKey) -> u64 {
+    key.id.as_str().trim_start_matches("cert_").parse().unwrap()
 }
 
 /// All pages of a list.

@@ -6,11 +6,12 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::Endpoint;
 use certhook::model::id::{EndpointId, Position};
-use certhook::model::resource::{Kind, Snapshot, SourceName};
+use certhook::model::resource::{Absence, AbsenceState, Agenda, Kind, OpenList, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{DeliveryCommit, SightCommit, Store, StoreError};
@@ -76,16 +77,33 @@ pub(super) fn source_at(index: usize) -> SourceName {
     SOURCES[index].parse().unwrap()
 }
 
-/// The sight that gives a resource this version: one to four events, sometimes long, sometimes the last one.
+/// What gives a resource this version: one to four events, sometimes long, sometimes the last one, sometimes with a
+/// reminder behind them. Now it is in this list, now in that one, or absent.
 pub(super) fn sight(source: usize, resource: u64, version: u64) -> SightCommit {
     let mixed = version + resource;
     let bytes = if mixed.is_multiple_of(8) { 23_000 } else { 100 };
     let plain = sized_snapshot(resource, version, bytes);
     let mut key = plain.key.clone();
     key.source = source_at(source);
-    let snapshot = Snapshot { key, ..plain };
+    let every = |nth: u64, plus: u64| mixed.is_multiple_of(nth).then(|| at((mixed + plus).cast_signed()));
+    let agenda = Agenda { remind_at: every(3, 5), fetch_at: every(2, 7), ..Agenda::default() };
+    let open_list = [None, Some(OpenList::Processing), Some(OpenList::Expiring)][mixed as usize % 3];
+    let snapshot = Snapshot { key, open_list, agenda, ..plain };
     let snapshot = if mixed.is_multiple_of(5) { removed(snapshot) } else { snapshot };
-    told(snapshot, at((mixed * 7919 % 1000).cast_signed()), 1 + (mixed % 4) as usize)
+    let (key, instant) = (snapshot.key.clone(), at((mixed * 7919 % 1000).cast_signed()));
+    let mut commit = told(snapshot.clone(), instant, 1 + (mixed % 4) as usize);
+    if mixed.is_multiple_of(6) {
+        commit.told.extend(told(snapshot, instant.plus(Duration::from_millis(100)), 2).told);
+    }
+    let absence = Absence { key: key.clone(), state: AbsenceState::Withheld, since: at(version.cast_signed()) };
+    commit.absence = (mixed % 4 < 2).then(|| (key, Some(absence).filter(|_| mixed.is_multiple_of(4))));
+    commit
+}
+
+/// The absence that is there once a resource has that version.
+pub(super) fn absence(source: usize, resource: u64, version: u64) -> Option<Absence> {
+    let former = (1..=version).rev().find_map(|version| sight(source, resource, version).absence);
+    former.and_then(|(_, absence)| absence)
 }
 
 /// What a source's resources are at the moment.
@@ -192,7 +210,7 @@ async fn register(store: Arc<dyn Store>, mut chance: Chance) {
             }
             Err(error) => panic!("{error}"),
         }
-        tokio::time::sleep(std::time::Duration::from_millis(chance.below(20))).await;
+        tokio::time::sleep(Duration::from_millis(chance.below(20))).await;
     }
 }
 

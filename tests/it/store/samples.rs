@@ -11,7 +11,9 @@ use certhook::model::filter::Filter;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use certhook::model::json::Json;
 use certhook::model::pattern::Pattern;
-use certhook::model::resource::{Download, Kind, Removal, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::resource::{
+    Agenda, Download, Kind, Removal, RemovalReason, ResourceId, ResourceKey, Snapshot, SourceName,
+};
 use certhook::model::time::Timestamp;
 use certhook::store::{DeliveryCommit, SightCommit, Store};
 use serde_json::json;
@@ -49,15 +51,18 @@ pub(super) fn sized_snapshot(number: u64, object_version: u64, bytes: usize) -> 
         row_fingerprint: object_version.is_multiple_of(2).then_some(u128::MAX - u128::from(number)),
         download: Download::Missing,
         removed: None,
+        is_whole: false,
+        open_list: None,
+        agenda: Agenda::default(),
     }
 }
 
 pub(super) fn removed(snapshot: Snapshot) -> Snapshot {
-    Snapshot { removed: Some(Removal { reason: "not_found".into(), at: at(99) }), ..snapshot }
+    Snapshot { removed: Some(Removal { reason: RemovalReason::NotFound, at: at(99) }), ..snapshot }
 }
 
 pub(super) fn silent(snapshot: Snapshot) -> SightCommit {
-    SightCommit { snapshot: Some(snapshot), told: None }
+    SightCommit { snapshot: Some(snapshot), ..SightCommit::default() }
 }
 
 pub(super) fn sight_of(snapshot: &Snapshot, observed_before: Timestamp) -> Sight {
@@ -85,7 +90,7 @@ pub(super) fn told(snapshot: Snapshot, observed_before: Timestamp, count: usize)
         details: Json::of(&json!({"jurisdiction_id": format!("US-{nth}")})),
     });
     let told = (sight_of(&snapshot, observed_before), events.collect());
-    SightCommit { snapshot: Some(snapshot), told: Some(told) }
+    SightCommit { snapshot: Some(snapshot), told: vec![told], ..SightCommit::default() }
 }
 
 /// Commits `count` events, a millisecond apart, the first one at position 1.

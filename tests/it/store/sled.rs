@@ -9,7 +9,8 @@ use std::time::Duration;
 use certhook::clock::ManualClock;
 use certhook::model::delivery::DeliveryStatus;
 use certhook::model::id::Position;
-use certhook::model::resource::Kind;
+use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, Snapshot};
+use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
 use certhook::store::{Settings, Store, StoreError};
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{conformance, endpoints, history, model};
+use super::{conformance, endpoints, history, lists, model};
 
 pub(super) fn settings(folder: &Path) -> Settings {
     Settings { path: folder.join("data"), encryption_key: None }
@@ -66,6 +67,13 @@ conforms! {
     conformance::positions_of_many_endpoints_are_taken_at_once,
     conformance::a_large_delivery_commit_is_taken,
     conformance::a_closed_store_takes_nothing_more,
+    lists::snapshots_keep_all_that_they_say,
+    lists::snapshots_are_paged_in_the_order_of_their_ids,
+    lists::open_lists_hold_what_snapshots_say,
+    lists::what_is_due_comes_in_its_order,
+    lists::absences_are_put_and_deleted,
+    lists::all_that_a_commit_tells_is_in_the_log_in_its_order,
+    lists::a_commit_that_is_refused_leaves_nothing_of_itself,
     endpoints::endpoints_come_back_as_registered,
     endpoints::disabling_leaves_everything_else_as_it_is,
     endpoints::numbers_are_never_given_twice,
@@ -293,6 +301,47 @@ async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
         error.to_string(),
         "cannot read an endpoint: it has version 2, this program knows up to 1; run the newer program"
     );
+}
+
+/// A key that is a word, a source and the rest of it.
+fn row_key(first: &str, rest: &[u8]) -> Vec<u8> {
+    [first.as_bytes(), b"numeral\0", rest].concat()
+}
+
+#[tokio::test]
+async fn snapshots_of_a_former_program_are_read_and_then_kept_in_step() {
+    let folder = TempDir::new().unwrap();
+    let former = snapshot(1, 1);
+    let store = open(folder.path());
+    store.commit_sights(vec![silent(former.clone())], None).await.unwrap();
+    close(store).await;
+    let name = row_key("s", b"\x01cert_1");
+    {
+        let tree = rows(folder.path());
+        // Today's row has three bytes behind the version and the removal that the former one had not.
+        let row = tree.get(&name).unwrap().unwrap();
+        let (beginning, ending) = row.split_at(5);
+        assert_eq!(beginning, [2, 0, 0, 0, 0]);
+        tree.insert(name.as_slice(), [&[1, 0], ending].concat()).unwrap();
+        let mut gone = b"\x01\x01\x09not_found".to_vec();
+        gone.extend([[2].as_slice(), ending].concat());
+        tree.insert(row_key("s", b"\x01cert_2"), gone).unwrap();
+    }
+    let store = open(folder.path());
+    let gone = Some(Removal { reason: RemovalReason::NotFound, at: Timestamp::from_millis(1) });
+    let gone = Snapshot { key: key(2), removed: gone, ..former.clone() };
+    let found = store.snapshots_after(&source(), Kind::Certificate, None, 9).await.unwrap();
+    assert_eq!(found, [former.clone(), gone.clone()]);
+    let ids = store.ids_after(&source(), Kind::Certificate, None, 9).await.unwrap();
+    assert_eq!(ids, [(resource_id(1), false), (resource_id(2), true)]);
+    let count = async || store.snapshot_count(&source(), Kind::Certificate).await.unwrap();
+    let listed = |snapshot| Snapshot { open_list: Some(OpenList::Processing), removed: None, ..snapshot };
+    store.commit_sights(vec![silent(listed(former))], None).await.unwrap();
+    assert_eq!(count().await, 1, "it was counted before");
+    store.commit_sights(vec![silent(listed(gone))], None).await.unwrap();
+    assert_eq!(count().await, 2);
+    let open = store.open_after(&source(), OpenList::Processing, None, 9).await.unwrap();
+    assert_eq!(open, [resource_id(1), resource_id(2)]);
 }
 
 #[tokio::test]

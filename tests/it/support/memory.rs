@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -10,14 +11,15 @@ use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::event::{Event, EventDraft, Sight};
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
-use certhook::model::resource::{Kind, ResourceId, ResourceKey, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions,
-    SightCommit, SightStore, Store, StoreError, Waiting,
+    SightCommit, Store, StoreError, Waiting,
 };
 use tokio::sync::{broadcast, watch};
+
+use super::book::{Book, reads_from_its_book};
 
 const EPOCH: u32 = 1_795_233_600;
 const START: u32 = 5;
@@ -25,8 +27,7 @@ const START: u32 = 5;
 #[derive(Default)]
 struct State {
     events: Vec<Arc<Event>>,
-    snapshots: BTreeMap<ResourceKey, Snapshot>,
-    progress: BTreeMap<SourceName, SourceProgress>,
+    book: Book,
     endpoints: BTreeMap<EndpointNumber, Endpoint>,
     endpoints_created: u32,
     records: BTreeMap<DeliveryId, DeliveryRecord>,
@@ -61,9 +62,37 @@ impl Memory {
         }
     }
 
+    fn book(&self) -> Result<impl Deref<Target = Book>, StoreError> {
+        Ok(InState(self.state()?))
+    }
+
+    async fn commit(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        for commit in sights {
+            state.book.put(&commit);
+            for (sight, drafts) in commit.told {
+                state.append(sight, drafts);
+            }
+        }
+        state.book.put_progress(progress);
+        self.head.send_replace(Position(state.events.len() as u64));
+        Ok(())
+    }
+
     fn changed(&self, number: EndpointNumber) {
         // Without a receiver there is nobody to tell.
         let _ = self.changes.send(number);
+    }
+}
+
+/// The book, for as long as the state is locked.
+struct InState<'a>(MutexGuard<'a, State>);
+
+impl Deref for InState<'_> {
+    type Target = Book;
+
+    fn deref(&self) -> &Book {
+        &self.0.book
     }
 }
 
@@ -97,50 +126,7 @@ impl State {
     }
 }
 
-#[async_trait]
-impl SightStore for Memory {
-    async fn snapshots(
-        &self,
-        source: &SourceName,
-        kind: Kind,
-        ids: &[ResourceId],
-    ) -> Result<Vec<Option<Snapshot>>, StoreError> {
-        let state = self.state()?;
-        let key = |id: &ResourceId| ResourceKey { source: source.clone(), kind, id: id.clone() };
-        Ok(ids.iter().map(|id| state.snapshots.get(&key(id)).cloned()).collect())
-    }
-
-    async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError> {
-        let state = self.state()?;
-        let counts = |one: &&Snapshot| one.key.source == *source && one.key.kind == kind && one.removed.is_none();
-        Ok(state.snapshots.values().filter(counts).count() as u64)
-    }
-
-    async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError> {
-        Ok(self.state()?.progress.get(source).cloned())
-    }
-
-    async fn commit_sights(
-        &self,
-        sights: Vec<SightCommit>,
-        progress: Option<SourceProgress>,
-    ) -> Result<(), StoreError> {
-        let mut state = self.state()?;
-        for SightCommit { snapshot, told } in sights {
-            if let Some(snapshot) = snapshot {
-                state.snapshots.insert(snapshot.key.clone(), snapshot);
-            }
-            if let Some((sight, drafts)) = told {
-                state.append(sight, drafts);
-            }
-        }
-        if let Some(progress) = progress {
-            state.progress.insert(progress.name.clone(), progress);
-        }
-        self.head.send_replace(Position(state.events.len() as u64));
-        Ok(())
-    }
-}
+reads_from_its_book!(Memory);
 
 #[async_trait]
 impl EventLog for Memory {
@@ -309,7 +295,8 @@ impl EndpointStore for Memory {
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
         let state = self.state()?;
-        let mut ordered: Vec<_> = state.records.values().collect();
+        let head = Position(state.events.len() as u64);
+        let mut ordered: Vec<_> = state.records.values().filter(|record| record.id.position <= head).collect();
         if !query.ascending {
             ordered.reverse();
         }

@@ -1,5 +1,6 @@
 //! What tests of several rooms need.
 
+pub(crate) mod book;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod receiver;

@@ -259,6 +259,25 @@ impl Source for ScriptedSource {
         "2026-03-01"
     }
 
+    fn documented_fields(&self, _: Kind) -> &'static [&'static str] {
+        &[
+            "id",
+            "object",
+            "status",
+            "certificate_type",
+            "certificate_type_id",
+            "certificate_id",
+            "customer",
+            "jurisdictions",
+            "effective_date",
+            "expiration_date",
+            "expires_at",
+            "created_at",
+            "updated_at",
+            "livemode",
+        ]
+    }
+
     async fn page(
         &self,
         kind: Kind,

@@ -1,26 +1,36 @@
 //! A store of sights in memory, which refuses what would break a resource's chain of events, or the schema of an
 //! event's type.
 
-use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use certhook::detect::compare::changed_fields;
-use certhook::model::event::{EventDraft, Sight, Subject};
-use certhook::model::resource::{Kind, Removal, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::event::{EventDraft, Mode, Sight, Subject};
+use certhook::model::resource::{Kind, Removal, RemovalReason, ResourceId, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{SightCommit, SightStore, StoreError};
+use certhook::store::{SightCommit, StoreError};
 
+use super::book::{Book, reads_from_its_book};
 use super::schemas;
 
 #[derive(Default)]
 struct Kept {
-    snapshots: HashMap<ResourceKey, Snapshot>,
+    book: Book,
     told: Vec<(Sight, Vec<EventDraft>)>,
-    progress: HashMap<SourceName, SourceProgress>,
     commits: u64,
     too_large: Option<ResourceId>,
+}
+
+/// The book, for as long as what is kept is locked.
+struct InKept<'a>(MutexGuard<'a, Kept>);
+
+impl Deref for InKept<'_> {
+    type Target = Book;
+
+    fn deref(&self) -> &Book {
+        &self.0.book
+    }
 }
 
 /// The store.
@@ -51,17 +61,17 @@ impl SightMemory {
     /// One snapshot.
     pub(crate) fn snapshot(&self, kind: Kind, id: &str) -> Option<Snapshot> {
         let kept = self.lock();
-        kept.snapshots.values().find(|known| known.key.kind == kind && known.key.id.as_str() == id).cloned()
+        kept.book.snapshots.values().find(|known| known.key.kind == kind && known.key.id.as_str() == id).cloned()
     }
 
     /// All snapshots.
     pub(crate) fn len(&self) -> usize {
-        self.lock().snapshots.len()
+        self.lock().book.snapshots.len()
     }
 
     /// The progress of the only source.
     pub(crate) fn only_progress(&self) -> SourceProgress {
-        self.lock().progress.values().next().expect("a source was read").clone()
+        self.lock().book.progress.values().next().expect("a source was read").clone()
     }
 
     /// How many commits there were since the last look.
@@ -72,8 +82,9 @@ impl SightMemory {
     /// Turns a snapshot into a tombstone.
     pub(crate) fn bury(&self, kind: Kind, id: &str, at: Timestamp) {
         let mut kept = self.lock();
-        let buried = kept.snapshots.values_mut().find(|known| known.key.kind == kind && known.key.id.as_str() == id);
-        buried.expect("it is stored").removed = Some(Removal { reason: "not_found".into(), at });
+        let buried =
+            kept.book.snapshots.values_mut().find(|known| known.key.kind == kind && known.key.id.as_str() == id);
+        buried.expect("it is stored").removed = Some(Removal { reason: RemovalReason::NotFound, at });
     }
 
     /// Refuses sights of that resource for their size.
@@ -81,67 +92,11 @@ impl SightMemory {
         self.lock().too_large = Some(id.parse().expect("an id"));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Every sight begins where the last one ended, and counts on.
-fn check_chain(before: Option<&Snapshot>, commit: &SightCommit) {
-    let Some(after) = &commit.snapshot else { return };
-    let (known, version) = before.map_or_else(Default::default, |known| (known.object.fields(), known.object_version));
-    match &commit.told {
-        Some((sight, drafts)) => {
-            assert!(!drafts.is_empty(), "a sight without an event");
-            assert_eq!(after.object_version, version + 1, "versions have no gaps");
-            assert_eq!(sight.object, after.object);
-            let mut back = sight.object.fields();
-            back.extend(sight.previous_attributes.fields());
-            let unlike: Vec<_> =
-                changed_fields(&known, &back).into_iter().filter(|name| *name != "updated_at").collect();
-            assert!(before.is_none() || unlike.is_empty(), "the chain breaks at {unlike:?}");
-        }
-        None => {
-            assert_eq!(after.object_version, version);
-            let fields = after.object.fields();
-            let unlike = changed_fields(&known, &fields);
-            assert!(
-                before.is_none() || unlike.iter().all(|name| *name == "updated_at"),
-                "{unlike:?} changed in silence"
-            );
-        }
-    }
-}
-
-#[async_trait]
-impl SightStore for SightMemory {
-    async fn snapshots(
-        &self,
-        source: &SourceName,
-        kind: Kind,
-        ids: &[ResourceId],
-    ) -> Result<Vec<Option<Snapshot>>, StoreError> {
-        let kept = self.lock();
-        let key = |id: &ResourceId| ResourceKey { source: source.clone(), kind, id: id.clone() };
-        Ok(ids.iter().map(|id| kept.snapshots.get(&key(id)).cloned()).collect())
+    fn book(&self) -> Result<impl Deref<Target = Book>, StoreError> {
+        Ok(InKept(self.lock()))
     }
 
-    async fn snapshot_count(&self, source: &SourceName, kind: Kind) -> Result<u64, StoreError> {
-        let kept = self.lock();
-        let is_counted =
-            |known: &&Snapshot| known.key.source == *source && known.key.kind == kind && known.removed.is_none();
-        Ok(kept.snapshots.values().filter(is_counted).count() as u64)
-    }
-
-    async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError> {
-        Ok(self.lock().progress.get(source).cloned())
-    }
-
-    async fn commit_sights(
-        &self,
-        sights: Vec<SightCommit>,
-        progress: Option<SourceProgress>,
-    ) -> Result<(), StoreError> {
+    async fn commit(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
         let mut kept = self.lock();
         let refused = kept.too_large.clone();
@@ -153,19 +108,48 @@ impl SightStore for SightMemory {
         }
         kept.commits += 1;
         for commit in sights {
-            let before = commit.snapshot.as_ref().and_then(|after| kept.snapshots.get(&after.key));
+            let before = commit.snapshot.as_ref().and_then(|after| kept.book.snapshots.get(&after.key));
             check_chain(before, &commit);
-            if let Some((sight, drafts)) = &commit.told {
+            for (sight, drafts) in &commit.told {
                 schemas::assert_fit(sight, drafts);
             }
-            if let Some(snapshot) = commit.snapshot {
-                kept.snapshots.insert(snapshot.key.clone(), snapshot);
-            }
+            kept.book.put(&commit);
             kept.told.extend(commit.told);
         }
-        if let Some(progress) = progress {
-            kept.progress.insert(progress.name.clone(), progress);
-        }
+        kept.book.put_progress(progress);
         Ok(())
     }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+/// Every sight begins where the last one ended, and counts on; what our clock adds counts nothing.
+fn check_chain(before: Option<&Snapshot>, commit: &SightCommit) {
+    let Some(after) = &commit.snapshot else { return };
+    let (mut known, mut version) =
+        before.map_or_else(Default::default, |known| (known.object.fields(), known.object_version));
+    let mut is_known = before.is_some();
+    for (sight, drafts) in &commit.told {
+        assert!(!drafts.is_empty(), "a sight without an event");
+        if sight.detection.mode == Mode::Derived {
+            assert_eq!(sight.detection.object_version, after.object_version);
+            assert_eq!(sight.object, after.object);
+            continue;
+        }
+        version += 1;
+        assert_eq!(sight.detection.object_version, version, "versions have no gaps");
+        let mut back = sight.object.fields();
+        back.extend(sight.previous_attributes.fields());
+        let unlike: Vec<_> = changed_fields(&known, &back).into_iter().filter(|name| *name != "updated_at").collect();
+        assert!(!is_known || unlike.is_empty(), "the chain breaks at {unlike:?}");
+        (known, is_known) = (sight.object.fields(), true);
+    }
+    assert_eq!(after.object_version, version);
+    let fields = after.object.fields();
+    let unlike = changed_fields(&known, &fields);
+    assert!(!is_known || unlike.iter().all(|name| *name == "updated_at"), "{unlike:?} changed in silence");
+}
+
+reads_from_its_book!(SightMemory);

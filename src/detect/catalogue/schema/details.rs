@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::field::{count, defined, integer, list, null, nullable, open_word, text};
+use super::field::{count, counts, defined, instant, list, null, nullable, open_word, text};
 use super::status;
 use crate::model::event::EventType;
+use crate::model::resource::Kind;
 
 /// The fields of a type's details, all of which are always there, in the order in which bodies have them.
 pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
@@ -35,6 +36,25 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
                 be fetched, and no list shows it: it was archived, deleted or replaced).";
             vec![("reason", open_word(reason, &["not_found", "unlisted"]))]
         }
+        EventType::GatewaySourceFailing => source_failing(),
+        EventType::GatewaySourceRecovered => {
+            vec![("failing_since", instant("When it was told that the source was failing."))]
+        }
+        EventType::GatewayGap => {
+            let until = "When the next one ended that was; null while there is none.";
+            vec![
+                ("since", instant("When the last look for updates ended that was complete.")),
+                ("until", nullable(instant(until))),
+            ]
+        }
+        EventType::GatewayRemovalsWithheld => vec![
+            ("absent", counts("What the sweep did not show, which stays until an operator has decided.")),
+            ("total", counts("What is known of the source in all.")),
+        ],
+        EventType::GatewaySchemaChanged => vec![
+            ("resource", open_word("The kind of resource that shows it.", &Kind::ALL.map(Kind::as_str))),
+            ("field", text("The name of the field.")),
+        ],
         EventType::CertificateCreated
         | EventType::CertificateProcessing
         | EventType::CertificateNeedsInfo
@@ -57,11 +77,6 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         | EventType::RequestRestored
         | EventType::RequestSnapshot
         | EventType::GatewayBaselineCompleted
-        | EventType::GatewaySourceFailing
-        | EventType::GatewaySourceRecovered
-        | EventType::GatewayGap
-        | EventType::GatewayRemovalsWithheld
-        | EventType::GatewaySchemaChanged
         | EventType::GatewayStorageLow
         | EventType::EndpointFailing
         | EventType::EndpointRecovered
@@ -70,6 +85,12 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         | EventType::DeliveryExhausted
         | EventType::WebhookTest => Vec::new(),
     }
+}
+
+fn source_failing() -> Vec<(&'static str, Value)> {
+    let passes = "How many passes in a row have failed or were incomplete; fewer than three where the vendor refuses \
+        the API key.";
+    vec![("error", text("Why the last pass was not complete, for people.")), ("failed_passes", count(passes))]
 }
 
 /// Of an event that names a jurisdiction: which one, and its entry now and before.
@@ -96,7 +117,7 @@ fn reminder(jurisdiction_id: Value) -> Vec<(&'static str, Value)> {
             "thresholds_crossed",
             list("All thresholds that this event stands for, in days.", &json!({"type": "integer", "minimum": 0})),
         ),
-        ("days_remaining", integer("Days from today to the date, in the configured time zone.")),
+        ("days_remaining", count("Days from today to the date, in the configured time zone; 0 on the last valid day.")),
         ("jurisdiction_id", jurisdiction_id),
     ]
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::model::resource::Kind;
+
 /// A text.
 pub(super) fn text(description: &str) -> Value {
     json!({"type": "string", "description": description})
@@ -42,11 +44,6 @@ pub(super) fn count(description: &str) -> Value {
     json!({"type": "integer", "description": description, "minimum": 0})
 }
 
-/// Any whole number.
-pub(super) fn integer(description: &str) -> Value {
-    json!({"type": "integer", "description": description})
-}
-
 /// A list whose entries are all of one sort.
 pub(super) fn list(description: &str, items: &Value) -> Value {
     json!({"type": "array", "description": description, "items": items})
@@ -60,6 +57,13 @@ pub(super) fn object(description: &str, required: &[&str], properties: &Value) -
         object.as_object_mut().expect("an object").shift_remove("required");
     }
     object
+}
+
+/// A number for each kind of resource.
+pub(super) fn counts(description: &str) -> Value {
+    let properties =
+        json!({"certificate": count("How many certificates."), "certificate_request": count("How many requests.")});
+    object(description, &Kind::ALL.map(Kind::as_str), &properties)
 }
 
 /// What a definition of the same schema says, under a description of its own.

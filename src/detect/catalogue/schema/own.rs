@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::field::{count, flag, nullable, object, open_word, prefixed, text};
+use super::field::{count, counts, flag, nullable, object, open_word, prefixed, text};
 use crate::model::event::EventType;
 
 /// A source.
@@ -24,10 +24,7 @@ pub(super) fn source(event_type: EventType) -> Value {
     });
     let mut required = vec!["object", "name", "kind", "base_url", "status", "baseline"];
     if event_type == EventType::GatewayBaselineCompleted {
-        let counts = json!({
-            "certificate": count("How many certificates."), "certificate_request": count("How many requests."),
-        });
-        properties["counts"] = object("What the baseline found.", &["certificate", "certificate_request"], &counts);
+        properties["counts"] = counts("What the baseline found.");
         required.push("counts");
     }
     object("The source, as it stood when this was told.", &required, &properties)

@@ -119,6 +119,15 @@ fn an_event_tells_the_status_that_its_name_says() {
 }
 
 #[test]
+fn a_gap_may_last_or_be_over() {
+    let (validator, mut body) = (validator(EventType::GatewayGap), body(EventType::GatewayGap));
+    for (until, fits) in [(json!(null), true), (json!("2026-11-21T04:31:20.017Z"), true), (json!("soon"), false)] {
+        fields_mut(&mut body, "/data").insert("until".into(), until);
+        assert_eq!(validator.is_valid(&body), fits, "{body}");
+    }
+}
+
+#[test]
 fn an_example_of_which_any_part_is_of_another_sort_does_not_fit() {
     for_every_type(|event_type, validator, body| {
         for pointer in pointers(body) {

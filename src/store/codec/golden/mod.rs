@@ -1,7 +1,8 @@
 //! Rows as they were written once, one per line in hexadecimal, in the files beside this one.
 //!
 //! Each test reads today's values out of them and writes the same bytes again. If one fails, somebody's store can no
-//! longer be read: put the change behind a new version instead of writing the file anew.
+//! longer be read: put the change behind a new version instead of writing the file anew. Where there is a file with a
+//! number in its name, the one without it holds rows that a former program wrote.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::snapshot::{Outline, absence, read_absence, read_snapshot, snapshot};
 use super::*;
 use crate::model::delivery::{Outcome, Trigger};
 use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
@@ -16,7 +18,9 @@ use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
 use crate::model::id::EndpointNumber;
 use crate::model::pattern::Pattern;
-use crate::model::resource::Kind;
+use crate::model::resource::{
+    Absence, AbsenceState, Agenda, Download, Kind, OpenList, Reminded, Removal, RemovalReason, Snapshot,
+};
 use crate::model::source::SourceProgress;
 use crate::store::Settings;
 use crate::store::vault::Vault;
@@ -30,6 +34,20 @@ fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// From the lines of a file to values.
+fn check_read<T: PartialEq + Debug>(file: &str, values: &[T], read: impl Fn(&T, &[u8]) -> Result<T, StoreError>) {
+    assert_eq!(file.lines().count(), values.len());
+    for (value, line) in values.iter().zip(file.lines()) {
+        let bytes = bytes_of(line);
+        assert_eq!(&read(value, &bytes).expect("a row that was written once"), value);
+        assert!(read(value, &[]).is_err());
+        for length in 1..bytes.len() {
+            // Whatever a cut row gives, it is no panic.
+            let _cut = read(value, &bytes[..length]);
+        }
+    }
+}
+
 /// Both ways between values and the lines of a file.
 fn check<T: PartialEq + Debug>(
     file: &str,
@@ -40,17 +58,13 @@ fn check<T: PartialEq + Debug>(
     let written: Vec<String> = values.iter().map(|value| hex_of(&write(value))).collect();
     let lines: Vec<&str> = file.lines().collect();
     assert_eq!(written, lines, "what is written today:\n{}\n", written.join("\n"));
+    check_read(file, values, &read);
     for (value, line) in values.iter().zip(lines) {
         let bytes = bytes_of(line);
-        assert_eq!(&read(value, &bytes).expect("a row that was written once"), value);
-        let newer = [[VERSION + 1].as_slice(), &bytes[1..]].concat();
-        let refused = read(value, &newer).expect_err("a newer version");
-        assert!(refused.to_string().ends_with("it has version 2, this program knows up to 1; run the newer program"));
-        assert!(read(value, &[]).is_err());
-        for length in 1..bytes.len() {
-            // Whatever a cut row gives, it is no panic.
-            let _cut = read(value, &bytes[..length]);
-        }
+        let (ours, newer) = (bytes[0], bytes[0] + 1);
+        let refused = read(value, &[[newer].as_slice(), &bytes[1..]].concat()).expect_err("a newer version");
+        let message = format!("it has version {newer}, this program knows up to {ours}; run the newer program");
+        assert!(refused.to_string().ends_with(&message), "{refused}");
     }
 }
 
@@ -66,9 +80,8 @@ fn object() -> Json {
     Json::from_text(r#"{"z":1.50,"id":"cert_1"}"#.into()).unwrap()
 }
 
-#[test]
-fn snapshots() {
-    let plain = Snapshot {
+fn plain_snapshot() -> Snapshot {
+    Snapshot {
         key: key(Kind::Certificate),
         object_version: 300,
         object: object(),
@@ -76,18 +89,69 @@ fn snapshots() {
         row_fingerprint: None,
         download: Download::Unknown,
         removed: None,
-    };
-    let removed = Some(Removal { reason: "unlisted".into(), at: at(18) });
-    let fingerprint = Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-    let values = [
-        Snapshot { download: Download::Missing, row_fingerprint: fingerprint, ..plain.clone() },
-        Snapshot { download: Download::Available, removed, ..plain.clone() },
-        plain,
-    ];
-    check(include_str!("snapshot.hex"), &values, snapshot, |value, bytes| read_snapshot(value.key.clone(), bytes));
-    for value in values {
-        assert_eq!(snapshot_is_removed(&snapshot(&value)).unwrap(), value.removed.is_some());
+        is_whole: false,
+        open_list: None,
+        agenda: Agenda::default(),
     }
+}
+
+/// What a snapshot could be before there were open lists and agendas.
+fn former_snapshots() -> [Snapshot; 3] {
+    let removed = Some(Removal { reason: RemovalReason::Unlisted, at: at(18) });
+    let fingerprint = Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+    [
+        Snapshot { download: Download::Missing, row_fingerprint: fingerprint, ..plain_snapshot() },
+        Snapshot { download: Download::Available, removed, ..plain_snapshot() },
+        plain_snapshot(),
+    ]
+}
+
+#[test]
+fn snapshots() {
+    let mut values: Vec<Snapshot> = former_snapshots().into();
+    values.push(Snapshot { is_whole: true, ..plain_snapshot() });
+    let removed = Some(Removal { reason: RemovalReason::NotFound, at: at(18) });
+    let fetch_again = Agenda { fetch_at: Some(at(20)), ..Agenda::default() };
+    values.push(Snapshot { removed, agenda: fetch_again, ..plain_snapshot() });
+    values.extend(OpenList::ALL.map(|list| Snapshot { open_list: Some(list), ..plain_snapshot() }));
+    let done = |jurisdiction_id: Option<&str>, threshold_days| Reminded {
+        jurisdiction_id: jurisdiction_id.map(Into::into),
+        date: "2027-03-31".into(),
+        threshold_days,
+    };
+    let agenda = Agenda {
+        remind_at: Some(at(19)),
+        fetch_at: Some(at(20)),
+        fetched_at: Some(at(-21)),
+        document_missing_since: Some(at(22)),
+        reminded: vec![done(None, 7), done(Some("US-CA"), 300)],
+    };
+    values.push(Snapshot { agenda, ..plain_snapshot() });
+    let read = |value: &Snapshot, bytes: &[u8]| read_snapshot(value.key.clone(), bytes);
+    check(include_str!("snapshot_2.hex"), &values, snapshot, read);
+    values.iter().for_each(|value| assert_eq!(Outline::read(&snapshot(value)).unwrap(), Outline::of(value)));
+}
+
+#[test]
+fn former_rows_of_snapshots_are_read() {
+    let file = include_str!("snapshot.hex");
+    check_read(file, &former_snapshots(), |value, bytes| read_snapshot(value.key.clone(), bytes));
+    for (value, line) in former_snapshots().iter().zip(file.lines()) {
+        let former = bytes_of(line);
+        assert_eq!(Outline::read(&former).unwrap(), Outline::of(value));
+        let former_bytes = former.len() - value.removed.iter().map(|_| "\x08unlisted".len() - 1).sum::<usize>();
+        assert_eq!(snapshot(value).len(), former_bytes + 3, "what was added costs a byte each while it is empty");
+    }
+    let unknown = file.lines().nth(1).unwrap().replace(&hex_of(b"unlisted"), &hex_of(b"whatever"));
+    let refused = read_snapshot(key(Kind::Certificate), &bytes_of(&unknown)).unwrap_err();
+    assert!(refused.to_string().contains(r#"it was removed for "whatever""#), "{refused}");
+}
+
+#[test]
+fn absences() {
+    let states = [AbsenceState::Withheld, AbsenceState::Kept, AbsenceState::Confirmed];
+    let values = states.map(|state| Absence { key: key(Kind::Certificate), state, since: at(17) });
+    check(include_str!("absence.hex"), &values, absence, |value, bytes| read_absence(value.key.clone(), bytes));
 }
 
 #[test]
@@ -198,15 +262,25 @@ fn what_a_store_is_and_how_far_sources_were_read() {
         rare::read_meta(bytes).map(|meta| meta.expect("our format"))
     });
     let begun = SourceProgress::new("numeral".parse().unwrap(), at(1));
-    let known_fields = [vec!["id".into(), "status".into()], vec!["memo".into()]];
     let complete = SourceProgress {
         baseline_completed_at: Some(at(2)),
         watermark: Some(at(3)),
         swept_at: Some(at(4)),
-        known_fields,
         ..begun.clone()
     };
-    check(include_str!("progress.hex"), &[begun, complete], rare::progress, |_, bytes| rare::read_progress(bytes));
+    let former = [begun.clone(), complete.clone()];
+    check_read(include_str!("progress.hex"), &former, |_, bytes| rare::read_progress(bytes));
+    let telling = SourceProgress {
+        baseline_watermark: Some(at(5)),
+        changes_completed_at: Some(at(6)),
+        fields_since: [[("id".into(), at(1)), ("memo".into(), at(7))].into(), [("id".into(), at(1))].into()],
+        agenda_for: Some("will_expire=[30]".into()),
+        failing_since: Some(at(8)),
+        gap_since: Some(at(9)),
+        ..complete.clone()
+    };
+    let values = [begun, complete, telling];
+    check(include_str!("progress_2.hex"), &values, rare::progress, |_, bytes| rare::read_progress(bytes));
 }
 
 fn sample_endpoint() -> Endpoint {

@@ -1,0 +1,193 @@
+//! What no list shows any more: who is absent, what is withheld, what is removed.
+
+use super::super::account::named;
+use super::super::guard::Counts;
+use super::Applier;
+use crate::detect::gateway;
+use crate::detect::removal::removed;
+use crate::model::event::Cause;
+use crate::model::resource::{Absence, AbsenceState, Kind, OpenList, RemovalReason, ResourceId, ResourceKey};
+use crate::model::time::Timestamp;
+use crate::store::{SightCommit, StoreError};
+
+/// So many ids are looked at at a time.
+const PAGE: usize = 1_000;
+
+/// Where a walk over all resources stands.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Walk {
+    kind: usize,
+    after: Option<ResourceId>,
+}
+
+/// A resource that a complete sweep did not show.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Absent {
+    /// Its kind.
+    pub(in super::super) kind: Kind,
+    /// Its id.
+    pub(in super::super) id: ResourceId,
+    /// Whether it has an entry among the absent ones already.
+    is_known: bool,
+}
+
+/// A resource that is confirmed to be gone.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Gone {
+    /// Its kind.
+    pub(in super::super) kind: Kind,
+    /// Its id.
+    pub(in super::super) id: ResourceId,
+    /// How that is known.
+    pub(in super::super) reason: RemovalReason,
+    /// When it was.
+    pub(in super::super) at: Timestamp,
+}
+
+impl Applier {
+    /// The next of those that the sweep did not see and on which nobody has decided. `None`: that was all.
+    pub(in super::super) async fn absent(&self, walk: &mut Walk) -> Result<Option<Vec<Absent>>, StoreError> {
+        let Some(&kind) = Kind::ALL.get(walk.kind) else { return Ok(None) };
+        let page = self.store.ids_after(self.source.name(), kind, walk.after.as_ref(), PAGE).await?;
+        match page.last() {
+            Some((last, _)) => walk.after = Some(last.clone()),
+            None => *walk = Walk { kind: walk.kind + 1, after: None },
+        }
+        let is_absent = |(id, is_removed): &(ResourceId, bool)| !is_removed && !self.recognised.has_seen(kind, id);
+        let ids: Vec<ResourceId> = page.into_iter().filter(is_absent).map(|(id, _)| id).collect();
+        let entries = self.store.absences(self.source.name(), kind, &ids).await?;
+        let absent = ids.into_iter().zip(entries).filter_map(|(id, entry)| match entry.map(|entry| entry.state) {
+            // Somebody has decided on these.
+            Some(AbsenceState::Kept | AbsenceState::Confirmed) => None,
+            state @ (Some(AbsenceState::Withheld) | None) => Some(Absent { kind, id, is_known: state.is_some() }),
+        });
+        Ok(Some(absent.collect()))
+    }
+
+    /// How many resources there are of each kind, removed ones left out.
+    pub(in super::super) async fn counts(&self) -> Result<Counts, StoreError> {
+        let mut counts = [0; 2];
+        for kind in Kind::ALL {
+            counts[kind as usize] = self.store.snapshot_count(self.source.name(), kind).await?;
+        }
+        Ok(counts)
+    }
+
+    /// Withholds all who are absent from the sweep that began at `began`, and says so if there are new ones.
+    pub(in super::super) async fn withhold(
+        &self,
+        absent: Counts,
+        all: Counts,
+        began: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let right = self.progress.lock().await;
+        let Some(progress) = right.as_ref() else { return Ok(()) };
+        let mut walk = Walk::default();
+        // The last new one carries the event, so that a sweep that was interrupted before is told by the next.
+        let mut last: Option<SightCommit> = None;
+        while let Some(page) = self.absent(&mut walk).await? {
+            let new = page.into_iter().filter(|absent| !absent.is_known).map(|Absent { kind, id, .. }| {
+                let key = ResourceKey { source: self.source.name().clone(), kind, id };
+                let absence = Absence { key: key.clone(), state: AbsenceState::Withheld, since: began };
+                SightCommit { absence: Some((key, Some(absence))), ..SightCommit::default() }
+            });
+            let mut commits: Vec<SightCommit> = last.take().into_iter().chain(new).collect();
+            last = commits.pop();
+            if !commits.is_empty() {
+                self.store.commit_sights(commits, None).await?;
+            }
+        }
+        let Some(mut last) = last else { return Ok(()) };
+        last.told = vec![self.account.tell(gateway::removals_withheld(named(absent), named(all)), progress, now)];
+        self.store.commit_sights(vec![last], None).await
+    }
+
+    /// Removes what is gone. What was seen since the sweep began is spared where `spare_seen` says so.
+    pub(in super::super) async fn remove(
+        &self,
+        gone: Vec<Gone>,
+        cause: Cause,
+        spare_seen: bool,
+    ) -> Result<u64, StoreError> {
+        let right = self.progress.lock().await;
+        let swept_at = right.as_ref().and_then(|progress| progress.swept_at);
+        let mut removals = 0;
+        for Gone { kind, id, reason, at } in gone {
+            if spare_seen && self.recognised.has_seen(kind, &id) {
+                continue;
+            }
+            let known = self.store.snapshots(self.source.name(), kind, std::slice::from_ref(&id)).await?;
+            let Some(before) = known.into_iter().flatten().find(|known| known.removed.is_none()) else { continue };
+            let last_seen = swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at)).min(at);
+            let (snapshot, sight, drafts) = removed(&before, reason, at, last_seen, cause, self.source.api_version());
+            self.recognised.learn(kind, &id, None);
+            let absence = Some((snapshot.key.clone(), None));
+            let commit = SightCommit { snapshot: Some(snapshot), absence, told: vec![(sight, drafts)] };
+            self.store.commit_sights(vec![commit], None).await?;
+            self.crossings.arrived(at, kind, [id]);
+            removals += 1;
+        }
+        Ok(removals)
+    }
+
+    /// Forgets the entries of those that the sweep has seen, and of those that are gone.
+    pub(in super::super) async fn forget_present(&self) -> Result<(), StoreError> {
+        let _right = self.progress.lock().await;
+        let mut after: Option<(Kind, ResourceId)> = None;
+        loop {
+            let beyond = after.as_ref().map(|(kind, id)| (*kind, id));
+            let page = self.store.absences_after(self.source.name(), beyond, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some((last.key.kind, last.key.id.clone()));
+            let present = page.into_iter().map(|absence| absence.key);
+            let present = present.filter(|key| self.recognised.has_seen(key.kind, &key.id));
+            self.set_absences(present.map(|key| (key, None)).collect()).await?;
+        }
+    }
+
+    /// Up to `limit` members of an open list beyond an id, as the snapshots have it.
+    pub(in super::super) async fn members(
+        &self,
+        list: OpenList,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<ResourceId>, StoreError> {
+        self.store.open_after(self.source.name(), list, after, limit).await
+    }
+
+    /// Up to `limit` entries of absent resources beyond one.
+    pub(in super::super) async fn absences(
+        &self,
+        after: Option<(Kind, &ResourceId)>,
+        limit: usize,
+    ) -> Result<Vec<Absence>, StoreError> {
+        self.store.absences_after(self.source.name(), after, limit).await
+    }
+
+    /// The entries of these absent resources, of either kind.
+    pub(in super::super) async fn absences_of(&self, ids: &[ResourceId]) -> Result<Vec<Absence>, StoreError> {
+        let mut found = Vec::new();
+        for kind in Kind::ALL {
+            found.extend(self.store.absences(self.source.name(), kind, ids).await?.into_iter().flatten());
+        }
+        Ok(found)
+    }
+
+    /// Puts or deletes entries of absent resources.
+    pub(in super::super) async fn put_absences(
+        &self,
+        entries: Vec<(ResourceKey, Option<Absence>)>,
+    ) -> Result<(), StoreError> {
+        let _right = self.progress.lock().await;
+        self.set_absences(entries).await
+    }
+
+    async fn set_absences(&self, entries: Vec<(ResourceKey, Option<Absence>)>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let commit = |entry| SightCommit { absence: Some(entry), ..SightCommit::default() };
+        self.store.commit_sights(entries.into_iter().map(commit).collect(), None).await
+    }
+}

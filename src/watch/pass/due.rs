@@ -1,0 +1,83 @@
+//! Looks by id whose time has come: a date has passed, a document is missing, somebody has decided on a removal.
+
+use super::super::applier::{Fetch, Gone};
+use super::removal::Confirmation;
+use super::{Halt, Pass};
+use crate::detect::agenda::Reason;
+use crate::model::event::Cause;
+use crate::model::resource::{AbsenceState, Kind, ResourceId};
+use crate::source::Urgency;
+
+/// More dates that have passed at once than this are left to a sweep, which needs a call for a hundred of them.
+const DEADLINES_MAX: usize = 100;
+
+/// So many documents are looked for in one pass, so that the next date that passes does not wait for long.
+const DOCUMENTS_MAX: usize = 100;
+
+/// So many of those that are due are read from the store.
+const DUE_MAX: usize = 1_000;
+
+impl Pass<'_> {
+    /// Tells the reminders that are due, and asks by id for what is due for that.
+    pub(in super::super) async fn run_due(&mut self, has_decisions: bool) -> Result<bool, Halt> {
+        while self.applier.remind(self.clock.now()).await? {}
+        let is_open = has_decisions && self.remove_as_decided().await?;
+        let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;
+        let (deadlines, documents): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reason == Reason::Deadline);
+        if deadlines.len() > DEADLINES_MAX {
+            self.tally.wants_sweep = true;
+            for kind in Kind::ALL {
+                let ids = deadlines.iter().filter(|due| due.kind == kind).map(|due| due.id.clone());
+                self.applier.fetched(kind, &ids.collect::<Vec<_>>(), self.clock.now()).await?;
+            }
+        } else {
+            for due in deadlines {
+                self.look(due.kind, due.id).await?;
+            }
+        }
+        // Nobody waits for a document as for a date: it must not take the place of a change.
+        self.urgency = Urgency::Sweep;
+        for due in documents.into_iter().take(DOCUMENTS_MAX) {
+            self.look(due.kind, due.id).await?;
+        }
+        Ok(is_open)
+    }
+
+    /// Asks for a resource because it is due. What was answered is done with until the next time, whatever the answer
+    /// was; what was not stays due.
+    async fn look(&mut self, kind: Kind, id: ResourceId) -> Result<(), Halt> {
+        let fetch = Fetch { kind, id: id.clone(), row: None };
+        if self.fetch(fetch, true, 1).await? {
+            self.tally.seen += 1;
+            self.applier.fetched(kind, &[id], self.clock.now()).await?;
+        }
+        (self.observe)(&self.tally);
+        Ok(())
+    }
+
+    /// Removes what somebody has decided may go, if it is confirmed to be gone. Tells whether some could not be
+    /// confirmed either way.
+    async fn remove_as_decided(&mut self) -> Result<bool, Halt> {
+        let mut is_open = false;
+        let mut after: Option<(Kind, ResourceId)> = None;
+        loop {
+            let beyond = after.as_ref().map(|(kind, id)| (*kind, id));
+            let page = self.applier.absences(beyond, 100).await?;
+            let Some(last) = page.last() else { return Ok(is_open) };
+            after = Some((last.key.kind, last.key.id.clone()));
+            for absence in page.into_iter().filter(|absence| absence.state == AbsenceState::Confirmed) {
+                let key = absence.key.clone();
+                match self.confirm(key.kind, &key.id).await? {
+                    Confirmation::Gone(reason, at) => {
+                        let gone = Gone { kind: key.kind, id: key.id, reason, at };
+                        let removed = self.applier.remove(vec![gone], Cause::Sweep, false).await?;
+                        self.tally.removed += removed;
+                        self.tally.changed += removed;
+                    }
+                    Confirmation::Listed => self.applier.put_absences(vec![(key, None)]).await?,
+                    Confirmation::Unknown => is_open = true,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The open lists: what the clock or the vendor's people may move without a trace in `updated_at`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::super::applier::Fetch;
+use super::{Halt, Pass, Question};
+use crate::detect::fingerprint::id_hash;
+use crate::model::resource::{OpenList, ResourceId};
+use crate::source::Selection;
+
+/// So many that have left their lists are asked for by id in one pass; those that are left are asked for by the next.
+const LEFT_MAX: usize = 100;
+
+/// So many members are read from the store at a time.
+const PAGE: usize = 1_000;
+
+/// Where the last pass stopped asking for those who have left a list.
+pub(in super::super) type Resume = BTreeMap<OpenList, ResourceId>;
+
+impl Pass<'_> {
+    /// Lists each open list anew, and asks by id for what has left one of them.
+    pub(in super::super) async fn run_open(&mut self, resume: &mut Resume) -> Result<(), Halt> {
+        let mut budget = LEFT_MAX;
+        for list in OpenList::ALL {
+            let selection = Selection::Status(list.status());
+            let mut shown = HashSet::new();
+            let mut visit = |id: &ResourceId| {
+                shown.insert(id_hash(id));
+            };
+            let question = Question { kind: list.kind(), selection: &selection, list: Some(list), visit: &mut visit };
+            match self.read(question).await? {
+                Ok(_complete) => self.ask_for_those_who_left(list, &shown, &mut budget, resume).await?,
+                Err(why) => {
+                    self.missing(format!("the listing of {} {}s is incomplete: {why}", list.status(), list.kind()))
+                }
+            }
+        }
+        self.release_strays(super::Strays::Tell).await
+    }
+
+    /// Goes round the members of a list, beginning where the last pass stopped, so that those who do not move when
+    /// they are asked for do not keep the others from being asked for.
+    async fn ask_for_those_who_left(
+        &mut self,
+        list: OpenList,
+        shown: &HashSet<u64>,
+        budget: &mut usize,
+        resume: &mut Resume,
+    ) -> Result<(), Halt> {
+        let begin = resume.remove(&list);
+        let mut after = begin.clone();
+        let mut has_turned = begin.is_none();
+        loop {
+            let page = self.applier.members(list, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last().cloned() else {
+                if has_turned {
+                    return Ok(());
+                }
+                (after, has_turned) = (None, true);
+                continue;
+            };
+            for id in page.into_iter().filter(|id| !shown.contains(&id_hash(id))) {
+                if has_turned && begin.as_ref().is_some_and(|begin| id > *begin) {
+                    return Ok(());
+                }
+                if *budget == 0 {
+                    resume.extend(after.map(|after| (list, after)));
+                    return Ok(());
+                }
+                *budget -= 1;
+                after = Some(id.clone());
+                self.fetch(Fetch { kind: list.kind(), id, row: None }, true, 1).await?;
+            }
+            after = Some(last);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a complete sweep did not show. Nothing is removed because it was missing once: it is asked for by id, and
+//! looked for once more in the lists; and if there is too much of it, somebody must decide.
+
+use std::time::Duration;
+
+use super::super::applier::{Absent, Arrival, Gone, Item, Walk, Way};
+use super::super::guard::Counts;
+use super::super::progress::Proof;
+use super::{Halt, Pass, Question, halted};
+use crate::model::resource::{Kind, RemovalReason, ResourceId};
+use crate::model::time::Timestamp;
+use crate::source::{Fetched, Selection};
+
+/// So many are confirmed in one sweep; the next goes on.
+const CONFIRMED_MAX: usize = 1_000;
+
+/// How far around its creation a resource is looked for in the lists, whose bounds may or may not be inclusive.
+const AROUND: Duration = Duration::from_secs(1);
+
+/// What asking about an absent resource led to.
+#[derive(Debug)]
+pub(super) enum Confirmation {
+    /// It is gone, for this reason, since this instant at the latest.
+    Gone(RemovalReason, Timestamp),
+    /// A list shows it after all.
+    Listed,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl Pass<'_> {
+    /// Removes what is gone, after a complete sweep that began at `began`. Takes the proof away if the sweep turns out
+    /// to have been incomplete after all.
+    pub(in super::super) async fn infer_removals(
+        &mut self,
+        began: Timestamp,
+        proof: Proof,
+    ) -> Result<Option<Proof>, Halt> {
+        self.applier.forget_present().await?;
+        let mut counts: Counts = [0; 2];
+        let mut first: Vec<Absent> = Vec::new();
+        let mut walk = Walk::default();
+        while let Some(page) = self.applier.absent(&mut walk).await? {
+            page.iter().for_each(|absent| counts[absent.kind as usize] += 1);
+            first.extend(page.into_iter().take(CONFIRMED_MAX - first.len()));
+        }
+        let all = self.applier.counts().await?;
+        if self.guard.trips(counts, all) {
+            tracing::warn!(absent = ?counts, ?all, "so much is missing that its removal is withheld");
+            self.applier.withhold(counts, all, began, self.clock.now()).await?;
+            return Ok(Some(proof));
+        }
+        let mut gone = Vec::new();
+        for Absent { kind, id, .. } in first {
+            match self.confirm(kind, &id).await? {
+                Confirmation::Gone(reason, at) => gone.push(Gone { kind, id, reason, at }),
+                Confirmation::Listed => {
+                    self.missing(format!("the sweep did not show {kind} {id}, which is listed"));
+                    return Ok(None);
+                }
+                Confirmation::Unknown => {}
+            }
+        }
+        let removed = self.applier.remove(gone, self.cause, true).await?;
+        self.tally.removed += removed;
+        self.tally.changed += removed;
+        Ok(Some(proof))
+    }
+
+    /// Asks for an absent resource by id, and if it is there, for the list of what was created with it.
+    pub(super) async fn confirm(&mut self, kind: Kind, id: &ResourceId) -> Result<Confirmation, Halt> {
+        let ticket = self.applier.depart();
+        let (seen, exchange) = match self.upstream.get(kind, id, self.urgency, self.stop).await {
+            Ok(Fetched::NotFound(exchange)) => {
+                return Ok(Confirmation::Gone(RemovalReason::NotFound, exchange.answered_at));
+            }
+            Ok(Fetched::Found(seen, exchange)) => (seen, exchange),
+            Ok(Fetched::Malformed(malformed)) => {
+                self.malformed(kind, vec![malformed]);
+                return Ok(Confirmation::Unknown);
+            }
+            Err(error) => return self.unknown(kind, id, halted(error)?.to_string()),
+        };
+        let created_at = seen.created_at();
+        let (cause, way) = (self.cause, Way::ById);
+        let arrival = Arrival { kind, exchange, ticket: &ticket, cause, list: None, is_a_sight: false };
+        self.settle(vec![Item::Seen { seen, row_fingerprint: None, way }], arrival, 1).await?;
+        drop(ticket);
+        let Some(created_at) = created_at else { return self.unknown(kind, id, "it has no created_at".into()) };
+        let selection = Selection::CreatedBetween(created_at.minus(AROUND), created_at.plus(AROUND));
+        let mut is_listed = false;
+        let mut visit = |shown: &ResourceId| is_listed |= shown == id;
+        let question = Question { kind, selection: &selection, list: None, visit: &mut visit };
+        let read = self.read(question).await?;
+        if is_listed {
+            return Ok(Confirmation::Listed);
+        }
+        match read {
+            Ok(_complete) => Ok(Confirmation::Gone(RemovalReason::Unlisted, self.clock.now())),
+            Err(why) => self.unknown(kind, id, why.to_string()),
+        }
+    }
+
+    fn unknown(&self, kind: Kind, id: &ResourceId, why: String) -> Result<Confirmation, Halt> {
+        tracing::info!(%kind, %id, why, "whether an absent resource is gone cannot be told; the next sweep tries again");
+        Ok(Confirmation::Unknown)
+    }
+}

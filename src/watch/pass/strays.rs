@@ -1,0 +1,73 @@
+//! First sights of resources that were created before the baseline began. A few of them are new to the lists and are
+//! told as such; so many that the baseline must have been cut short, or that the key is another account's now, are
+//! taken into the baseline. Which of the two it is shows only when they are counted, so they wait.
+
+use super::super::applier::{Arrival, Item, Strays};
+use super::super::guard::Counts;
+use super::{Halt, Pass};
+use crate::model::event::Cause;
+use crate::model::resource::{Kind, OpenList, Seen};
+use crate::source::Exchange;
+
+/// So many bytes of strays wait at most; more of them than this belong to the baseline.
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Strays that wait, by the answers that showed them.
+#[derive(Debug, Default)]
+pub(super) struct HeldBack {
+    answers: Vec<Answer>,
+    counts: Counts,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Answer {
+    kind: Kind,
+    exchange: Exchange,
+    list: Option<OpenList>,
+    cause: Cause,
+    items: Vec<Item>,
+}
+
+impl Pass<'_> {
+    /// Holds strays back, or finds that there are too many to be new.
+    pub(super) async fn hold_back(&mut self, items: Vec<Item>, arrival: Arrival<'_>) -> Result<(), Halt> {
+        let Arrival { kind, exchange, list, cause, .. } = arrival;
+        self.strays.counts[kind as usize] += items.len() as u64;
+        self.strays.bytes += items.iter().map(size).sum::<usize>();
+        self.strays.answers.push(Answer { kind, exchange, list, cause, items });
+        let known = self.applier.counts().await?;
+        let all = [0, 1].map(|kind| known[kind] + self.strays.counts[kind]);
+        if self.guard.trips(self.strays.counts, all) || self.strays.bytes > HELD_BYTES_MAX {
+            tracing::warn!(strays = ?self.strays.counts, "so many resources from before the baseline belong to it");
+            self.release_strays(Strays::Absorb).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies what was held back, and decides what becomes of strays for the rest of the pass.
+    pub(super) async fn release_strays(&mut self, become_of: Strays) -> Result<(), Halt> {
+        if self.findings.strays == Strays::HoldBack {
+            self.findings.strays = become_of;
+        }
+        for Answer { kind, exchange, list, cause, items } in std::mem::take(&mut self.strays).answers {
+            let ticket = self.applier.depart();
+            let arrival = Arrival { kind, exchange, ticket: &ticket, cause, list, is_a_sight: true };
+            self.settle(items, arrival, 0).await?;
+        }
+        Ok(())
+    }
+}
+
+/// About how much memory an item takes.
+fn size(item: &Item) -> usize {
+    match item {
+        Item::Row(row, _) => row.raw.get().len(),
+        Item::Seen { seen, .. } => fields_size(seen),
+    }
+}
+
+fn fields_size(seen: &Seen) -> usize {
+    // A parsed object takes several times its text.
+    3 * serde_json::to_string(&seen.fields).map_or(0, |text| text.len())
+}
