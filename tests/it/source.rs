@@ -3,6 +3,7 @@
 mod errors;
 mod listings;
 mod pace;
+mod pages;
 mod raw;
 mod requests;
 mod resources;
@@ -26,7 +27,7 @@ const API_KEY: &str = "sk_live_canary";
 const CERTIFICATES: &str = "/tax/certificates";
 const REQUESTS: &str = "/tax/certificate-requests";
 
-fn settings(base_url: &str) -> Settings {
+pub(crate) fn settings(base_url: &str) -> Settings {
     Settings {
         name: "numeral".parse().expect("a name"),
         base_url: base_url.parse().expect("a URL"),

@@ -106,6 +106,14 @@ async fn what_will_not_help_to_repeat_is_refused_a_409_among_it() {
 }
 
 #[tokio::test]
+async fn request_invalid_is_not_invalid_request() {
+    let (conflict, mistake) =
+        (listed(error(409, "REQUEST_INVALID")).await, listed(error(400, "INVALID_REQUEST")).await);
+    assert_eq!((&conflict, &mistake), (&refused(409, "REQUEST_INVALID"), &refused(400, "INVALID_REQUEST")));
+    assert_eq!(conflict.to_string(), "upstream refuses the call: REQUEST_INVALID (409): said so");
+}
+
+#[tokio::test]
 async fn trouble_of_theirs_is_unavailable() {
     for status in [201, 204, 206, 408, 500, 502, 503, 504, 520] {
         let told = listed(ResponseTemplate::new(status)).await;

@@ -7,3 +7,4 @@ pub(crate) mod receiver;
 pub(crate) mod schemas;
 pub(crate) mod scripted_source;
 pub(crate) mod sight_memory;
+pub(crate) mod vendor_pages;
