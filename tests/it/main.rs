@@ -12,4 +12,5 @@ mod sandbox;
 mod source;
 mod store;
 mod support;
+mod traps;
 mod watch;

@@ -46,6 +46,16 @@ fn a_variable_may_hold_a_secret_or_say_where_it_is() {
 }
 
 #[test]
+fn a_live_key_of_the_vendor_may_have_any_prefix() {
+    for key in ["sk_prod_1", "sk_live_1", "sk_1", "another"] {
+        let config = load("", &[("CERTHOOK_SOURCES__NUMERAL__API_KEY", key)]).unwrap();
+        assert_eq!(config.sources[0].source.api_key.expose_secret(), key);
+    }
+    let errors = load("", &[("CERTHOOK_SOURCES__NUMERAL__API_KEY", "sk_test_1")]).unwrap_err();
+    assert!(problems(&errors)[0].contains("is a test key (sk_test_…)"), "{errors}");
+}
+
+#[test]
 fn only_the_line_end_of_a_file_is_cut_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("certhook.toml");
