@@ -1,8 +1,13 @@
 //! The `deliver` room, through its door.
 
-mod fixture;
+pub(crate) mod fixture;
 mod guarding;
+mod http2;
+mod proxies;
 mod receivers;
+mod reuse;
+pub(crate) mod secure;
 mod sending;
 mod signing;
 mod tls;
+mod torture;

@@ -2,8 +2,8 @@
 //!
 //! A subscriber gives us a URL, and we stand inside a network that he should not reach through us. So a URL is
 //! looked at twice: when it is registered ([`Guard::admit`]), for a message that helps, and at every request, which
-//! is what protects: an address in the URL is checked at each send, a name at each connection, and the connection
-//! goes to the addresses that were checked, not to what a second look-up says.
+//! is what protects: what the URL itself says at each send ([`Guard::check`]), its addresses at each connection
+//! ([`Guard::addresses`]), which goes to those that were checked, not to what a second look-up says.
 //!
 //! A name is refused if *any* of its addresses is: one bad address among good ones is an attack or a mistake.
 
@@ -135,7 +135,7 @@ impl Guard {
     }
 
     /// What can be said of a URL without a look-up: its form, and its address if it holds one. Must be asked at
-    /// every send, because connections to literal addresses involve no resolver.
+    /// every send: behind a proxy, no address but this one is seen here.
     ///
     /// # Errors
     /// If the URL may not be called.
@@ -158,6 +158,22 @@ impl Guard {
             Some(Host::Domain(_)) | None => {}
         }
         Ok(scheme)
+    }
+
+    /// The addresses of a host, each of which may be called. They, and no others, are to be connected to.
+    ///
+    /// # Errors
+    /// If any address is refused, or there is none.
+    pub async fn addresses(&self, host: &Host<String>, scheme: Scheme) -> Result<Arc<[IpAddr]>, NoAddress> {
+        let written: IpAddr = match host {
+            Host::Domain(name) => return self.resolve(name, scheme).await,
+            Host::Ipv4(address) => (*address).into(),
+            Host::Ipv6(address) => (*address).into(),
+        };
+        if self.proxy.as_ref() != Some(&host.to_string()) {
+            self.check_address(&written.to_string(), written, scheme)?;
+        }
+        Ok([written].into())
     }
 
     /// The addresses of a name, each of which may be called. They, and no others, are to be connected to.

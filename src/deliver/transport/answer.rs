@@ -1,10 +1,11 @@
-//! What a response or an error means: total functions from what the network did to an [`Outcome`].
+//! What a response or a failure means: total functions from what the network did to an [`Outcome`].
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
-use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, RETRY_AFTER};
 
 use crate::deliver::guard::NoAddress;
 use crate::model::delivery::Outcome;
@@ -66,42 +67,103 @@ pub fn retry_after(outcome: Outcome, headers: &HeaderMap) -> Option<String> {
     (text.len() <= RETRY_AFTER_BYTES_MAX).then(|| text.to_owned())
 }
 
-/// What it means that there was no response. The first cause in the chain that has a word of its own decides.
-pub fn outcome_of_error(error: &reqwest::Error) -> Outcome {
-    for cause in causes(error) {
-        match cause.downcast_ref::<NoAddress>() {
-            Some(NoAddress::Refused(_)) => return Outcome::AddressRefused,
-            Some(NoAddress::Unresolved { .. }) => return Outcome::DnsFailed,
-            None => {}
-        }
-        if cause.is::<rustls::Error>() {
-            return Outcome::TlsFailed;
-        }
-    }
-    match error {
-        error if error.is_connect() => Outcome::ConnectFailed,
-        error if error.is_timeout() => Outcome::TimedOut,
-        _ => Outcome::Broken,
+/// What an attempt can wait for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The addresses of the name.
+    LookUp,
+    /// A connection.
+    Connect,
+    /// The proxy's consent.
+    Tunnel,
+    /// The end of the TLS handshake.
+    Tls,
+    /// That the receiver takes the request.
+    Request,
+    /// The first byte of the response.
+    Response,
+    /// The end of the response's head.
+    Head,
+}
+
+/// Why there was no response.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request cannot be made: what of it is malformed.
+    Malformed(String),
+    /// There is no address to connect to.
+    NoAddress(NoAddress),
+    /// There is no connection.
+    Connect(io::Error),
+    /// The proxy does not pass the request on; the status that it answered, if it was HTTP.
+    Proxy(Option<u16>),
+    /// There is no trust.
+    Tls(io::Error),
+    /// There was a connection, and no response over it.
+    Exchange(hyper::Error),
+    /// The deadline passed.
+    TimedOut(Phase),
+}
+
+impl From<NoAddress> for Failure {
+    fn from(reason: NoAddress) -> Self {
+        Self::NoAddress(reason)
     }
 }
 
-/// Why there was no response, in words: the innermost cause, which is the one that says something. Never holds the
-/// URL.
-pub fn words_for_error(error: &reqwest::Error) -> String {
-    if error.is_connect() && error.is_timeout() {
-        return "no connection within two thirds of the deadline".into();
-    }
-    let cause = causes(error).last().map(ToString::to_string);
-    match cause {
-        Some(cause) => cause,
-        None if error.is_builder() => "the request could not be made: a header or the URL is malformed".into(),
-        None => "the request failed without a reason".into(),
+/// What it means that there was no response.
+pub fn outcome_of_failure(failure: &Failure) -> Outcome {
+    match failure {
+        Failure::NoAddress(NoAddress::Refused(_)) => Outcome::AddressRefused,
+        Failure::NoAddress(NoAddress::Unresolved { .. }) | Failure::TimedOut(Phase::LookUp) => Outcome::DnsFailed,
+        Failure::Connect(_) | Failure::Proxy(_) | Failure::TimedOut(Phase::Connect | Phase::Tunnel) => {
+            Outcome::ConnectFailed
+        }
+        Failure::Tls(_) => Outcome::TlsFailed,
+        // A receiver that wants a certificate of ours says so after the handshake.
+        Failure::Exchange(error) if causes(error).any(|cause| cause.is::<rustls::Error>()) => Outcome::TlsFailed,
+        Failure::TimedOut(Phase::Tls | Phase::Request | Phase::Response | Phase::Head) => Outcome::TimedOut,
+        Failure::Exchange(_) | Failure::Malformed(_) => Outcome::Broken,
     }
 }
 
-/// The causes of an error, the outermost first, without the error itself (whose text holds the URL).
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
-    std::iter::successors(error.source(), |cause| cause_of(*cause))
+/// Why there was no response within `deadline`, in words. Never holds the URL.
+pub fn words_for_failure(failure: &Failure, deadline: Duration) -> String {
+    let within = format!("within {} ms", deadline.as_millis());
+    match failure {
+        Failure::Malformed(what) => format!("the request could not be made: {what} is malformed"),
+        Failure::NoAddress(reason) => reason.to_string(),
+        Failure::Proxy(Some(status)) => format!("the proxy answered {status}"),
+        Failure::Proxy(None) => "the proxy does not speak HTTP".into(),
+        Failure::Connect(error) | Failure::Tls(error) => innermost(error),
+        Failure::Exchange(error) => innermost(error),
+        Failure::TimedOut(Phase::LookUp) => format!("no addresses {within}"),
+        Failure::TimedOut(Phase::Connect) => format!("no connection {within}"),
+        Failure::TimedOut(Phase::Tunnel) => format!("no answer of the proxy {within}"),
+        Failure::TimedOut(Phase::Tls) => format!("no end of the TLS handshake {within}"),
+        Failure::TimedOut(Phase::Request) => format!("the request was not taken {within}"),
+        Failure::TimedOut(Phase::Response) => format!("no response {within}"),
+        Failure::TimedOut(Phase::Head) => format!("no end of the response's head {within}"),
+    }
+}
+
+/// Whether a receiver may not have heard a request over HTTP/2: it was going away, or refused to begin
+/// ([RFC 9113, 8.7](https://www.rfc-editor.org/rfc/rfc9113#section-8.7)), or the connection broke.
+pub(super) fn was_unheard_over_http2(error: &hyper::Error) -> bool {
+    match causes(error).find_map(|cause| cause.downcast_ref::<h2::Error>()) {
+        Some(told) => told.is_go_away() || told.is_io() || told.reason() == Some(h2::Reason::REFUSED_STREAM),
+        None => error.is_canceled() || error.is_closed() || causes(error).any(|cause| cause.is::<io::Error>()),
+    }
+}
+
+/// The innermost cause, which is the one that says something.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().unwrap_or(error).to_string()
+}
+
+/// The causes of an error, the outermost first.
+fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(cause_of(error), |cause| cause_of(*cause))
 }
 
 /// The next cause. I/O errors carry other errors without naming them as their source, so they are looked into.
@@ -110,6 +172,12 @@ fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'st
         Some(carried) => Some(carried),
         None => error.source(),
     }
+}
+
+/// The beginning of a text, in at most so many bytes.
+pub(super) fn beginning(mut text: String, bytes: usize) -> String {
+    text.truncate(text.floor_char_boundary(bytes));
+    text
 }
 
 #[cfg(test)]

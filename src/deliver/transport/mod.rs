@@ -1,8 +1,11 @@
 //! One HTTP request to a subscriber, and what became of it.
 //!
-//! In reading order: the seam below, [`http`] (the real network), [`answer`] (what a response or an error means).
+//! In reading order: the seam below, [`http`] (the real network), [`answer`] (what a response or a failure means),
+//! `connection` (requests over connections, old and new), `meter` (how much is read), `connect` (how a connection comes
+//! about), `tls` (whom we trust).
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,9 +14,13 @@ use crate::model::delivery::Outcome;
 use crate::model::endpoint::EndpointUrl;
 
 pub mod answer;
+mod connect;
+mod connection;
 pub mod http;
+mod meter;
+mod tls;
 
-pub use http::{HttpTransport, TransportError};
+pub use http::HttpTransport;
 
 /// A signed request, ready to go.
 #[derive(Clone, Debug)]
@@ -51,4 +58,25 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Sends a request. Always comes back within the deadline, and never with an error of its own: whatever
     /// happens is an outcome.
     async fn send(&self, request: Request) -> Response;
+}
+
+/// Why there is no transport. Variants say what an operator has to look at.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The file is not there, or holds no certificates.
+    #[error("network.ca_file {path}: {reason}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The proxy cannot be used.
+    #[error("network.proxy cannot be used: {0}")]
+    Proxy(String),
+    /// Most often there are no trusted roots on this machine.
+    #[error(
+        "TLS cannot be spoken: {0} (if there are no trusted roots here, install the package ca-certificates or set network.ca_file)"
+    )]
+    Tls(String),
 }

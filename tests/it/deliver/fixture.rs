@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,18 +12,27 @@ use certhook::deliver::guard::{Guard, LookUp};
 use certhook::deliver::transport::{HttpTransport, Request, Response, Transport};
 use certhook::model::endpoint::EndpointUrl;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use url::Url;
 
 /// More than any of these tests takes on a busy machine.
-pub(super) const PATIENT: Duration = Duration::from_secs(20);
+pub(crate) const PATIENT: Duration = Duration::from_secs(20);
 /// For what is meant to run into the deadline.
-pub(super) const IMPATIENT: Duration = Duration::from_millis(300);
+pub(crate) const IMPATIENT: Duration = Duration::from_millis(300);
+
+/// What a receiver's system keeps of what was said and not yet sent. So little that how much it takes from a receiver
+/// is close to how much the other side reads.
+const SEND_BUFFER_BYTES: u32 = 4096;
+
+/// The largest part of what a receiver says that may have been taken although nobody has read it: what the systems of
+/// both sides keep, that of the other side in advance.
+pub(crate) const BUFFERED_MAX: u64 = 192 * 1024;
 
 /// Settings that allow what is needed to reach a receiver on this machine, and nothing else.
-pub(super) fn settings(timeout: Duration) -> Settings {
+pub(crate) fn settings(timeout: Duration) -> Settings {
     Settings {
         allow_networks: ["127.0.0.0/8", "::1/128"].map(|network| network.parse().expect("a network")).into(),
         ..strict(timeout)
@@ -31,7 +40,7 @@ pub(super) fn settings(timeout: Duration) -> Settings {
 }
 
 /// Settings that allow no more than the defaults do.
-pub(super) fn strict(timeout: Duration) -> Settings {
+pub(crate) fn strict(timeout: Duration) -> Settings {
     Settings {
         timeout,
         retry: Vec::new(),
@@ -45,15 +54,15 @@ pub(super) fn strict(timeout: Duration) -> Settings {
     }
 }
 
-pub(super) fn transport(settings: &Settings) -> HttpTransport {
+pub(crate) fn transport(settings: &Settings) -> HttpTransport {
     HttpTransport::new(settings, Arc::new(Guard::new(settings))).expect("a transport")
 }
 
-pub(super) fn url(text: &str) -> Url {
+pub(crate) fn url(text: &str) -> Url {
     text.parse().expect("a URL")
 }
 
-pub(super) fn request(to: &str) -> Request {
+pub(crate) fn request(to: &str) -> Request {
     Request {
         url: EndpointUrl::new(&url(to)),
         headers: vec![("webhook-id", "evt_1".into())],
@@ -62,17 +71,24 @@ pub(super) fn request(to: &str) -> Request {
 }
 
 /// Sends one request to a receiver that answers by `script`.
-pub(super) async fn send(script: Vec<Step>, timeout: Duration) -> Response {
+pub(crate) async fn send(script: Vec<Step>, timeout: Duration) -> Response {
     let receiver = Receiver::start(script).await;
     transport(&settings(timeout)).send(request(&receiver.url("/hook"))).await
 }
 
-/// What a receiver does once it has read a request.
+/// What a receiver does with a connection.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
+    /// Reads a request to its end.
+    Read,
+    /// Reads so many bytes of whatever comes.
+    ReadBytes(usize),
     Say(Vec<u8>),
+    /// Says it a byte at a time.
+    Drip(Vec<u8>, Duration),
     /// Says it again and again until the other side has gone.
     Repeat(Vec<u8>, Duration),
+    Wait(Duration),
     /// Says nothing, until the other side has gone.
     Hang,
     /// Cuts the connection in a way that shows on the other side as an error.
@@ -81,66 +97,95 @@ pub(super) enum Step {
     Close,
 }
 
-pub(super) fn say(text: impl AsRef<[u8]>) -> Step {
+pub(crate) fn say(text: impl AsRef<[u8]>) -> Step {
     Step::Say(text.as_ref().to_vec())
 }
 
 /// A whole response with its length.
-pub(super) fn answer(status: u16, headers: &str, body: &str) -> Step {
+pub(crate) fn answer(status: u16, headers: &str, body: &str) -> Step {
     say(format!("HTTP/1.1 {status} Some Words\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()))
 }
 
+/// What a receiver saw and did, over all of its connections.
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<String>>,
+    connections: AtomicUsize,
+    /// Bytes that the system took from it, which is at most a few buffers more than the other side has read.
+    said: AtomicU64,
+}
+
 /// A receiver on this machine.
-pub(super) struct Receiver {
-    pub(super) address: SocketAddr,
-    pub(super) requests: Arc<Mutex<Vec<String>>>,
-    connections: Arc<AtomicUsize>,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Seen>,
     open: watch::Receiver<usize>,
     _accepting: JoinSet<()>,
 }
 
 impl Receiver {
-    pub(super) async fn start(script: Vec<Step>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    /// One that answers every request by the same script.
+    pub(crate) async fn start(script: Vec<Step>) -> Self {
+        let script = [vec![Step::Read], script].concat();
+        Self::listening(move |_| script.clone(), true)
+    }
+
+    /// One with a script for each connection, in their order; the last one is for all that follow. A script that
+    /// ends leaves the connection to the other side.
+    pub(crate) async fn scripted(scripts: Vec<Vec<Step>>) -> Self {
+        Self::listening(move |number| [&scripts[number.min(scripts.len() - 1)][..], &[Step::Hang]].concat(), false)
+    }
+
+    fn listening(script: impl Fn(usize) -> Vec<Step> + Send + 'static, repeats: bool) -> Self {
+        let listener = listen();
         let address = listener.local_addr().expect("an address");
-        let (connections, requests) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let seen = Arc::<Seen>::default();
         let (count, open) = watch::channel(0);
         let mut accepting = JoinSet::new();
         accepting.spawn({
-            let (connections, requests) = (Arc::clone(&connections), Arc::clone(&requests));
+            let seen = Arc::clone(&seen);
             async move {
                 let mut serving = JoinSet::new();
                 while let Ok((stream, _)) = listener.accept().await {
-                    connections.fetch_add(1, Ordering::SeqCst);
+                    let script = script(seen.connections.fetch_add(1, Ordering::SeqCst));
                     count.send_modify(|count| *count += 1);
-                    let (script, requests, count) = (script.clone(), Arc::clone(&requests), count.clone());
+                    let (seen, count) = (Arc::clone(&seen), count.clone());
                     serving.spawn(async move {
                         // An error here is the other side's going away, which many of these tests are about.
-                        let _ = serve(stream, &script, &requests).await;
+                        let _ = serve(stream, &script, repeats, &seen).await;
                         count.send_modify(|count| *count -= 1);
                     });
                 }
             }
         });
-        Self { address, requests, connections, open, _accepting: accepting }
+        Self { address, seen, open, _accepting: accepting }
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn connections(&self) -> usize {
-        self.connections.load(Ordering::SeqCst)
+    pub(crate) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.seen.requests.lock().expect("no test panics here").clone()
+    }
+
+    /// How much it has said.
+    pub(crate) fn said(&self) -> u64 {
+        self.seen.said.load(Ordering::SeqCst)
     }
 
     /// Comes back once no connection is open.
-    pub(super) async fn left_alone(&mut self) {
+    pub(crate) async fn left_alone(&mut self) {
         let waited = tokio::time::timeout(PATIENT, self.open.wait_for(|open| *open == 0)).await;
         waited.expect("the connections are closed").expect("the receiver runs");
     }
 
     /// Proves that nobody else has connected, by connecting: connections are accepted in their order.
-    pub(super) async fn was_never_called(&self) -> bool {
+    pub(crate) async fn was_never_called(&self) -> bool {
         let mut stream = TcpStream::connect(self.address).await.expect("the receiver runs");
         stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n").await.expect("it reads");
         stream.read_u8().await.expect("it answers");
@@ -148,27 +193,67 @@ impl Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: &[Step], requests: &Mutex<Vec<String>>) -> io::Result<()> {
+/// A listener at a port of its own.
+pub(crate) fn listen() -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES).expect("a size");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    socket.listen(1024).expect("a listener")
+}
+
+async fn serve(mut stream: TcpStream, script: &[Step], repeats: bool, seen: &Seen) -> io::Result<()> {
     loop {
-        let request = read_request(&mut stream).await?;
-        requests.lock().expect("no test panics here").push(request);
         for step in script {
             match step {
-                Step::Say(bytes) => stream.write_all(bytes).await?,
+                Step::Read => {
+                    let request = read_request(&mut stream).await?;
+                    seen.requests.lock().expect("no test panics here").push(request);
+                }
+                Step::ReadBytes(count) => {
+                    stream.read_exact(&mut vec![0; *count]).await?;
+                }
+                Step::Say(bytes) => say_to(&mut stream, bytes, seen).await?,
+                Step::Drip(bytes, pause) => {
+                    for byte in bytes {
+                        say_to(&mut stream, &[*byte], seen).await?;
+                        sleep(*pause).await;
+                    }
+                }
                 Step::Repeat(bytes, pause) => loop {
-                    stream.write_all(bytes).await?;
-                    tokio::time::sleep(*pause).await;
+                    say_to(&mut stream, bytes, seen).await?;
+                    if !pause.is_zero() {
+                        sleep(*pause).await;
+                    }
                 },
-                Step::Hang => return stream.read_u8().await.map(drop),
+                Step::Wait(pause) => sleep(*pause).await,
+                Step::Hang => return hang(&mut stream).await,
                 Step::Reset => return stream.set_zero_linger(),
                 Step::Close => return stream.shutdown().await,
             }
         }
+        if !repeats {
+            return Ok(());
+        }
     }
 }
 
+async fn say_to(stream: &mut TcpStream, mut bytes: &[u8], seen: &Seen) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let taken = stream.write(bytes).await?;
+        seen.said.fetch_add(taken as u64, Ordering::SeqCst);
+        bytes = &bytes[taken..];
+    }
+    Ok(())
+}
+
+/// Takes whatever comes, and comes back when the other side has gone.
+async fn hang(stream: &mut TcpStream) -> io::Result<()> {
+    while stream.read(&mut [0; 4096]).await? > 0 {}
+    Ok(())
+}
+
 /// Reads one request with its body, whose length must be given.
-pub(super) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
+pub(crate) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut request = Vec::new();
     loop {
         request.push(stream.read_u8().await?);
@@ -187,7 +272,7 @@ type Script = dyn Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Names that resolve by a script, which is told how often it was asked before.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     scripts: HashMap<&'static str, Box<Script>>,
     calls: Mutex<HashMap<String, usize>>,
 }
@@ -199,13 +284,13 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    pub(super) fn with(mut self, host: &'static str, addresses: &[&str]) -> Self {
+    pub(crate) fn with(mut self, host: &'static str, addresses: &[&str]) -> Self {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
         self.scripts.insert(host, Box::new(move |_| Ok(addresses.clone())));
         self
     }
 
-    pub(super) fn scripted(
+    pub(crate) fn scripted(
         mut self,
         host: &'static str,
         script: impl Fn(usize) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
@@ -214,7 +299,7 @@ impl Names {
         self
     }
 
-    pub(super) fn calls(&self, host: &str) -> usize {
+    pub(crate) fn calls(&self, host: &str) -> usize {
         self.calls.lock().expect("no test panics here").get(host).copied().unwrap_or(0)
     }
 }

@@ -1,128 +1,141 @@
 //! Receivers over TLS: whom we trust, and what we say when we do not.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use certhook::deliver::Settings;
 use certhook::deliver::guard::Guard;
 use certhook::deliver::transport::{HttpTransport, Transport, TransportError};
 use certhook::model::delivery::Outcome;
-use rcgen::CertifiedKey;
+use rcgen::{CertificateParams, date_time_ymd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-use super::fixture::{IMPATIENT, PATIENT, Receiver, read_request, request, settings, transport};
+use super::fixture::{
+    IMPATIENT, Names, PATIENT, Receiver, Step, answer, read_request, request, say, settings, transport,
+};
+use super::secure::{Identity, Secure, TlsStream};
 
-/// A receiver with a certificate of its own making, which speaks HTTP/1 or, if it is told so, waits for HTTP/2.
-struct Secure {
-    address: SocketAddr,
-    certificate: tempfile::NamedTempFile,
-    serving: JoinSet<Vec<u8>>,
-}
-
-impl Secure {
-    async fn start(name: &str, protocol: &str) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![cert.der().clone()], key)
-            .expect("a certificate and its key");
-        config.alpn_protocols = vec![protocol.into()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let mut serving = JoinSet::new();
-        let over_http2 = protocol == "h2";
-        serving.spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.expect("a connection");
-                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-                if over_http2 {
-                    let mut opening = vec![0; 14];
-                    stream.read_exact(&mut opening).await.expect("an opening");
-                    return opening;
-                }
-                read_request(&mut stream).await.expect("a request");
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.expect("it reads");
-            }
-        });
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), pem(cert.der())).expect("a file");
-        Self { address, certificate: file, serving }
+/// Answers every request with a success.
+async fn accept_all(mut stream: TlsStream, _: usize) -> io::Result<()> {
+    loop {
+        read_request(&mut stream).await?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await?;
     }
-
-    fn trusting(&self, timeout: std::time::Duration) -> Settings {
-        Settings { ca_file: Some(self.certificate.path().into()), ..settings(timeout) }
-    }
-
-    fn url(&self, host: &str) -> String {
-        format!("https://{host}:{}/hook", self.address.port())
-    }
-}
-
-fn pem(der: &[u8]) -> String {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64")).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
-    let receiver = Secure::start("localhost", "http/1.1").await;
+    let receiver = Secure::start(Identity::of(["localhost"]), accept_all).await;
     let response = transport(&settings(PATIENT)).send(request(&receiver.url("localhost"))).await;
     assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
     let error = response.error.expect("a reason");
     assert!(error.contains("invalid peer certificate"), "{error}");
+    assert_eq!(response.address, Some(receiver.address()), "it says whom it does not trust");
 }
 
 #[tokio::test]
-async fn a_root_of_our_own_makes_it_trusted_for_its_name_only() {
-    let receiver = Secure::start("localhost", "http/1.1").await;
-    let transport = transport(&receiver.trusting(PATIENT));
-    let response = transport.send(request(&receiver.url("localhost"))).await;
-    assert_eq!(response.outcome, Outcome::Delivered, "{response:?}");
-    assert_eq!(response.address, Some(receiver.address.to_string()));
+async fn a_root_of_our_own_makes_it_trusted_for_its_names_only() {
+    let receiver = Secure::start(Identity::of(["receiver.test"]), accept_all).await;
+    let names = ["receiver.test", "receiver.test.", "other.test"];
+    let names = names.into_iter().fold(Names::default(), |names, name| names.with(name, &["127.0.0.1"]));
+    let settings = receiver.trusted(PATIENT);
+    let guard = Guard::with_look_up(&settings, Arc::new(names), PATIENT);
+    let transport = HttpTransport::new(&settings, Arc::new(guard)).expect("a transport");
+    for host in ["receiver.test", "Receiver.TEST", "receiver.test."] {
+        let response = transport.send(request(&receiver.url(host))).await;
+        assert_eq!(response.outcome, Outcome::Delivered, "{host}: {response:?}");
+        assert_eq!(response.address, Some(receiver.address()));
+    }
+    let response = transport.send(request(&receiver.url("other.test"))).await;
+    assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
     let response = transport.send(request(&receiver.url("127.0.0.1"))).await;
     assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
 }
 
 #[tokio::test]
-async fn http2_is_spoken_where_it_is_offered() {
-    let mut receiver = Secure::start("localhost", "h2").await;
-    let response = transport(&receiver.trusting(PATIENT)).send(request(&receiver.url("localhost"))).await;
-    assert_eq!(response.outcome, Outcome::Broken, "this receiver hangs up: {response:?}");
-    let opening = receiver.serving.join_next().await.expect("it served").expect("without a panic");
-    assert_eq!(opening, b"PRI * HTTP/2.0");
+async fn a_certificate_out_of_its_time_is_not_trusted_and_nothing_is_sent() {
+    type Change = fn(&mut CertificateParams);
+    let changes: [(Change, &str); 2] = [
+        (|certificate| certificate.not_after = date_time_ymd(2020, 1, 1), "expired"),
+        (|certificate| certificate.not_before = date_time_ymd(3000, 1, 1), "not valid yet"),
+    ];
+    for (change, reason) in changes {
+        let mut identity = Identity::of(["localhost"]);
+        change(&mut identity.certificate);
+        let was_told = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&was_told);
+        let receiver = Secure::start(identity, move |mut stream, _| {
+            let told = Arc::clone(&told);
+            async move {
+                stream.read_u8().await?;
+                told.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+        });
+        let receiver = receiver.await;
+        let response = transport(&receiver.trusted(PATIENT)).send(request(&receiver.url("localhost"))).await;
+        assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
+        let error = response.error.expect("a reason");
+        assert!(error.contains(reason), "{error}");
+        assert!(!was_told.load(Ordering::SeqCst));
+    }
 }
 
 #[tokio::test]
-async fn a_receiver_that_speaks_no_tls_is_told_from_one_that_says_nothing() {
-    let receiver = Receiver::start(vec![]).await;
-    let silent = receiver.url("/").replace("http:", "https:");
-    let response = transport(&settings(IMPATIENT)).send(request(&silent)).await;
-    assert_eq!(response.outcome, Outcome::ConnectFailed, "{response:?}");
-    assert_eq!(response.error.as_deref(), Some("no connection within two thirds of the deadline"));
-
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let mut serving = JoinSet::new();
-    serving.spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("it reads");
-        let _ = stream.read_to_end(&mut Vec::new()).await;
-    });
-    let response = transport(&settings(PATIENT)).send(request(&format!("https://{address}/"))).await;
+async fn of_a_certificate_with_a_thousand_names_only_the_beginning_is_kept() {
+    let names = (0..1000).map(|number| format!("{number}.receiver.example"));
+    let receiver = Secure::start(Identity::of(names), accept_all).await;
+    let response = transport(&receiver.trusted(PATIENT)).send(request(&receiver.url("localhost"))).await;
     assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
+    let error = response.error.expect("a reason");
+    assert!(error.contains("localhost") && error.len() <= 512, "{} bytes: {error}", error.len());
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_a_certificate_of_ours_is_a_failure_of_tls() {
+    let identity = Identity { wants_a_certificate: true, ..Identity::of(["localhost"]) };
+    let receiver = Secure::start(identity, accept_all).await;
+    let response = transport(&receiver.trusted(PATIENT)).send(request(&receiver.url("localhost"))).await;
+    assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
+    assert_eq!(response.error.as_deref(), Some("received fatal alert: CertificateRequired"));
+}
+
+#[tokio::test]
+async fn a_receiver_that_offers_no_protocol_of_ours_is_a_failure_of_tls() {
+    let receiver = Secure::start(Identity::of(["localhost"]).speaking("spdy/3"), accept_all).await;
+    let response = transport(&receiver.trusted(PATIENT)).send(request(&receiver.url("localhost"))).await;
+    assert_eq!(response.outcome, Outcome::TlsFailed, "{response:?}");
+    assert_eq!(response.error.as_deref(), Some("received fatal alert: NoApplicationProtocol"));
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_told_from_one_that_does_not_end() {
+    let hello = [&b"\x16\x03\x03\x40\x00\x02\x00\xff\xff"[..], &[0; 16_379]].concat();
+    let stalled = "no end of the TLS handshake within 300 ms";
+    for (script, outcome, error) in [
+        (vec![Step::Hang], Outcome::TimedOut, stalled),
+        (vec![Step::ReadBytes(100), Step::Hang], Outcome::TimedOut, stalled),
+        (vec![Step::Drip(hello.clone(), Duration::from_millis(20))], Outcome::TimedOut, stalled),
+        (vec![Step::ReadBytes(100), Step::Close], Outcome::TlsFailed, ""),
+        (vec![Step::ReadBytes(100), Step::Reset], Outcome::TlsFailed, ""),
+        (vec![answer(400, "", ""), Step::Hang], Outcome::TlsFailed, ""),
+        (vec![say(b"\x15\x03\x03\x00\x02\x02\x28"), Step::Hang], Outcome::TlsFailed, "HandshakeFailure"),
+        (vec![Step::Repeat(hello, Duration::ZERO)], Outcome::TlsFailed, ""),
+        (vec![Step::Repeat(b"\x14\x03\x03\x00\x01\x01".into(), Duration::ZERO)], Outcome::TlsFailed, ""),
+        (vec![Step::Repeat(b"\x15\x03\x03\x00\x02\x01\x5a".into(), Duration::ZERO)], Outcome::TlsFailed, ""),
+    ] {
+        let mut receiver = Receiver::scripted(vec![script.clone()]).await;
+        let to = receiver.url("/").replace("http:", "https:");
+        let response = transport(&settings(IMPATIENT)).send(request(&to)).await;
+        assert_eq!(response.outcome, outcome, "{:?}: {response:?}", script.first());
+        let told = response.error.expect("a reason");
+        assert!(!told.is_empty() && told.contains(error), "{told}");
+        assert!(response.took < PATIENT / 2, "{:?}", response.took);
+        assert!(receiver.said() < 512 * 1024, "{} bytes were taken", receiver.said());
+        receiver.left_alone().await;
+    }
 }
 
 #[test]
@@ -139,5 +152,7 @@ fn a_file_of_roots_must_hold_some() {
     assert_eq!(problem(file.path()), "there is no certificate in it");
     std::fs::write(file.path(), "-----BEGIN CERTIFICATE-----\n???\n-----END CERTIFICATE-----\n").expect("a file");
     assert_eq!(problem(file.path()), "not in PEM form");
+    std::fs::write(file.path(), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("a file");
+    assert!(problem(file.path()).starts_with("a certificate in it cannot be used: "));
     assert!(problem(std::path::Path::new("/nowhere")).contains("No such file"));
 }

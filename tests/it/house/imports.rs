@@ -29,12 +29,16 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 15] = [
+const HOMES: [(&str, &[&str]); 19] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
-    ("hyper_util", &["src/api/", "src/sandbox/", "src/app"]),
-    ("reqwest", &["src/source/http", "src/deliver/transport", "src/client"]),
+    ("hyper_util", &["src/api/", "src/sandbox/", "src/app", "src/deliver/transport/"]),
+    ("h2", &["src/deliver/transport/"]),
+    ("rustls", &["src/deliver/transport/"]),
+    ("rustls_native_certs", &["src/deliver/transport/"]),
+    ("tokio_rustls", &["src/deliver/transport/"]),
+    ("reqwest", &["src/source/http", "src/client"]),
     ("sled", &["src/store/sled"]),
     ("postcard", &["src/store/codec"]),
     ("chacha20poly1305", &["src/store/vault"]),
