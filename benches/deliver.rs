@@ -19,7 +19,9 @@ use certhook::deliver::guard::Guard;
 use certhook::deliver::transport::{HttpTransport, Request, Transport};
 use certhook::deliver::{Deliverer, Settings, sign};
 use certhook::model::delivery::Outcome;
-use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use certhook::model::endpoint::{
+    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use certhook::model::filter::Filter;
 use certhook::model::id::{EndpointId, EndpointNumber, Position};
@@ -199,6 +201,9 @@ fn endpoint(address: SocketAddr, number: usize) -> Endpoint {
         description: String::new(),
         types: vec![Pattern::Everything],
         filter: Filter::default(),
+        payload: Payload::Full,
+        format: Format::Standard,
+        headers: OwnHeaders::default(),
         ordering: Ordering::PerResource,
         retry: None,
         max_in_flight: None,

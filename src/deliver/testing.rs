@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use crate::model::endpoint::{
+    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use crate::model::event::{Cause, Detection, Event, EventType, Mode, Sight, Subject};
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, EndpointNumber, EventId, Position};
@@ -21,6 +23,9 @@ pub(super) fn endpoint(number: u32) -> Endpoint {
         description: String::new(),
         types: vec![Pattern::Everything],
         filter: Filter::default(),
+        payload: Payload::Full,
+        format: Format::Standard,
+        headers: OwnHeaders::default(),
         ordering: Ordering::PerResource,
         retry: None,
         max_in_flight: None,

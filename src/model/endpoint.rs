@@ -47,6 +47,29 @@ pub enum Ordering {
     None,
 }
 
+/// How much of an event a delivery carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// All of it.
+    #[default]
+    Full,
+    /// Of `data.object` only `id`, `object`, `status` and `customer`; no `previous_attributes`. Everything else stays.
+    Thin,
+}
+
+/// The envelope that a delivery's body has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Our own: the event as our API shows it.
+    #[default]
+    Standard,
+    /// CloudEvents 1.0 in structured JSON mode. `data` is the same as in ours; what ours says beside it are attributes.
+    #[serde(rename = "cloudevents")]
+    CloudEvents,
+}
+
 /// A key that signs deliveries.
 #[derive(Clone, Debug)]
 pub struct SigningSecret {
@@ -91,6 +114,9 @@ impl PartialEq for SigningSecret {
     }
 }
 
+/// What people see where something is confidential.
+pub const MASK: &str = "***";
+
 /// A URL whose query may be confidential: `Debug` shows nothing of it.
 #[derive(Clone, Debug)]
 pub struct EndpointUrl(SecretString);
@@ -109,7 +135,7 @@ impl EndpointUrl {
     /// The URL with its query masked, for people.
     pub fn masked(&self) -> String {
         match self.expose().split_once('?') {
-            Some((before, _)) => format!("{before}?***"),
+            Some((before, _)) => format!("{before}?{MASK}"),
             None => self.expose().into(),
         }
     }
@@ -118,6 +144,38 @@ impl EndpointUrl {
 impl PartialEq for EndpointUrl {
     fn eq(&self, other: &Self) -> bool {
         self.expose() == other.expose()
+    }
+}
+
+/// Headers of the subscriber's own, by their names in lower case. Values may be confidential: `Debug` shows none.
+#[derive(Clone, Debug, Default)]
+pub struct OwnHeaders(BTreeMap<String, SecretString>);
+
+impl OwnHeaders {
+    /// Takes headers that were checked; the names must be in lower case.
+    pub fn new(headers: BTreeMap<String, SecretString>) -> Self {
+        Self(headers)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Names and values, for the connection and the store alone.
+    pub fn expose(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
+    }
+
+    /// The names, each with what stands for its value, for people.
+    pub fn masked(&self) -> BTreeMap<String, &'static str> {
+        self.0.keys().map(|name| (name.clone(), MASK)).collect()
+    }
+}
+
+impl PartialEq for OwnHeaders {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().eq(other.expose())
     }
 }
 
@@ -136,6 +194,12 @@ pub struct Endpoint {
     pub types: Vec<Pattern>,
     /// What else an event must meet.
     pub filter: Filter,
+    /// How much of an event it gets.
+    pub payload: Payload,
+    /// In which envelope.
+    pub format: Format,
+    /// What goes along in every request to it.
+    pub headers: OwnHeaders,
     /// Whether events of one resource wait for each other.
     pub ordering: Ordering,
     /// Its own waits between attempts, instead of the configured ones.
@@ -200,6 +264,16 @@ mod tests {
             let text = secret.to_text();
             assert_eq!(SigningSecret::parse_text(text.expose_secret()), Ok(secret));
         }
+    }
+
+    #[test]
+    fn what_is_confidential_is_not_shown_by_debug() {
+        let headers = OwnHeaders::new([("authorization".to_owned(), "Bearer canary".into())].into());
+        let url = EndpointUrl::new(&"https://a.example/hook?token=canary".parse().expect("a URL"));
+        let secret = SigningSecret { key: b"canary".to_vec().into(), expires_at: None };
+        let shown = format!("{headers:?} {url:?} {secret:?} {:?} {}", headers.masked(), url.masked());
+        assert!(!shown.contains("canary") && !shown.contains("99, 97, 110"), "{shown}");
+        assert!(shown.ends_with(r#"{"authorization": "***"} https://a.example/hook?***"#), "{shown}");
     }
 
     #[test]

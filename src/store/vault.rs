@@ -37,6 +37,8 @@ pub(crate) enum Purpose {
     Url(EndpointId),
     /// A key that signs an endpoint's deliveries.
     SigningKey(EndpointId),
+    /// The headers that an endpoint wants in its deliveries.
+    Headers(EndpointId),
     /// The known text that tells whether the key is the store's.
     KeyCheck,
 }
@@ -46,6 +48,7 @@ impl Purpose {
         match self {
             Self::Url(id) => format!("certhook/endpoint/{id}/url"),
             Self::SigningKey(id) => format!("certhook/endpoint/{id}/signing_key"),
+            Self::Headers(id) => format!("certhook/endpoint/{id}/headers"),
             Self::KeyCheck => "certhook/key_check".into(),
         }
     }
@@ -232,7 +235,7 @@ mod tests {
         let sealed = vault(1).seal(Purpose::Url(id(1)), b"secret");
         let opened = vault(1).open(Purpose::Url(id(1)), &sealed).expect("what was sealed");
         assert_eq!(opened.expose_secret(), b"secret");
-        for elsewhere in [Purpose::Url(id(2)), Purpose::SigningKey(id(1)), Purpose::KeyCheck] {
+        for elsewhere in [Purpose::Url(id(2)), Purpose::SigningKey(id(1)), Purpose::Headers(id(1)), Purpose::KeyCheck] {
             assert_eq!(vault(1).open(elsewhere, &sealed).map(|_| ()), Err(SealError::Damaged));
         }
         let other = vault(2).open(Purpose::Url(id(1)), &sealed).map(|_| ());

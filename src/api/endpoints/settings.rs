@@ -12,7 +12,9 @@ use url::Url;
 use super::fields;
 use crate::api::error::{ApiError, Problems};
 use crate::api::input::Input;
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use crate::model::endpoint::{
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, EventId, Position};
 use crate::model::json::Fields;
@@ -128,6 +130,9 @@ impl Settings {
             description: rest.description,
             types: rest.types,
             filter: rest.filter,
+            payload: Payload::default(),
+            format: Format::default(),
+            headers: OwnHeaders::default(),
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,
@@ -156,6 +161,9 @@ impl Settings {
             description: rest.description,
             types: rest.types,
             filter: rest.filter,
+            payload: before.payload,
+            format: before.format,
+            headers: before.headers.clone(),
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,

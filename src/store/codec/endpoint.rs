@@ -1,14 +1,16 @@
-//! The row of an endpoint, in JSON. Its URL and its signing secrets are sealed.
+//! The row of an endpoint, in JSON. Its URL, its signing secrets and its own headers are sealed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{StoreError, from_plain, plain, unreadable};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use crate::model::endpoint::{
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, Position};
 use crate::model::pattern::Pattern;
@@ -16,6 +18,10 @@ use crate::model::time::Timestamp;
 use crate::store::vault::{Purpose, Vault};
 
 const ENDPOINT: &str = "an endpoint";
+
+/// Version 2 brought `payload`, `format` and headers: a program that passes over them would send what nobody asked
+/// for, and lose them with the next change.
+const VERSION: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct EndpointRow {
@@ -28,6 +34,12 @@ pub(super) struct EndpointRow {
     types: Vec<Pattern>,
     #[serde(default)]
     filter: Filter,
+    #[serde(default)]
+    payload: Payload,
+    #[serde(default)]
+    format: Format,
+    #[serde(default)]
+    sealed_headers: Option<String>,
     #[serde(default)]
     ordering: Ordering,
     #[serde(default)]
@@ -58,13 +70,19 @@ pub(crate) fn endpoint(endpoint: &Endpoint, vault: &Vault) -> Vec<u8> {
         sealed_key: vault.seal(Purpose::SigningKey(endpoint.id), secret.key.expose_secret()),
         expires_at: secret.expires_at,
     };
-    plain(&EndpointRow {
+    let headers: BTreeMap<&str, &str> = endpoint.headers.expose().collect();
+    let headers = serde_json::to_vec(&headers).expect("text can be written to memory");
+    let seal_headers = || vault.seal(Purpose::Headers(endpoint.id), &headers);
+    let row = EndpointRow {
         id: endpoint.id,
         uid: endpoint.uid.clone(),
         sealed_url: vault.seal(Purpose::Url(endpoint.id), endpoint.url.expose().as_bytes()),
         description: endpoint.description.clone(),
         types: endpoint.types.clone(),
         filter: endpoint.filter.clone(),
+        payload: endpoint.payload,
+        format: endpoint.format,
+        sealed_headers: (!endpoint.headers.is_empty()).then(seal_headers),
         ordering: endpoint.ordering,
         retry_ms: endpoint.retry.as_ref().map(|waits| waits.iter().map(millis).collect()),
         max_in_flight: endpoint.max_in_flight,
@@ -75,7 +93,8 @@ pub(crate) fn endpoint(endpoint: &Endpoint, vault: &Vault) -> Vec<u8> {
         start: endpoint.start,
         created_at: endpoint.created_at,
         updated_at: endpoint.updated_at,
-    })
+    };
+    plain(VERSION, &row)
 }
 
 fn millis(wait: &Duration) -> u64 {
@@ -84,7 +103,7 @@ fn millis(wait: &Duration) -> u64 {
 
 /// The endpoint in a row.
 pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, StoreError> {
-    let row: EndpointRow = from_plain(ENDPOINT, bytes)?;
+    let row: EndpointRow = from_plain(VERSION, ENDPOINT, bytes)?;
     let open = |purpose, sealed: &str| vault.open(purpose, sealed).map_err(|error| unreadable(ENDPOINT, error));
     let url = open(Purpose::Url(row.id), &row.sealed_url)?;
     let url = std::str::from_utf8(url.expose_secret()).ok().and_then(|text| Url::parse(text).ok());
@@ -94,6 +113,10 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
         let key = open(Purpose::SigningKey(row.id), &secret.sealed_key)?;
         secrets.push(SigningSecret { key, expires_at: secret.expires_at });
     }
+    let headers = match &row.sealed_headers {
+        Some(sealed) => read_headers(open(Purpose::Headers(row.id), sealed)?.expose_secret())?,
+        None => OwnHeaders::default(),
+    };
     Ok(Endpoint {
         id: row.id,
         uid: row.uid,
@@ -101,6 +124,9 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
         description: row.description,
         types: row.types,
         filter: row.filter,
+        payload: row.payload,
+        format: row.format,
+        headers,
         ordering: row.ordering,
         retry: row.retry_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
         max_in_flight: row.max_in_flight,
@@ -112,6 +138,13 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+fn read_headers(opened: &[u8]) -> Result<OwnHeaders, StoreError> {
+    // Where the text is not what it should be, the reader's own words could show a part of it.
+    let headers: BTreeMap<String, String> =
+        serde_json::from_slice(opened).map_err(|_| unreadable(ENDPOINT, "its headers are none"))?;
+    Ok(OwnHeaders::new(headers.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect()))
 }
 
 /// Who an endpoint is, without opening what is sealed.
@@ -126,5 +159,5 @@ pub(crate) struct Identity {
 
 /// Who the endpoint in a row is.
 pub(crate) fn read_identity(bytes: &[u8]) -> Result<Identity, StoreError> {
-    from_plain(ENDPOINT, bytes)
+    from_plain(VERSION, ENDPOINT, bytes)
 }

@@ -1,8 +1,8 @@
 //! Versioned bytes: what a row looks like on disk.
 //!
 //! Every row starts with one byte, its version. Hot rows go on in postcard, rows that are rarely written in JSON,
-//! whose fields may be added with a default. A row of a version that this program does not know is
-//! [`StoreError::Unreadable`], never a guess. The files in `golden/` hold rows as they were written once; as long as
+//! whose fields may be added with a default; the version goes up where a program that does not know them would do
+//! harm. A row of a version that this program does not know is [`StoreError::Unreadable`], never a guess. The files in `golden/` hold rows as they were written once; as long as
 //! the tests below pass, what is on somebody's disk can be read.
 //!
 //! Postcard has no field names: a change to a type of [`crate::model`] that is stored in a hot row changes the bytes.
@@ -61,15 +61,15 @@ fn beginning<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<
 }
 
 /// The bytes of a row in JSON.
-fn plain<T: Serialize>(row: &T) -> Vec<u8> {
-    let mut bytes = vec![VERSION];
+fn plain<T: Serialize>(version: u8, row: &T) -> Vec<u8> {
+    let mut bytes = vec![version];
     serde_json::to_writer(&mut bytes, row).expect("plain data can be written to memory");
     bytes
 }
 
-/// A row in JSON from its bytes.
-fn from_plain<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(payload(VERSION, what, bytes)?).map_err(|error| unreadable(what, error))
+/// A row in JSON from its bytes, of any version up to `newest`: what an older one does not say has a default.
+fn from_plain<T: DeserializeOwned>(newest: u8, what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(payload(newest, what, bytes)?).map_err(|error| unreadable(what, error))
 }
 
 fn payload<'a>(newest: u8, what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, from_plain, plain};
+use super::{StoreError, VERSION, from_plain, plain};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
@@ -29,22 +29,22 @@ struct Format {
 
 /// The row that says what the store is.
 pub(crate) fn meta(meta: &Meta) -> Vec<u8> {
-    plain(meta)
+    plain(VERSION, meta)
 }
 
 /// What a store says that it is, or the layout that it has if that is newer than ours (whatever else it says).
 pub(crate) fn read_meta(bytes: &[u8]) -> Result<Result<Meta, u32>, StoreError> {
     let what = "what the store is";
-    let Format { format } = from_plain(what, bytes)?;
-    if format > FORMAT { Ok(Err(format)) } else { from_plain(what, bytes).map(Ok) }
+    let Format { format } = from_plain(VERSION, what, bytes)?;
+    if format > FORMAT { Ok(Err(format)) } else { from_plain(VERSION, what, bytes).map(Ok) }
 }
 
 /// The row of a source's progress.
 pub(crate) fn progress(progress: &SourceProgress) -> Vec<u8> {
-    plain(progress)
+    plain(VERSION, progress)
 }
 
 /// The progress in a row.
 pub(crate) fn read_progress(bytes: &[u8]) -> Result<SourceProgress, StoreError> {
-    from_plain("a source's progress", bytes)
+    from_plain(VERSION, "a source's progress", bytes)
 }

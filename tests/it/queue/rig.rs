@@ -9,7 +9,9 @@ use certhook::clock::{Clock, SystemClock};
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::deliver::{Deliverer, Settings};
 use certhook::model::delivery::{DeliveryStatus, Outcome};
-use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use certhook::model::endpoint::{
+    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
 use certhook::model::filter::Filter;
 use certhook::model::id::{EndpointId, EndpointNumber, Position};
@@ -187,6 +189,9 @@ pub(super) fn endpoint(name: &str) -> Endpoint {
         description: String::new(),
         types: vec![Pattern::Everything],
         filter: Filter::default(),
+        payload: Payload::Full,
+        format: Format::Standard,
+        headers: OwnHeaders::default(),
         ordering: Ordering::PerResource,
         retry: None,
         max_in_flight: None,

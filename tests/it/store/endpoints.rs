@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use certhook::model::delivery::DeliveryStatus;
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, OwnHeaders};
 use certhook::model::id::{EndpointId, Position};
 use certhook::store::{DeliveryCommit, DeliveryQuery, Store, StoreError};
 
@@ -29,6 +29,7 @@ pub(super) async fn endpoints_come_back_as_registered(store: Arc<dyn Store>, reo
         status: EndpointStatus::Disabled,
         secrets: created.secrets[..1].to_vec(),
         description: "d".repeat(50_000),
+        headers: OwnHeaders::new((0..20).map(|nth| (format!("x-{nth}"), "v".repeat(4096).into())).collect()),
         ..created
     };
     assert!(store.update(changed.clone()).await.unwrap());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use certhook::model::endpoint::{
+    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use certhook::model::event::{Cause, Detection, Event, EventDraft, EventType, Mode, Sight, Subject};
 use certhook::model::filter::Filter;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
@@ -116,6 +118,9 @@ pub(super) fn endpoint(uid: Option<&str>) -> Endpoint {
         description: "the CRM".into(),
         types: vec![Pattern::Everything, Pattern::One(EventType::EndpointGap)],
         filter: Filter { jurisdictions: vec!["US-CA".into()], ..Filter::default() },
+        payload: Payload::Thin,
+        format: Format::CloudEvents,
+        headers: OwnHeaders::new([("x-key".into(), "canary-header-value".into())].into()),
         ordering: Ordering::None,
         retry: Some(vec![Duration::from_millis(1_500), Duration::from_secs(60)]),
         max_in_flight: Some(3),

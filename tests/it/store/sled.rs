@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use certhook::clock::ManualClock;
 use certhook::model::delivery::DeliveryStatus;
+use certhook::model::endpoint::Endpoint;
 use certhook::model::id::Position;
 use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, Snapshot};
 use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
 use certhook::store::{Settings, Store, StoreError};
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -201,10 +203,38 @@ async fn no_secret_is_readable_on_disk() {
     assert!(holds(b"the CRM"), "the search finds what is there");
     let key = fs::read_to_string(folder.path().join("data.key")).unwrap();
     let encoded = "Y2FuYXJ5LWN1cnJlbnQtc2lnbmluZy1rZX"; // canary-current-signing-ke…, in base64
-    for secret in
-        ["canary-query", "canary-current-signing", "canary-former-signing", "example.com", encoded, key.trim()]
-    {
+    for secret in [
+        "canary-query",
+        "canary-current-signing",
+        "canary-former-signing",
+        "canary-header",
+        "example.com",
+        encoded,
+        key.trim(),
+    ] {
         assert!(!holds(secret.as_bytes()), "{secret} is on disk");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sealed_for_one_endpoint_does_not_open_at_another() {
+    for moved in ["/sealed_url", "/sealed_headers", "/secrets/0/sealed_key", "/secrets/1/sealed_key"] {
+        let folder = TempDir::new().unwrap();
+        let store = open(folder.path());
+        let (one, other) = (store.create(endpoint(None)).await.unwrap(), store.create(endpoint(None)).await.unwrap());
+        close(store).await;
+        let key = |endpoint: &Endpoint| [b"n".as_slice(), &endpoint.id.number.0.to_be_bytes()].concat();
+        let tree = rows(folder.path());
+        let row = |key| serde_json::from_slice::<Value>(&tree.get(key).unwrap().unwrap()[1..]).unwrap();
+        let sealed = row(key(&one)).pointer(moved).unwrap().clone();
+        let mut target = row(key(&other));
+        *target.pointer_mut(moved).unwrap() = sealed;
+        tree.insert(key(&other), [b"\x02".as_slice(), target.to_string().as_bytes()].concat()).unwrap();
+        drop(tree);
+        let store = open(folder.path());
+        let error = store.endpoint(other.id).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot read an endpoint: the sealed value is damaged", "{moved}");
+        assert_eq!(store.endpoint(one.id).await.unwrap(), Some(one));
     }
 }
 
@@ -295,11 +325,11 @@ async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
     let one = store.create(endpoint(None)).await.unwrap();
     let key = [b"n".as_slice(), &one.id.number.0.to_be_bytes()].concat();
     close(store).await;
-    tamper(folder.path(), &key, |row| row.replacen('\u{1}', "\u{2}", 1));
+    tamper(folder.path(), &key, |row| row.replacen('\u{2}', "\u{3}", 1));
     let error = open(folder.path()).endpoint(one.id).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read an endpoint: it has version 2, this program knows up to 1; run the newer program"
+        "cannot read an endpoint: it has version 3, this program knows up to 2; run the newer program"
     );
 }
 

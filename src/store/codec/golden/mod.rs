@@ -13,7 +13,9 @@ use serde_json::json;
 use super::snapshot::{Outline, absence, read_absence, read_snapshot, snapshot};
 use super::*;
 use crate::model::delivery::{Outcome, Trigger};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Ordering, SigningSecret};
+use crate::model::endpoint::{
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+};
 use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
 use crate::model::id::EndpointNumber;
@@ -283,7 +285,18 @@ fn what_a_store_is_and_how_far_sources_were_read() {
     check(include_str!("progress_2.hex"), &values, rare::progress, |_, bytes| rare::read_progress(bytes));
 }
 
+/// As the second version can say it.
 fn sample_endpoint() -> Endpoint {
+    let headers = [("authorization", "Bearer secret"), ("x-team", "tax")];
+    Endpoint {
+        payload: Payload::Thin,
+        format: Format::CloudEvents,
+        headers: OwnHeaders::new(headers.map(|(name, value)| (name.to_owned(), value.into())).into()),
+        ..sample_endpoint_of_version_1()
+    }
+}
+
+fn sample_endpoint_of_version_1() -> Endpoint {
     Endpoint {
         id: EndpointId { number: EndpointNumber(5), random: 12345 },
         uid: Some("crm".into()),
@@ -291,6 +304,9 @@ fn sample_endpoint() -> Endpoint {
         description: "the CRM".into(),
         types: vec![Pattern::Everything, Pattern::Below("gateway.".into()), Pattern::One(EventType::EndpointGap)],
         filter: Filter { jurisdictions: vec!["US-CA".into()], will_expire_days: vec![30], ..Filter::default() },
+        payload: Payload::Full,
+        format: Format::Standard,
+        headers: OwnHeaders::default(),
         ordering: Ordering::None,
         retry: Some(vec![Duration::from_secs(5)]),
         max_in_flight: Some(3),
@@ -315,17 +331,25 @@ fn vault() -> Vault {
 /// Sealing draws a nonce, so the bytes differ each time; what is read once and written again is the same.
 #[test]
 fn endpoints() {
-    let line = include_str!("endpoint.hex").trim_end();
+    let line = include_str!("endpoint_2.hex").trim_end();
     let bytes = bytes_of(line);
     let today = hex_of(&endpoint::endpoint(&sample_endpoint(), &vault()));
     let read = endpoint::read_endpoint(&bytes, &vault());
     assert_eq!(read.unwrap_or_else(|error| panic!("{error}; written today:\n{today}\n")), sample_endpoint());
-    let row: endpoint::EndpointRow = from_plain("an endpoint", &bytes).unwrap();
-    assert_eq!(hex_of(&plain(&row)), line);
+    let row: endpoint::EndpointRow = from_plain(2, "an endpoint", &bytes).unwrap();
+    assert_eq!(hex_of(&plain(2, &row)), line);
     let identity = endpoint::read_identity(&bytes).unwrap();
     assert_eq!((identity.id, identity.uid.as_deref()), (sample_endpoint().id, Some("crm")));
-    let newer = [[VERSION + 1].as_slice(), &bytes[1..]].concat();
+    let newer = [[3].as_slice(), &bytes[1..]].concat();
     assert!(endpoint::read_endpoint(&newer, &vault()).is_err());
+}
+
+#[test]
+fn endpoints_that_were_written_in_the_first_version() {
+    let bytes = bytes_of(include_str!("endpoint.hex").trim_end());
+    assert_eq!(bytes[0], 1);
+    assert_eq!(endpoint::read_endpoint(&bytes, &vault()).unwrap(), sample_endpoint_of_version_1());
+    assert_eq!(endpoint::read_identity(&bytes).unwrap().id, sample_endpoint().id);
 }
 
 #[test]
