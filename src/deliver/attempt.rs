@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
+use super::body::{Body, body};
 use super::lane::Work;
 use super::sign;
 use super::transport::{Request, Transport};
@@ -95,9 +94,10 @@ impl Tools {
         trigger: Trigger,
     ) -> (Attempt, Option<String>) {
         let signed_at = self.clock.now();
-        let body = Bytes::from(event.body().text().to_owned());
+        let Body { content_type, bytes: body } = body(event, endpoint.payload, endpoint.format);
         let headers = sign::headers(event.id, &body, &endpoint.secrets, number, signed_at);
-        let response = self.transport.send(Request { url: endpoint.url.clone(), headers, body }).await;
+        let request = Request { url: endpoint.url.clone(), content_type, headers, body };
+        let response = self.transport.send(request).await;
         let attempt = Attempt {
             number,
             at: signed_at,

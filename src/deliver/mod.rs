@@ -4,11 +4,11 @@
 //!
 //! Invariants: nothing is sent before it is durable; a refused address is never connected to; the deadline covers
 //! a whole attempt, name look-up to last byte; no response is read beyond its limit; the same event has the same
-//! id and body on every attempt.
+//! id on every attempt, and the same body as long as the endpoint asks for the same form.
 //!
 //! This room knows nothing of sources, detection, passes or our API.
 //!
-//! In reading order: [`sign`], [`guard`] (which addresses may be called), [`transport`] (one HTTP request),
+//! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called), [`transport`] (one HTTP request),
 //! [`policy`] (what follows from an outcome), `attempt` (one try, whole), `lane` (one endpoint's queue, as a value),
 //! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
 //! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
@@ -33,6 +33,7 @@ use crate::store::{Store, StoreError};
 
 mod attempt;
 mod board;
+pub mod body;
 mod conclude;
 mod dispatch;
 mod feed;

@@ -1,6 +1,7 @@
 //! The `deliver` room, through its door.
 
 pub(crate) mod fixture;
+mod forms;
 mod guarding;
 mod http2;
 mod proxies;

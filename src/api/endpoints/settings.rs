@@ -53,6 +53,8 @@ struct Rest {
     description: String,
     types: Vec<Pattern>,
     filter: Filter,
+    payload: Payload,
+    format: Format,
     ordering: Ordering,
     retry: Option<Vec<Duration>>,
     max_in_flight: Option<u32>,
@@ -63,6 +65,10 @@ struct Rest {
 
 const STATUSES: [(&str, EndpointStatus); 2] =
     [("enabled", EndpointStatus::Enabled), ("disabled", EndpointStatus::Disabled)];
+
+const PAYLOADS: [(&str, Payload); 2] = [("full", Payload::Full), ("thin", Payload::Thin)];
+
+const FORMATS: [(&str, Format); 2] = [("standard", Format::Standard), ("cloudevents", Format::CloudEvents)];
 
 const ORDERINGS: [(&str, Ordering); 2] = [("per_resource", Ordering::PerResource), ("none", Ordering::None)];
 
@@ -76,6 +82,8 @@ impl Draft {
             types: fields::types(&mut input),
             description: fields::description(&mut input),
             filter: fields::filter(&mut input),
+            payload: input.choice("payload", &PAYLOADS).unwrap_or_default(),
+            format: input.choice("format", &FORMATS).unwrap_or_default(),
             ordering: input.choice("ordering", &ORDERINGS).unwrap_or_default(),
             retry: fields::retry(&mut input),
             max_in_flight: input.number("max_in_flight", 1..=fields::IN_FLIGHT_MAX),
@@ -130,8 +138,8 @@ impl Settings {
             description: rest.description,
             types: rest.types,
             filter: rest.filter,
-            payload: Payload::default(),
-            format: Format::default(),
+            payload: rest.payload,
+            format: rest.format,
             headers: OwnHeaders::default(),
             ordering: rest.ordering,
             retry: rest.retry,
@@ -161,8 +169,8 @@ impl Settings {
             description: rest.description,
             types: rest.types,
             filter: rest.filter,
-            payload: before.payload,
-            format: before.format,
+            payload: rest.payload,
+            format: rest.format,
             headers: before.headers.clone(),
             ordering: rest.ordering,
             retry: rest.retry,
@@ -199,6 +207,8 @@ fn written(endpoint: &Endpoint) -> Fields {
         "description": endpoint.description,
         "types": endpoint.types,
         "filter": endpoint.filter,
+        "payload": endpoint.payload,
+        "format": endpoint.format,
         "ordering": endpoint.ordering,
         "retry": retry,
         "max_in_flight": endpoint.max_in_flight,
@@ -263,7 +273,7 @@ mod tests {
     }
 
     fn any_name() -> impl Strategy<Value = String> {
-        "url|uid|types|description|filter|ordering|retry|max_in_flight|metadata|secret|start|status|sources|customer_ids|\
+        "url|uid|types|description|filter|payload|format|headers|ordering|retry|max_in_flight|metadata|secret|start|status|sources|customer_ids|\
          jurisdictions|will_expire_days|event|at|[a-z]{0,3}"
     }
 
@@ -279,14 +289,16 @@ mod tests {
             prop::option::of(prop::collection::btree_map("[a-z]{1,9}", ".{0,20}", 0..5)),
             prop::option::of(prop::collection::vec("[A-Z]{2}-[A-Z]{2}", 0..4)),
             prop::option::of(1..=1024_u32),
-            any::<bool>(),
+            any::<[bool; 3]>(),
         )
-            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, disabled)| {
+            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, [disabled, thin, cloud])| {
                 let retry = waits.map(|waits| waits.iter().map(|wait| format!("{wait}s")).collect::<Vec<_>>());
                 json!({
                     "url": "https://a.example/?token=x", "uid": uid, "types": types, "retry": retry,
                     "metadata": metadata, "filter": {"jurisdictions": jurisdictions}, "max_in_flight": max_in_flight,
                     "status": if disabled { "disabled" } else { "enabled" },
+                    "payload": if thin { "thin" } else { "full" },
+                    "format": if cloud { "cloudevents" } else { "standard" },
                 })
             })
     }

@@ -6,7 +6,9 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::fields::duration_text;
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, Health, Ordering, SigningSecret};
+use crate::model::endpoint::{
+    DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, SigningSecret,
+};
 use crate::model::filter::Filter;
 use crate::model::id::EndpointId;
 use crate::model::pattern::Pattern;
@@ -22,6 +24,8 @@ pub(in crate::api) struct EndpointView {
     description: String,
     types: Vec<Pattern>,
     filter: Filter,
+    payload: Payload,
+    format: Format,
     ordering: Ordering,
     retry: Option<Vec<String>>,
     max_in_flight: Option<u32>,
@@ -47,6 +51,8 @@ impl EndpointView {
             description: endpoint.description,
             types: endpoint.types,
             filter: endpoint.filter,
+            payload: endpoint.payload,
+            format: endpoint.format,
             ordering: endpoint.ordering,
             retry: endpoint.retry.map(text),
             max_in_flight: endpoint.max_in_flight,

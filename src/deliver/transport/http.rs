@@ -142,7 +142,7 @@ impl HttpTransport {
         let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
         for (name, value) in &request.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(name))?;
             let value = value.parse().map_err(|_| malformed(name.as_str()))?;

@@ -27,9 +27,11 @@ pub use http::HttpTransport;
 pub struct Request {
     /// Where it goes.
     pub url: EndpointUrl,
-    /// Headers beside `content-type` and `user-agent`, which the transport sets.
+    /// What the body is.
+    pub content_type: &'static str,
+    /// Headers beside `content-type` and `user-agent`.
     pub headers: Vec<(&'static str, String)>,
-    /// The event's bytes.
+    /// The event's bytes, in the form that was asked for.
     pub body: bytes::Bytes,
 }
 

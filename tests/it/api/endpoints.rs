@@ -35,7 +35,7 @@ async fn an_endpoint_begins_with_its_defaults() {
             "sources": [], "customer_ids": [], "reference_customer_ids": [], "jurisdictions": [],
             "certificate_type_ids": [], "will_expire_days": [],
         },
-        "ordering": "per_resource", "retry": null, "max_in_flight": null, "metadata": {}, "status": "enabled",
+        "payload": "full", "format": "standard", "ordering": "per_resource", "retry": null, "max_in_flight": null, "metadata": {}, "status": "enabled",
         "disabled_reason": null,
         "health": {
             "state": "healthy", "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
@@ -60,7 +60,8 @@ async fn every_setting_is_kept_as_it_was_given() {
             "sources": ["numeral"], "customer_ids": ["cus_1"], "reference_customer_ids": ["77"],
             "jurisdictions": ["US-CA", "US-NY"], "certificate_type_ids": ["12"], "will_expire_days": [30, 7],
         },
-        "ordering": "none", "retry": ["5s", "5m", "90s", "24h", "2d"], "max_in_flight": 4,
+        "payload": "thin", "format": "cloudevents", "ordering": "none",
+        "retry": ["5s", "5m", "90s", "24h", "2d"], "max_in_flight": 4,
         "metadata": {"team": "tax", "empty": ""}, "status": "disabled",
     });
     let mut given = settings.clone();
@@ -75,7 +76,7 @@ async fn every_setting_is_kept_as_it_was_given() {
     assert_eq!(created["id"], door.json("GET /v1/endpoints/crm.1", "").await["id"], "it is found by its uid");
     // Null is the default, as absence is.
     let nulls = r#"{"url":"https://a.example/","uid":null,"types":null,"filter":null,"metadata":{"a":null},"start":null,
-        "description":null,"ordering":null,"retry":null,"max_in_flight":null,"secret":null,"status":null}"#;
+        "description":null,"ordering":null,"payload":null,"format":null,"retry":null,"max_in_flight":null,"secret":null,"status":null}"#;
     let plain = door.json("POST /v1/endpoints", nulls).await;
     assert_eq!((&plain["types"], &plain["metadata"]), (&json!(["*"]), &json!({})));
 }

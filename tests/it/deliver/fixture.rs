@@ -10,7 +10,13 @@ use std::time::Duration;
 use certhook::deliver::Settings;
 use certhook::deliver::guard::{Guard, LookUp};
 use certhook::deliver::transport::{HttpTransport, Request, Response, Transport};
-use certhook::model::endpoint::EndpointUrl;
+use certhook::model::endpoint::{
+    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering as EventOrdering, OwnHeaders, Payload, SigningSecret,
+};
+use certhook::model::filter::Filter;
+use certhook::model::id::{EndpointId, EndpointNumber, Position};
+use certhook::model::pattern::Pattern;
+use certhook::model::time::Timestamp;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -65,8 +71,39 @@ pub(crate) fn url(text: &str) -> Url {
 pub(crate) fn request(to: &str) -> Request {
     Request {
         url: EndpointUrl::new(&url(to)),
+        content_type: "application/json",
         headers: vec![("webhook-id", "evt_1".into())],
         body: bytes::Bytes::from_static(b"{\"id\":\"evt_1\"}"),
+    }
+}
+
+/// What signs for [`endpoint`].
+pub(super) fn secret() -> SigningSecret {
+    SigningSecret { key: vec![7; 32].into(), expires_at: None }
+}
+
+/// An endpoint with that URL and nothing unusual.
+pub(super) fn endpoint(to: &str) -> Endpoint {
+    Endpoint {
+        id: EndpointId { number: EndpointNumber(1), random: 1 },
+        uid: None,
+        url: EndpointUrl::new(&url(to)),
+        description: String::new(),
+        types: vec![Pattern::Everything],
+        filter: Filter::default(),
+        payload: Payload::Full,
+        format: Format::Standard,
+        headers: OwnHeaders::default(),
+        ordering: EventOrdering::PerResource,
+        retry: None,
+        max_in_flight: None,
+        metadata: Default::default(),
+        secrets: vec![secret()],
+        status: EndpointStatus::Enabled,
+        disabled_reason: None,
+        start: Position::START,
+        created_at: Timestamp::EPOCH,
+        updated_at: Timestamp::EPOCH,
     }
 }
 
