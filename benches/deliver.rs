@@ -127,7 +127,8 @@ async fn bare_loop(address: SocketAddr, count: usize) -> anyhow::Result<Figure> 
             let body = bytes::Bytes::from(body);
             let id = certhook::model::id::EventId { position: Position(number as u64), epoch: 1, start: 1 };
             let headers = sign::headers(id, &body, &endpoint.secrets, 1, Timestamp::EPOCH);
-            let request = Request { url: endpoint.url.clone(), content_type: "application/json", headers, body };
+            let (url, own_headers) = (endpoint.url.clone(), endpoint.headers.clone());
+            let request = Request { url, content_type: "application/json", headers, own_headers, body };
             transport.send(request).await.outcome
         }
     });

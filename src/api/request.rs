@@ -14,7 +14,7 @@ use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
 use crate::model::json::Fields;
 
-/// The largest body that is read. The largest sensible one, an endpoint with every list full, is a tenth of it.
+/// The largest body that is read. The largest sensible one, an endpoint with every list full, is half of it.
 pub(super) const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// A body must be there within this time, so that half-sent ones do not hold connections until there is none left.

@@ -96,7 +96,8 @@ impl Tools {
         let signed_at = self.clock.now();
         let Body { content_type, bytes: body } = body(event, endpoint.payload, endpoint.format);
         let headers = sign::headers(event.id, &body, &endpoint.secrets, number, signed_at);
-        let request = Request { url: endpoint.url.clone(), content_type, headers, body };
+        let (url, own_headers) = (endpoint.url.clone(), endpoint.headers.clone());
+        let request = Request { url, content_type, headers, own_headers, body };
         let response = self.transport.send(request).await;
         let attempt = Attempt {
             number,

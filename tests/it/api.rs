@@ -8,5 +8,6 @@ mod door;
 mod endpoints;
 mod event_types;
 mod events;
+mod headers;
 mod rules;
 mod sources;

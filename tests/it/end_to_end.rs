@@ -105,7 +105,11 @@ async fn a_restart_sends_nothing_again_and_misses_nothing() {
 async fn nothing_confidential_is_kept_logged_or_told() {
     let (folder, upstream, gateway) = house().await;
     let receiver = Receiver::start().await;
-    let endpoint = gateway.register(&format!("{}?token=query-canary-77", receiver.url), SECRET).await;
+    let endpoint = json!({
+        "url": format!("{}?token=query-canary-77", receiver.url), "secret": SECRET,
+        "headers": {"Authorization": "Bearer header-canary-88"},
+    });
+    let endpoint = gateway.post("/v1/endpoints", &endpoint).await;
     gateway.baseline().await;
     let request = happen(&upstream, "certificate_request.fulfilled").await;
     told(&receiver, "certificate_request.fulfilled", id_of(&request)).await;
@@ -124,7 +128,8 @@ async fn nothing_confidential_is_kept_logged_or_told() {
     gateway.kill().await;
 
     let plain_key = "canary-canary-canary-canary-1234";
-    let canaries = [document.as_str(), "download_url", "X-Amz-", SECRET, plain_key, "query-canary-77"];
+    let canaries =
+        [document.as_str(), "download_url", "X-Amz-", SECRET, plain_key, "query-canary-77", "header-canary-88"];
     let keys = [crate::support::process::ROOT_KEY, UPSTREAM_KEY];
     for needle in canaries.iter().chain(&keys) {
         for (file, bytes) in files(&folder.path().join("data")) {

@@ -1,6 +1,6 @@
 //! One reader for each field of an endpoint, with its limits.
 //!
-//! Together the limits keep an endpoint below the 32 KiB that one value of the store may have.
+//! Together the limits, with those of headers, keep an endpoint well below the 224 KiB that the store commits at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

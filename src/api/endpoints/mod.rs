@@ -1,9 +1,10 @@
 //! Endpoints: registering, showing, changing, switching on and off, testing, deleting.
 //!
-//! In reading order: [`settings`] (what a caller may set), [`fields`] (each of them, with its limits), [`mod@view`]
-//! (what answers show), and the calls below.
+//! In reading order: [`settings`] (what a caller may set), [`fields`] and [`headers`] (each of them, with its limits),
+//! [`mod@view`] (what answers show), and the calls below.
 
 mod fields;
+mod headers;
 mod settings;
 mod view;
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::fields;
+use super::headers::{headers, make_way};
 use crate::api::error::{ApiError, Problems};
 use crate::api::input::Input;
 use crate::model::endpoint::{
@@ -55,6 +56,7 @@ struct Rest {
     filter: Filter,
     payload: Payload,
     format: Format,
+    headers: OwnHeaders,
     ordering: Ordering,
     retry: Option<Vec<Duration>>,
     max_in_flight: Option<u32>,
@@ -84,6 +86,7 @@ impl Draft {
             filter: fields::filter(&mut input),
             payload: input.choice("payload", &PAYLOADS).unwrap_or_default(),
             format: input.choice("format", &FORMATS).unwrap_or_default(),
+            headers: headers(&mut input),
             ordering: input.choice("ordering", &ORDERINGS).unwrap_or_default(),
             retry: fields::retry(&mut input),
             max_in_flight: input.number("max_in_flight", 1..=fields::IN_FLIGHT_MAX),
@@ -98,6 +101,7 @@ impl Draft {
     /// Reads the settings that an endpoint has after a merge patch.
     pub(super) fn read_patch(endpoint: &Endpoint, patch: &Fields) -> Self {
         let mut settings = written(endpoint);
+        make_way(&mut settings, patch);
         merge(&mut settings, patch);
         // An absent status means that it stays; a null one means the default.
         if settings.get("status").is_some_and(Value::is_null) {
@@ -140,7 +144,7 @@ impl Settings {
             filter: rest.filter,
             payload: rest.payload,
             format: rest.format,
-            headers: OwnHeaders::default(),
+            headers: rest.headers,
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,
@@ -171,7 +175,7 @@ impl Settings {
             filter: rest.filter,
             payload: rest.payload,
             format: rest.format,
-            headers: before.headers.clone(),
+            headers: rest.headers,
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,
@@ -209,6 +213,7 @@ fn written(endpoint: &Endpoint) -> Fields {
         "filter": endpoint.filter,
         "payload": endpoint.payload,
         "format": endpoint.format,
+        "headers": endpoint.headers.expose().collect::<BTreeMap<_, _>>(),
         "ordering": endpoint.ordering,
         "retry": retry,
         "max_in_flight": endpoint.max_in_flight,
@@ -290,8 +295,9 @@ mod tests {
             prop::option::of(prop::collection::vec("[A-Z]{2}-[A-Z]{2}", 0..4)),
             prop::option::of(1..=1024_u32),
             any::<[bool; 3]>(),
+            prop::option::of(prop::collection::btree_map("x-[a-z]{1,9}", "[!-~]{4,20}", 0..5)),
         )
-            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, [disabled, thin, cloud])| {
+            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, [disabled, thin, cloud], headers)| {
                 let retry = waits.map(|waits| waits.iter().map(|wait| format!("{wait}s")).collect::<Vec<_>>());
                 json!({
                     "url": "https://a.example/?token=x", "uid": uid, "types": types, "retry": retry,
@@ -299,6 +305,7 @@ mod tests {
                     "status": if disabled { "disabled" } else { "enabled" },
                     "payload": if thin { "thin" } else { "full" },
                     "format": if cloud { "cloudevents" } else { "standard" },
+                    "headers": headers,
                 })
             })
     }

@@ -1,4 +1,4 @@
-//! Endpoints as answers show them: the URL's query masked, the secret only at registration.
+//! Endpoints as answers show them: the URL's query and the values of headers masked, the secret only at registration.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,7 @@ pub(in crate::api) struct EndpointView {
     filter: Filter,
     payload: Payload,
     format: Format,
+    headers: BTreeMap<String, &'static str>,
     ordering: Ordering,
     retry: Option<Vec<String>>,
     max_in_flight: Option<u32>,
@@ -53,6 +54,7 @@ impl EndpointView {
             filter: endpoint.filter,
             payload: endpoint.payload,
             format: endpoint.format,
+            headers: endpoint.headers.masked(),
             ordering: endpoint.ordering,
             retry: endpoint.retry.map(text),
             max_in_flight: endpoint.max_in_flight,

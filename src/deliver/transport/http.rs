@@ -139,7 +139,14 @@ impl HttpTransport {
         let port = url.port_or_known_default().ok_or_else(|| malformed("the URL"))?;
         let uri = Uri::try_from(url.as_str()).map_err(|_| malformed("the URL"))?;
         let named = url.port().map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+        // First, so that none of ours can be replaced.
         let mut headers = HeaderMap::with_capacity(request.headers.len() + 4);
+        for (name, value) in request.own_headers.expose() {
+            let mut value = HeaderValue::from_str(value).map_err(|_| malformed(name))?;
+            // Kept out of what HTTP/2 remembers of a connection's headers, and out of the library's logs.
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(name))?, value);
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::delivery::Outcome;
-use crate::model::endpoint::EndpointUrl;
+use crate::model::endpoint::{EndpointUrl, OwnHeaders};
 
 pub mod answer;
 mod connect;
@@ -29,8 +29,10 @@ pub struct Request {
     pub url: EndpointUrl,
     /// What the body is.
     pub content_type: &'static str,
-    /// Headers beside `content-type` and `user-agent`.
+    /// Our headers beside `content-type` and `user-agent`.
     pub headers: Vec<(&'static str, String)>,
+    /// The subscriber's own; ours go before them.
+    pub own_headers: OwnHeaders,
     /// The event's bytes, in the form that was asked for.
     pub body: bytes::Bytes,
 }

@@ -35,7 +35,7 @@ async fn an_endpoint_begins_with_its_defaults() {
             "sources": [], "customer_ids": [], "reference_customer_ids": [], "jurisdictions": [],
             "certificate_type_ids": [], "will_expire_days": [],
         },
-        "payload": "full", "format": "standard", "ordering": "per_resource", "retry": null, "max_in_flight": null, "metadata": {}, "status": "enabled",
+        "payload": "full", "format": "standard", "headers": {}, "ordering": "per_resource", "retry": null, "max_in_flight": null, "metadata": {}, "status": "enabled",
         "disabled_reason": null,
         "health": {
             "state": "healthy", "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
@@ -76,7 +76,7 @@ async fn every_setting_is_kept_as_it_was_given() {
     assert_eq!(created["id"], door.json("GET /v1/endpoints/crm.1", "").await["id"], "it is found by its uid");
     // Null is the default, as absence is.
     let nulls = r#"{"url":"https://a.example/","uid":null,"types":null,"filter":null,"metadata":{"a":null},"start":null,
-        "description":null,"ordering":null,"payload":null,"format":null,"retry":null,"max_in_flight":null,"secret":null,"status":null}"#;
+        "description":null,"ordering":null,"payload":null,"format":null,"headers":null,"retry":null,"max_in_flight":null,"secret":null,"status":null}"#;
     let plain = door.json("POST /v1/endpoints", nulls).await;
     assert_eq!((&plain["types"], &plain["metadata"]), (&json!(["*"]), &json!({})));
 }

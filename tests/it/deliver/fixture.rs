@@ -73,6 +73,7 @@ pub(crate) fn request(to: &str) -> Request {
         url: EndpointUrl::new(&url(to)),
         content_type: "application/json",
         headers: vec![("webhook-id", "evt_1".into())],
+        own_headers: OwnHeaders::default(),
         body: bytes::Bytes::from_static(b"{\"id\":\"evt_1\"}"),
     }
 }

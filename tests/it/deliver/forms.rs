@@ -1,4 +1,4 @@
-//! What goes out to an endpoint: the form of the body that it asked for.
+//! What goes out to an endpoint: the form of the body that it asked for, and the headers of its own.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use certhook::deliver::Deliverer;
 use certhook::deliver::body::body;
 use certhook::detect::catalogue;
 use certhook::model::delivery::Outcome;
-use certhook::model::endpoint::{Endpoint, Format, Payload};
+use certhook::model::endpoint::{Endpoint, Format, OwnHeaders, Payload};
 use certhook::model::event::{Event, EventType};
 use certhook::model::id::{EventId, Position};
 use certhook::model::time::Timestamp;
@@ -138,4 +138,31 @@ async fn an_endpoint_gets_the_form_that_it_asked_for_signed_as_it_is_sent() {
             assert_eq!(value("webhook-signature"), expected.to_lowercase());
         }
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_its_own_headers_beside_ours() {
+    let event = examples().next().expect("there is one");
+    let own = [("authorization", "Bearer canary"), ("x-team", "tax"), ("accept", "application/json")];
+    let own = OwnHeaders::new(own.map(|(name, value)| (name.to_owned(), value.into())).into());
+    let (head, _) = sent(&event, |endpoint| endpoint.headers = own).await;
+    let names: Vec<&str> = head.lines().skip(1).filter_map(|line| line.split(':').next()).collect();
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature", "certhook-attempt", "user-agent", "host"] {
+        assert_eq!(names.iter().filter(|known| **known == name).count(), 1, "{name} in {head}");
+    }
+    for line in ["authorization: bearer canary", "x-team: tax", "accept: application/json"] {
+        assert!(head.lines().any(|known| known == line), "{line} in {head}");
+    }
+    assert!(!head.contains("*/*"), "{head}");
+}
+
+#[tokio::test]
+async fn no_header_of_its_own_takes_the_place_of_ours() {
+    let event = examples().next().expect("there is one");
+    // The API refuses such names; should one ever be in a store, it does no harm.
+    let own = [("webhook-id", "evil"), ("content-type", "text/evil"), ("webhook-signature", "v1,evil")];
+    let own = OwnHeaders::new(own.map(|(name, value)| (name.to_owned(), value.into())).into());
+    let (head, _) = sent(&event, |endpoint| endpoint.headers = own).await;
+    assert!(!head.contains("evil"), "{head}");
+    assert!(head.contains("\r\ncontent-type: application/json\r\n"), "{head}");
 }

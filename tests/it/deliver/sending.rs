@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use certhook::deliver::transport::Transport;
 use certhook::model::delivery::Outcome;
+use certhook::model::endpoint::OwnHeaders;
 use tokio::net::TcpSocket;
 
 use super::fixture::{PATIENT, Receiver, answer, request, send, settings, transport};
@@ -78,5 +79,17 @@ async fn a_header_that_cannot_be_sent_is_an_outcome_and_no_panic() {
     let response = transport(&settings(PATIENT)).send(request).await;
     assert_eq!(response.outcome, Outcome::Broken);
     assert_eq!(response.error.as_deref(), Some("the request could not be made: certhook-attempt is malformed"));
+    assert!(receiver.was_never_called().await);
+}
+
+#[tokio::test]
+async fn an_own_header_that_cannot_be_sent_is_told_without_its_value() {
+    let receiver = Receiver::start(vec![answer(200, "", "")]).await;
+    let mut request = request(&receiver.url("/"));
+    request.own_headers = OwnHeaders::new([("x-key".into(), "canary\r\nevil: 1".into())].into());
+    assert!(!format!("{request:?}").contains("canary"));
+    let response = transport(&settings(PATIENT)).send(request).await;
+    assert_eq!(response.outcome, Outcome::Broken);
+    assert_eq!(response.error.as_deref(), Some("the request could not be made: x-key is malformed"));
     assert!(receiver.was_never_called().await);
 }
