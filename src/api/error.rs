@@ -26,6 +26,7 @@ pub(super) enum ErrorKind {
     SourceNotFound,
     MethodNotAllowed,
     UidTaken,
+    TooManySecrets,
     BodyTooLarge,
     UnsupportedMediaType,
     Internal,
@@ -48,6 +49,7 @@ impl ErrorKind {
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
+            Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
@@ -189,6 +191,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::SourceNotFound
         | ErrorKind::MethodNotAllowed
         | ErrorKind::UidTaken
+        | ErrorKind::TooManySecrets
         | ErrorKind::BodyTooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Internal

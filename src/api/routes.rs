@@ -25,6 +25,7 @@ pub fn router(parts: Parts) -> Router {
             get(endpoints::show).put(endpoints::upsert).patch(endpoints::change).delete(endpoints::delete),
         )
         .route("/v1/endpoints/{name}/secret", get(endpoints::secret))
+        .route("/v1/endpoints/{name}/secret/rotate", post(endpoints::rotate))
         .route("/v1/endpoints/{name}/enable", post(endpoints::enable))
         .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
         .route("/v1/endpoints/{name}/test", post(endpoints::test))

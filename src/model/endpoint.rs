@@ -114,6 +114,55 @@ impl PartialEq for SigningSecret {
     }
 }
 
+/// How many secrets may sign at a time: each adds 48 bytes to a header and a hash over the body to every attempt.
+pub const LIVE_SECRETS_MAX: usize = 10;
+
+/// Why a secret cannot take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RotationError {
+    /// It is the current one.
+    #[error("is the secret that signs already; give another one, or leave it out to have one drawn")]
+    SameSecret,
+    /// Too many would sign.
+    #[error(
+        "{LIVE_SECRETS_MAX} secrets sign already, and no more can; wait until {until}, when the first of them stops, \
+         or give \"overlap\": \"0s\", so that the current one stops at once"
+    )]
+    TooMany {
+        /// When there is room again.
+        until: Timestamp,
+    },
+}
+
+/// An endpoint's secrets after `fresh` took over at `now`, the newest first: the former current one signs for another
+/// `overlap`, those before it for as long as they were promised, and one that signs no longer is left out.
+///
+/// # Errors
+/// If `fresh` is the current one, or more than [`LIVE_SECRETS_MAX`] would sign.
+pub fn rotated(
+    secrets: &[SigningSecret],
+    fresh: SigningSecret,
+    overlap: Duration,
+    now: Timestamp,
+) -> Result<Vec<SigningSecret>, RotationError> {
+    let is_fresh = |secret: &SigningSecret| secret.key.expose_secret() == fresh.key.expose_secret();
+    if secrets.first().is_some_and(is_fresh) {
+        return Err(RotationError::SameSecret);
+    }
+    let former = secrets.iter().filter(|secret| !is_fresh(secret)).map(|secret| {
+        let expires_at = secret.expires_at.unwrap_or(now.plus(overlap));
+        SigningSecret { key: secret.key.clone(), expires_at: Some(expires_at) }
+    });
+    let former: Vec<_> = former.filter(|secret| secret.is_live(now)).collect();
+    if former.len() >= LIVE_SECRETS_MAX {
+        let ends = secrets.iter().filter(|secret| secret.is_live(now)).filter_map(|secret| secret.expires_at);
+        let until = ends.min().unwrap_or(now);
+        return Err(RotationError::TooMany { until });
+    }
+    let fresh = SigningSecret { expires_at: None, ..fresh };
+    Ok(std::iter::once(fresh).chain(former).collect())
+}
+
 /// What people see where something is confidential.
 pub const MASK: &str = "***";
 
@@ -274,6 +323,58 @@ mod tests {
         let shown = format!("{headers:?} {url:?} {secret:?} {:?} {}", headers.masked(), url.masked());
         assert!(!shown.contains("canary") && !shown.contains("99, 97, 110"), "{shown}");
         assert!(shown.ends_with(r#"{"authorization": "***"} https://a.example/hook?***"#), "{shown}");
+    }
+
+    fn secret(byte: u8, expires_at: Option<i64>) -> SigningSecret {
+        SigningSecret { key: vec![byte; 32].into(), expires_at: expires_at.map(Timestamp::from_millis) }
+    }
+
+    fn rotate(
+        secrets: &[SigningSecret],
+        byte: u8,
+        overlap: u64,
+        now: i64,
+    ) -> Result<Vec<SigningSecret>, RotationError> {
+        rotated(secrets, secret(byte, None), Duration::from_millis(overlap), Timestamp::from_millis(now))
+    }
+
+    #[test]
+    fn a_rotation_puts_the_new_secret_first_and_lets_the_old_ones_end() {
+        let first = vec![secret(1, None)];
+        let second = rotate(&first, 2, 100, 0).expect("another secret");
+        assert_eq!(second, [secret(2, None), secret(1, Some(100))]);
+        let third = rotate(&second, 3, 100, 50).expect("another secret");
+        assert_eq!(third, [secret(3, None), secret(2, Some(150)), secret(1, Some(100))]);
+        let at_once = rotate(&third, 4, 0, 60).expect("another secret");
+        assert_eq!(at_once, [secret(4, None), secret(2, Some(150)), secret(1, Some(100))]);
+        let later = rotate(&third, 4, 10, 100).expect("another secret");
+        assert_eq!(later, [secret(4, None), secret(3, Some(110)), secret(2, Some(150))], "1 ended at 100");
+    }
+
+    #[test]
+    fn a_former_secret_can_come_back_and_then_stands_there_once() {
+        let secrets = [secret(2, None), secret(1, Some(100))];
+        assert_eq!(rotate(&secrets, 1, 50, 0), Ok(vec![secret(1, None), secret(2, Some(50))]));
+        assert_eq!(rotate(&secrets, 2, 50, 0), Err(RotationError::SameSecret));
+    }
+
+    #[test]
+    fn ten_secrets_sign_and_no_eleventh() {
+        let mut secrets = vec![secret(0, None)];
+        for byte in 1..10 {
+            secrets = rotate(&secrets, byte, 1000, byte.into()).expect("fewer than ten");
+        }
+        assert_eq!(secrets.len(), LIVE_SECRETS_MAX);
+        let until = Timestamp::from_millis(1001);
+        assert_eq!(rotate(&secrets, 10, 1000, 10), Err(RotationError::TooMany { until }));
+        assert_eq!(
+            rotate(&secrets, 10, 1, 10),
+            Err(RotationError::TooMany { until }),
+            "the current one has no end yet"
+        );
+        assert_eq!(rotate(&secrets, 10, 0, 10).map(|secrets| secrets.len()), Ok(10), "the current one stops at once");
+        assert_eq!(rotate(&secrets, 5, 1000, 10).map(|secrets| secrets.len()), Ok(10), "one of the ten comes back");
+        assert_eq!(rotate(&secrets, 10, 1000, 1001).map(|secrets| secrets.len()), Ok(10), "the first one has ended");
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod endpoints;
 mod event_types;
 mod events;
 mod headers;
+mod rotation;
 mod rules;
 mod sources;

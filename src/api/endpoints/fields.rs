@@ -3,6 +3,7 @@
 //! Together the limits, with those of headers, keep an endpoint well below the 224 KiB that the store commits at once.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -35,7 +36,11 @@ const DAYS_MAX: u32 = 3650;
 /// At the longest wait, a year.
 const WAITS_MAX: usize = 50;
 /// What comes sooner is no wait, and an endpoint that failed for so long has long been disabled.
-const WAIT_SECONDS: std::ops::RangeInclusive<u64> = 1..=7 * 24 * 3600;
+const WAIT_SECONDS: RangeInclusive<u64> = 1..=7 * 24 * 3600;
+/// Receivers that have not taken over a new secret within a week will not.
+const OVERLAP_SECONDS: RangeInclusive<u64> = 0..=7 * 24 * 3600;
+/// Long enough for a person to bring a secret to a receiver.
+const OVERLAP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// Twice the default for all endpoints together.
 pub(super) const IN_FLIGHT_MAX: u32 = 1024;
 /// Metadata has Stripe's bounds, which people know, and one for all of it.
@@ -172,12 +177,25 @@ pub(super) fn retry(input: &mut Input) -> Option<Vec<Duration>> {
 }
 
 fn wait(text: &str) -> Result<Duration, String> {
-    let wait = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30s, 5m or 2h")?;
-    if wait.subsec_nanos() == 0 && WAIT_SECONDS.contains(&wait.as_secs()) {
-        Ok(wait)
-    } else {
-        Err("must be whole seconds, from 1s to 7d".into())
+    whole_seconds(text, &WAIT_SECONDS)
+}
+
+/// `overlap`, how long the former secret signs beside a new one; a day by default.
+pub(super) fn overlap(input: &mut Input) -> Duration {
+    let Some(text) = input.text("overlap") else { return OVERLAP_DEFAULT };
+    whole_seconds(&text, &OVERLAP_SECONDS).unwrap_or_else(|why| {
+        input.report("overlap", why);
+        OVERLAP_DEFAULT
+    })
+}
+
+fn whole_seconds(text: &str, range: &RangeInclusive<u64>) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|_| "must be a duration such as 30s, 5m or 2h")?;
+    if duration.subsec_nanos() == 0 && range.contains(&duration.as_secs()) {
+        return Ok(duration);
     }
+    let [from, to] = [range.start(), range.end()].map(|seconds| duration_text(Duration::from_secs(*seconds)));
+    Err(format!("must be whole seconds, from {from} to {to}"))
 }
 
 /// Whole seconds in the largest unit that says them exactly. Days begin at two, because people say 24h.

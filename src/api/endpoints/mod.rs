@@ -17,15 +17,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use self::settings::{Draft, Settings, Start, with_status};
-use self::view::{DeletedView, EndpointView, SecretView};
-use super::error::{ApiError, ErrorKind};
+use self::view::{DeletedView, EndpointView, RotatedView, SecretView};
+use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::clock::random_bytes;
 use crate::model::delivery::Attempt;
-use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, SigningSecret};
+use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
 use crate::model::event::EventType;
 use crate::model::id::{EndpointId, EndpointNumber, Position};
 use crate::store::StoreError;
@@ -131,6 +131,27 @@ pub(super) async fn secret(
     Ok(([NOT_TO_BE_KEPT], Json(SecretView::new(&endpoint))))
 }
 
+/// `POST /v1/endpoints/{id or uid}/secret/rotate`: another secret takes over, and the former one signs too for a while.
+pub(super) async fn rotate(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut input = Input::of_body(given);
+    let overlap = fields::overlap(&mut input);
+    let fresh = fields::secret(&mut input).unwrap_or_else(draw_secret);
+    input.finish()?;
+    let _changing = api.changing_endpoints.lock().await;
+    let before = find(&api, &name).await?;
+    let now = api.clock.now();
+    let secrets = rotated(&before.secrets, fresh, overlap, now)?;
+    let after = Endpoint { secrets, updated_at: now, ..before.clone() };
+    let answer = RotatedView::new(&after, now.plus(overlap));
+    save(&api, before, after).await?;
+    Ok(([NOT_TO_BE_KEPT], Json(answer)))
+}
+
 /// `POST /v1/endpoints/{id or uid}/enable`.
 pub(super) async fn enable(
     State(api): State<Arc<Api>>,
@@ -220,6 +241,19 @@ async fn register(api: &Api, settings: Settings, start: Position) -> Result<Resp
     let health = api.deliveries.health(endpoint.id.number);
     let view = EndpointView::registered(endpoint, health);
     Ok((StatusCode::CREATED, [location], [NOT_TO_BE_KEPT], Json(view)).into_response())
+}
+
+impl From<RotationError> for ApiError {
+    fn from(error: RotationError) -> Self {
+        match error {
+            RotationError::SameSecret => {
+                let mut problems = Problems::default();
+                problems.report("secret", error);
+                problems.into()
+            }
+            RotationError::TooMany { .. } => Self::new(ErrorKind::TooManySecrets, error.to_string()),
+        }
+    }
 }
 
 fn draw_secret() -> SigningSecret {

@@ -88,6 +88,21 @@ impl SecretView {
     }
 }
 
+/// The secret that took over, and how long the one before it goes on.
+#[derive(Serialize)]
+pub(in crate::api) struct RotatedView {
+    #[serde(flatten)]
+    current: SecretView,
+    previous_expires_at: Timestamp,
+}
+
+impl RotatedView {
+    /// An endpoint whose former secret signs until that instant.
+    pub(super) fn new(endpoint: &Endpoint, previous_expires_at: Timestamp) -> Self {
+        Self { current: SecretView::new(endpoint), previous_expires_at }
+    }
+}
+
 fn current_secret(endpoint: &Endpoint) -> Option<String> {
     endpoint.secrets.first().map(SigningSecret::to_text).map(|text| text.expose_secret().into())
 }

@@ -19,6 +19,7 @@ const CALLS: &[&str] = &[
     "PATCH /v1/endpoints/crm",
     "DELETE /v1/endpoints/crm",
     "GET /v1/endpoints/crm/secret",
+    "POST /v1/endpoints/crm/secret/rotate",
     "POST /v1/endpoints/crm/enable",
     "POST /v1/endpoints/crm/disable",
     "POST /v1/endpoints/crm/test",
