@@ -15,9 +15,9 @@ use self::adapters::{EventTypes, Subscribers, WatchedSources};
 use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
 use crate::deliver::transport::HttpTransport;
+use crate::deliver::{Deliverer, forget_former_secrets};
 use crate::source::numeral::Numeral;
 use crate::store::Store;
 use crate::store::sled::SledStore;
@@ -73,7 +73,7 @@ impl Gateway {
             sources: Arc::new(WatchedSources(watchers.clone())),
             deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
             catalogue: Arc::new(EventTypes),
-            clock,
+            clock: Arc::clone(&clock),
             api_key: config.api.api_key,
         });
 
@@ -84,6 +84,8 @@ impl Gateway {
             let stop = intake.clone();
             intakes.spawn(served(watcher.run(stop)));
         }
+        let forgetting = forget_former_secrets(Arc::clone(&store), clock, intake.clone());
+        intakes.spawn(async move { forgetting.await.context("forgetting former secrets ended") });
         let stop = outlet.clone();
         outlets.spawn(async move { deliverer.run(stop).await.context("deliveries ended") });
         Ok(Self { address, store, intake, intakes, outlet, outlets })

@@ -12,7 +12,7 @@
 //! [`policy`] (what follows from an outcome), `attempt` (one try, whole), `lane` (one endpoint's queue, as a value),
 //! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
 //! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
-//! attempt), `board` (health).
+//! attempt), `board` (health); `former_secrets` (which is no delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub mod body;
 mod conclude;
 mod dispatch;
 mod feed;
+mod former_secrets;
 pub mod guard;
 mod index;
 mod lane;
@@ -47,6 +48,8 @@ pub mod sign;
 #[cfg(test)]
 mod testing;
 pub mod transport;
+
+pub use former_secrets::forget_former_secrets;
 
 /// What configuration says about delivering.
 #[derive(Clone, Debug)]

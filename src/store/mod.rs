@@ -313,6 +313,10 @@ pub trait EndpointStore: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Forgets those of an endpoint's secrets that no longer sign at `now`, and leaves everything else of it as it is;
+    /// `false` if there are none such.
+    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError>;
+
     /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id.
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError>;
 

@@ -1,5 +1,6 @@
 //! The `deliver` room, through its door.
 
+mod former_secrets;
 pub(crate) mod fixture;
 mod forms;
 mod guarding;

@@ -9,6 +9,7 @@ mod house;
 mod modes;
 mod queue;
 mod sandbox;
+mod secrets;
 mod source;
 mod store;
 mod support;

@@ -59,16 +59,23 @@ impl Stage<'_> {
         reason: DisabledReason,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let row = self.get(&keys::endpoint(id.number))?;
-        let known = row.map(|row| rows::read_endpoint(&row, self.vault)).transpose()?;
-        let meant = |known: &Endpoint| known.id == id && known.url == *url && known.status == EndpointStatus::Enabled;
-        let Some(known) = known.filter(meant) else { return Ok(false) };
+        let meant = |known: &Endpoint| known.url == *url && known.status == EndpointStatus::Enabled;
+        let Some(known) = self.endpoint(id)?.filter(meant) else { return Ok(false) };
         self.write_endpoint(&Endpoint {
             status: EndpointStatus::Disabled,
             disabled_reason: Some(reason),
             updated_at: now,
             ..known
         })?;
+        Ok(true)
+    }
+
+    /// Forgets secrets that no longer sign; `false` if there are none.
+    pub(super) fn forget_secrets(&mut self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
+        let has_ended = |known: &Endpoint| known.secrets.iter().any(|secret| !secret.is_live(now));
+        let Some(mut known) = self.endpoint(id)?.filter(has_ended) else { return Ok(false) };
+        known.secrets.retain(|secret| secret.is_live(now));
+        self.write_endpoint(&known)?;
         Ok(true)
     }
 
@@ -81,6 +88,12 @@ impl Stage<'_> {
         self.put(&keys::cancellation(id.number), Vec::new())?;
         self.tell_change(id.number);
         Ok(true)
+    }
+
+    fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        let row = self.get(&keys::endpoint(id.number))?;
+        let known = row.map(|row| rows::read_endpoint(&row, self.vault)).transpose()?;
+        Ok(known.filter(|known| known.id == id))
     }
 
     fn registered(&self, id: EndpointId) -> Result<Option<rows::Identity>, StoreError> {
@@ -163,6 +176,10 @@ impl EndpointStore for SledStore {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.write(|done| Act::Disable { id, url: url.clone(), reason, now, done }).await
+    }
+
+    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
+        self.write(|done| Act::ForgetSecrets { id, now, done }).await
     }
 
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {

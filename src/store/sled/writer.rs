@@ -50,6 +50,8 @@ pub(super) enum Act {
     Update { endpoint: Box<Endpoint>, done: Done<bool> },
     /// An endpoint of that URL gets nothing more.
     Disable { id: EndpointId, url: EndpointUrl, reason: DisabledReason, now: Timestamp, done: Done<bool> },
+    /// Secrets of an endpoint that no longer sign are no more.
+    ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
     Delete { id: EndpointId, done: Done<bool> },
     /// A value that the caller will look for.
@@ -177,6 +179,10 @@ impl Writer {
                 }
                 Act::Disable { id, url, reason, now, done } => {
                     let result = self.stage(|stage| stage.disable(id, &url, reason, now));
+                    self.answer(done, result);
+                }
+                Act::ForgetSecrets { id, now, done } => {
+                    let result = self.stage(|stage| stage.forget_secrets(id, now));
                     self.answer(done, result);
                 }
                 Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {

@@ -282,6 +282,10 @@ impl EndpointStore for Meddler {
         self.inner.disable(id, url, reason, now).await
     }
 
+    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
+        self.inner.forget_secrets(id, now).await
+    }
+
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
         self.inner.delete(id).await
     }

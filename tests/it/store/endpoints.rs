@@ -60,6 +60,24 @@ pub(super) async fn disabling_leaves_everything_else_as_it_is(store: Arc<dyn Sto
     assert_eq!(reopen(store).endpoint(seen.id).await.unwrap(), Some(disabled));
 }
 
+pub(super) async fn secrets_that_have_ended_are_forgotten_and_nothing_else(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let seen = store.create(endpoint(Some("crm"))).await.unwrap();
+    assert_eq!(seen.secrets[1].expires_at, Some(at(5)));
+    let patched = Endpoint { description: "changed after it was seen".into(), ..seen.clone() };
+    assert!(store.update(patched.clone()).await.unwrap());
+    let mut changes = store.changes();
+    assert!(!store.forget_secrets(seen.id, at(4)).await.unwrap(), "it still signs");
+    let guessed = EndpointId { random: 1, ..seen.id };
+    assert!(!store.forget_secrets(guessed, at(5)).await.unwrap());
+    assert_eq!(store.endpoint(seen.id).await.unwrap().as_ref(), Some(&patched));
+    assert!(store.forget_secrets(seen.id, at(5)).await.unwrap());
+    assert!(!store.forget_secrets(seen.id, at(5)).await.unwrap(), "it is forgotten already");
+    assert_eq!(changes.recv().await.unwrap(), seen.id.number);
+    assert!(changes.try_recv().is_err(), "nothing else has changed");
+    let expected = Endpoint { secrets: seen.secrets[..1].to_vec(), ..patched };
+    assert_eq!(reopen(store).endpoint(seen.id).await.unwrap(), Some(expected));
+}
+
 pub(super) async fn numbers_are_never_given_twice(store: Arc<dyn Store>, reopen: Reopen<'_>) {
     let first = store.create(endpoint(None)).await.unwrap();
     let second = store.create(endpoint(None)).await.unwrap();

@@ -78,6 +78,7 @@ conforms! {
     lists::a_commit_that_is_refused_leaves_nothing_of_itself,
     endpoints::endpoints_come_back_as_registered,
     endpoints::disabling_leaves_everything_else_as_it_is,
+    endpoints::secrets_that_have_ended_are_forgotten_and_nothing_else,
     endpoints::numbers_are_never_given_twice,
     endpoints::a_uid_names_one_endpoint,
     endpoints::endpoints_are_listed_both_ways,

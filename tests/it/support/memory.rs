@@ -250,6 +250,18 @@ impl EndpointStore for Memory {
         Ok(true)
     }
 
+    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
+        let mut state = self.state()?;
+        let Some(known) = state.endpoints.get_mut(&id.number).filter(|known| known.id == id) else { return Ok(false) };
+        let before = known.secrets.len();
+        known.secrets.retain(|secret| secret.is_live(now));
+        let forgotten = known.secrets.len() < before;
+        if forgotten {
+            self.changed(id.number);
+        }
+        Ok(forgotten)
+    }
+
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
         let mut state = self.state()?;
         if state.endpoints.get(&id.number).is_none_or(|known| known.id != id) {
