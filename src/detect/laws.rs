@@ -8,7 +8,7 @@ use super::diff::{Context, FirstSight, Verdict, carries_news, diff, lacks_status
 use super::transitions::{OBSERVED, context, seen, snapshot};
 use crate::model::event::{EventDraft, EventType};
 use crate::model::json::{Fields, Json};
-use crate::model::resource::{Coverage, Kind, Seen, Snapshot};
+use crate::model::resource::{Agenda, Coverage, Kind, OpenList, Seen, Snapshot};
 use crate::model::time::Timestamp;
 
 /// Any JSON, odd numbers and instants among it.
@@ -170,10 +170,16 @@ proptest! {
     fn a_difference_is_told_and_no_difference_is_not(
         kind in kind(), (before, after) in two_states(), whole: bool,
     ) {
-        let former = snapshot(kind, &before);
+        let agenda = Agenda { fetched_at: Some(OBSERVED), ..Agenda::default() };
+        let former = Snapshot { agenda, ..snapshot(kind, &before) };
         let coverage = if whole { Coverage::Whole } else { Coverage::Row };
         let seen = seen(kind, coverage, &after);
         let verdict = diff(Some(&former), &seen, &context());
+        if let Verdict::Touched(snapshot) | Verdict::Told(snapshot, ..) = &verdict {
+            let fields = snapshot.object.fields();
+            prop_assert_eq!(snapshot.open_list, OpenList::of(kind, fields.get("status").and_then(Value::as_str)));
+            prop_assert_eq!(&snapshot.agenda, &former.agenda);
+        }
         prop_assert_eq!(&verdict, &diff(Some(&former), &seen, &context()), "the same input gives the same output");
         let old = former.object.fields();
         match verdict {
@@ -263,7 +269,8 @@ proptest! {
 
     #[test]
     fn a_field_that_is_new_upstream_tells_nothing_and_hides_nothing(
-        kind in kind(), (before, after) in two_states(), new in proptest::collection::btree_set("[a-d]", 0..4), swept: bool,
+        kind in kind(), (before, after) in two_states(), swept: bool,
+        new in proptest::collection::btree_set("[a-d]", 0..4),
     ) {
         let since = |name: &String| (name.clone(), Timestamp::from_millis(OBSERVED.as_millis() + 1));
         let fields_since = new.iter().map(since).collect();

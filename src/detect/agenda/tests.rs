@@ -297,6 +297,19 @@ fn a_missing_document_is_looked_for_for_thirty_days() {
 }
 
 #[test]
+fn a_clock_that_was_ahead_does_not_put_looks_off() {
+    let mut known = certificate("active", "2027-01-20", &[]);
+    known.download = Download::Missing;
+    known.agenda = plan(&known, Occasion::FirstSight, at("2027-06-01T00:00:00Z"), &usual()).agenda;
+    known.agenda = plan(&known, Occasion::Fetched, at("2027-06-01T00:05:00Z"), &usual()).agenda;
+    known.agenda = plan(&known, Occasion::Later, at("2027-01-20T00:00:00Z"), &usual()).agenda;
+    assert_eq!(known.agenda.fetch_at, Some(at("2027-01-20T00:05:00Z")));
+    known.download = Download::Available;
+    known.agenda = plan(&known, Occasion::Later, at("2027-01-20T00:00:00Z"), &usual()).agenda;
+    assert_eq!(known.agenda.fetch_at, Some(at("2027-01-21T00:00:00Z")));
+}
+
+#[test]
 fn a_reminder_belongs_to_a_sight_that_our_clock_made() {
     let known = certificate("active", "2027-03-31", &[]);
     let sight = reminder_sight(&known, at("2027-03-30T09:00:00Z"), "2026-03-01");

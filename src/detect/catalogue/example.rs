@@ -370,7 +370,10 @@ mod tests {
             let (sight, draft) = example(event_type, Timestamp::from_millis(1_795_233_600_000));
             (sight, Value::Object(draft.details.fields()))
         };
-        let reminder = |whose: Value| json!({"threshold_days": 30, "thresholds_crossed": [30], "days_remaining": 30, "jurisdiction_id": whose});
+        let reminder = |whose: Value| {
+            let crossed = [30];
+            json!({"threshold_days": 30, "thresholds_crossed": crossed, "days_remaining": 30, "jurisdiction_id": whose})
+        };
         let (sight, reminded) = details(EventType::CertificateWillExpire);
         assert_eq!((reminded, sight.detection.object_version), (reminder(json!("US-CA")), 2));
         assert_eq!(sight.object.fields()["expiration_date"], "2026-12-21");
