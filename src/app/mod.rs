@@ -1,7 +1,7 @@
 //! Composition: builds the parts, starts the loops, stops them in order.
 //!
 //! In reading order: [`Gateway`] here, `http` (a router on a socket), `adapters` (what the API asks of other
-//! parts), [`sandbox`] (the simulated upstream, alone or under a gateway).
+//! parts), [`sandbox`] (the simulated upstream, alone or under a gateway), `rekey` (work on a store at rest).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +25,10 @@ use crate::watch::{Description, Watcher};
 
 mod adapters;
 mod http;
+mod rekey;
 pub mod sandbox;
+
+pub use rekey::rekey;
 
 /// A gateway that runs.
 pub struct Gateway {

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::sandbox::Options;
 
+mod rekey;
 mod sandbox;
 mod serve;
 
@@ -25,6 +26,8 @@ pub struct Cli {
 enum Command {
     /// Runs the gateway
     Serve(ServeArguments),
+    /// Seals the secrets in the store with a new key; no gateway may run on it
+    Rekey(RekeyArguments),
     /// Runs the simulated upstream alone, or moves a running one
     Sandbox(SandboxArguments),
 }
@@ -40,6 +43,17 @@ struct ServeArguments {
     /// With --sandbox: nothing happens upstream unless you make it happen
     #[arg(long, requires = "sandbox")]
     quiet_sandbox: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct RekeyArguments {
+    /// The configuration; without it, config.toml in the working directory if there is one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where store.encryption_key is configured: the key that takes its place, 32 bytes in base64; drawn if there is
+    /// no such file
+    #[arg(long, value_name = "FILE")]
+    new_key: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +93,7 @@ pub fn run() -> ExitCode {
     };
     let result = match Cli::parse().command {
         Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
+        Command::Rekey(arguments) => runtime.block_on(rekey::rekey(arguments)),
         Command::Sandbox(arguments) => runtime.block_on(sandbox::sandbox(arguments)),
     };
     match result {

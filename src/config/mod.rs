@@ -82,6 +82,24 @@ impl Config {
         problems.or(config)
     }
 
+    /// What the file and the environment say about the store and the logs, for commands that need nothing else: other
+    /// sections may lack what `serve` must have.
+    ///
+    /// # Errors
+    /// Everything that is wrong with these, and every unknown key.
+    pub fn load_store(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(store::Settings, telemetry::Settings), Errors> {
+        let problems = Problems::default();
+        let environment: BTreeMap<String, String> = environment.into_iter().collect();
+        let Some((layers, folder)) = layers(path, &environment, &problems) else {
+            return problems.or(None);
+        };
+        let settings = sections::store_and_log(&layers, &Surroundings { folder, environment }, &problems);
+        problems.or(settings)
+    }
+
     /// The configuration of `serve --sandbox` over the simulated upstream at `upstream`: of the file and the
     /// environment only `server.listen` (which must be loopback) and the logs count. No configured source, key or
     /// store is touched.

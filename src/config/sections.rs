@@ -75,6 +75,17 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     Some(Config { api: api?, store: store?, sources, delivery, log: log?, sandbox: false })
 }
 
+/// Judges two sections, and none of the others.
+pub(super) fn store_and_log(
+    layers: &Layers,
+    surroundings: &Surroundings,
+    problems: &Problems,
+) -> Option<(store::Settings, telemetry::Settings)> {
+    let of = |name: &'static str| Reader::new(name, layers.section(name), surroundings, problems);
+    let (store, log) = (store(of("store")), log(of("log")));
+    Some((store?, log?))
+}
+
 fn api(reader: Reader<'_>) -> Option<api::Settings> {
     let expected = "an IP address and a port, such as \"127.0.0.1:8080\"";
     let listen = reader.parsed("listen", expected, |text| text.parse::<SocketAddr>().ok());

@@ -130,22 +130,37 @@ impl Vault {
             return Ok(Self::with_key(key));
         }
         let path = key_file(&settings.path);
-        match read_key(&path) {
-            Ok(text) => {
-                let malformed = || KeyError::Malformed { path: path.clone() };
-                let bytes = BASE64.decode(text.expose_secret().trim()).map_err(|_| malformed())?;
-                let bytes = SecretSlice::from(bytes);
-                Ok(Self::with_key(bytes.expose_secret().try_into().map_err(|_| malformed())?))
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyError::File { path, error }),
-            Err(_) if has_sealed_values => Err(KeyError::Missing { path }),
-            Err(_) => {
-                let key: [u8; KEY_BYTES] = random_bytes();
-                write_key(&path, &BASE64.encode(key)).map_err(|error| KeyError::File { path: path.clone(), error })?;
-                tracing::info!(path = %path.display(), "made the key that seals secrets; back it up apart from the store");
-                Ok(Self::with_key(&key))
-            }
+        match Self::in_file(&path)? {
+            Some(vault) => Ok(vault),
+            None if has_sealed_values => Err(KeyError::Missing { path }),
+            None => Self::drawn_into(&path),
         }
+    }
+
+    /// The vault of the key in a file; `None` if there is no such file.
+    pub(crate) fn in_file(path: &Path) -> Result<Option<Self>, KeyError> {
+        let text = match read_key(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(KeyError::File { path: path.into(), error }),
+        };
+        let malformed = || KeyError::Malformed { path: path.into() };
+        let bytes = BASE64.decode(text.expose_secret().trim()).map_err(|_| malformed())?;
+        let bytes = SecretSlice::from(bytes);
+        Ok(Some(Self::with_key(bytes.expose_secret().try_into().map_err(|_| malformed())?)))
+    }
+
+    /// The vault of a new key, which is in the file for good before anything can be sealed with it.
+    pub(crate) fn drawn_into(path: &Path) -> Result<Self, KeyError> {
+        let key: [u8; KEY_BYTES] = random_bytes();
+        write_key(path, &BASE64.encode(key)).map_err(|error| KeyError::File { path: path.into(), error })?;
+        tracing::info!(path = %path.display(), "made a key that seals secrets; back it up apart from the store");
+        Ok(Self::with_key(&key))
+    }
+
+    /// Whether both have the same key.
+    pub(crate) fn has_key_of(&self, other: &Self) -> bool {
+        self.key_id == other.key_id
     }
 
     /// Seals `secret` for its purpose.
@@ -186,9 +201,41 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The file beside the store's folder: its name and `.key`.
 pub(crate) fn key_file(store: &Path) -> PathBuf {
-    let mut name = store.file_name().unwrap_or_default().to_os_string();
-    name.push(".key");
-    store.with_file_name(name)
+    with_suffix(store, ".key")
+}
+
+/// The file of the key that is to take the place of that one.
+pub(crate) fn next_key_file(store: &Path) -> PathBuf {
+    with_suffix(store, ".key.new")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// Puts the next key into the place of the present one, which is gone then.
+pub(crate) fn take_next_key(store: &Path) -> io::Result<()> {
+    let path = key_file(store);
+    fs::rename(next_key_file(store), &path)?;
+    File::open(parent(&path))?.sync_all()
+}
+
+/// Removes a next key that seals nothing, if there is one.
+pub(crate) fn drop_next_key(store: &Path) -> io::Result<()> {
+    remove_if_there(&next_key_file(store))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn read_key(path: &Path) -> io::Result<SecretString> {
@@ -204,17 +251,13 @@ fn read_key(path: &Path) -> io::Result<SecretString> {
 /// Writes the file so that it is whole or not there, and synced before anything is sealed with it. The caller holds
 /// the store's lock and has seen that there is none.
 fn write_key(path: &Path, text: &str) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unfinished = path.with_extension("key.unfinished");
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    let unfinished = with_suffix(path, ".unfinished");
+    remove_if_there(&unfinished)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    File::open(parent)?.sync_all()
+    File::open(parent(path))?.sync_all()
 }
 
 #[cfg(test)]
@@ -268,5 +311,6 @@ mod tests {
         assert_eq!(key_file(Path::new("/srv/certhook/data")), Path::new("/srv/certhook/data.key"));
         assert_eq!(key_file(Path::new("sandbox-data/")), Path::new("sandbox-data.key"));
         assert_eq!(key_file(Path::new("data.v1")), Path::new("data.v1.key"));
+        assert_eq!(next_key_file(Path::new("data.v1")), Path::new("data.v1.key.new"));
     }
 }

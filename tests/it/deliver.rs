@@ -1,7 +1,7 @@
 //! The `deliver` room, through its door.
 
-mod former_secrets;
 pub(crate) mod fixture;
+mod former_secrets;
 mod forms;
 mod guarding;
 mod http2;

@@ -2,7 +2,7 @@
 //!
 //! `conformance`, `lists`, `endpoints` and `history` are what every backend must do, written against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
-//! any moment. `memory` runs what the stores in memory of other tests must do like it.
+//! any moment; `rekey` gives it another key. `memory` runs what the stores in memory of other tests must do like it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -15,5 +15,6 @@ mod kill_child;
 mod lists;
 mod memory;
 mod model;
+mod rekey;
 mod samples;
 mod sled;

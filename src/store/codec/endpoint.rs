@@ -140,6 +140,11 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
     })
 }
 
+/// A row, sealed with another key.
+pub(crate) fn resealed(bytes: &[u8], former: &Vault, next: &Vault) -> Result<Vec<u8>, StoreError> {
+    read_endpoint(bytes, former).map(|read| endpoint(&read, next))
+}
+
 fn read_headers(opened: &[u8]) -> Result<OwnHeaders, StoreError> {
     // Where the text is not what it should be, the reader's own words could show a part of it.
     let headers: BTreeMap<String, String> =

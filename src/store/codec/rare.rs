@@ -6,8 +6,12 @@ use super::{StoreError, VERSION, from_plain, plain};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
-/// The layout of the rows that this program writes. A store with a higher one is refused.
+/// The layout of the rows that this program writes.
 pub(crate) const FORMAT: u32 = 1;
+
+/// The same, but endpoints count as they are in the rows that will take the place of theirs: another key has taken
+/// over, and not all of them are there yet. A store with a higher format is refused.
+pub(crate) const FORMAT_REKEYED: u32 = 2;
 
 /// What a store is: its first row, written when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +40,7 @@ pub(crate) fn meta(meta: &Meta) -> Vec<u8> {
 pub(crate) fn read_meta(bytes: &[u8]) -> Result<Result<Meta, u32>, StoreError> {
     let what = "what the store is";
     let Format { format } = from_plain(VERSION, what, bytes)?;
-    if format > FORMAT { Ok(Err(format)) } else { from_plain(VERSION, what, bytes).map(Ok) }
+    if format > FORMAT_REKEYED { Ok(Err(format)) } else { from_plain(VERSION, what, bytes).map(Ok) }
 }
 
 /// The row of a source's progress.

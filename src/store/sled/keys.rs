@@ -16,6 +16,7 @@
 //! | `u` | uid | the number of the endpoint |
 //! | `p` | endpoint | the endpoint's own position |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
+//! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
 //!
 //! Numbers are big-endian, so that rows sort like them and what is written one after the other lies side by side.
@@ -321,6 +322,21 @@ pub(super) fn cancellations() -> KeyRange {
     cancellation(EndpointNumber(0))..=cancellation(EndpointNumber(u32::MAX))
 }
 
+/// What takes the place of an endpoint's row.
+pub(super) fn resealed(endpoint: &[u8]) -> Key {
+    [b"k", endpoint].concat()
+}
+
+/// The endpoint's key in such a key.
+pub(super) fn resealed_endpoint(key: &[u8]) -> &[u8] {
+    key.get(1..).unwrap_or_default()
+}
+
+/// All such rows.
+pub(super) fn all_resealed() -> KeyRange {
+    resealed(&endpoint(EndpointNumber(0)))..=resealed(&endpoint(EndpointNumber(u32::MAX)))
+}
+
 /// A further part of a long value.
 pub(super) fn part(key: &[u8], part: u8) -> Key {
     [b"+", key, &[part]].concat()
@@ -411,6 +427,15 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_the_place_of_an_endpoint_is_beside_all_other_rows_and_names_it() {
+        let key = resealed(&endpoint(EndpointNumber(7)));
+        assert!(
+            all_resealed().contains(&key) && !endpoints(EndpointNumber(0), EndpointNumber(u32::MAX)).contains(&key)
+        );
+        assert_eq!(resealed_endpoint(&key), endpoint(EndpointNumber(7)));
+    }
+
+    #[test]
     fn the_layout_on_disk_is_this_one() {
         let hex = |key: Key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let source: SourceName = "eu".parse().expect("a name");
@@ -437,6 +462,7 @@ mod tests {
         assert_eq!(hex(uid("crm")), "7563726d");
         assert_eq!(hex(own_position(EndpointNumber(5))), "7000000005");
         assert_eq!(hex(cancellation(EndpointNumber(5))), "7800000005");
+        assert_eq!(hex(resealed(&endpoint(EndpointNumber(5)))), "6b6e00000005");
         assert_eq!(hex(part(b"e1", 2)), "2b653102");
     }
 }

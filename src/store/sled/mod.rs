@@ -6,9 +6,10 @@
 //!
 //! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
 //! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
-//! whatever happened); then, each with its writing and its reading side, `snapshots`, `sights`, `log`, `deliveries`,
-//! `history`, `endpoints`.
+//! whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
+//! `snapshots`, `sights`, `log`, `deliveries`, `history`, `endpoints`.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -19,6 +20,8 @@ use super::vault::Vault;
 use super::{Settings, Store, StoreError, codec};
 use crate::clock::{Clock, random_bytes};
 use crate::model::id::EndpointNumber;
+
+pub use rekey::{RekeyError, Rekeyed};
 
 use recent::Recent;
 use stage::{Batch, LogIdentity};
@@ -35,6 +38,7 @@ mod log;
 mod mark;
 mod open;
 mod recent;
+mod rekey;
 mod sights;
 mod snapshots;
 mod stage;
@@ -73,7 +77,7 @@ impl SledStore {
     /// store is cannot be read. Nothing is changed in these cases, but for a damaged file: opening it clears what
     /// follows the damage, so copy the folder before any rescue.
     pub fn open(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
-        let opened = open::open(settings, clock)?;
+        let opened = open::open(settings, None, clock)?;
         let cannot_start = |error: std::io::Error| StoreError::Open {
             path: settings.path.display().to_string(),
             reason: format!("cannot start a thread: {error}"),
@@ -116,12 +120,25 @@ impl SledStore {
     /// # Errors
     /// As [`Self::open`]; and if the folder cannot be removed.
     pub fn open_empty(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
-        drop(open::open(settings, clock)?);
+        drop(open::open(settings, None, clock)?);
         std::fs::remove_dir_all(&settings.path).map_err(|error| StoreError::Open {
             path: settings.path.display().to_string(),
             reason: format!("cannot empty it: {error}"),
         })?;
         Self::open(settings, clock)
+    }
+
+    /// Seals all secrets of a store that nobody has open with another key. Without a configured key that is a new one,
+    /// which takes the place of the key file's at the end. Otherwise it is the key in the file `new_key`, made if there
+    /// is no such file, and has to be configured afterwards.
+    ///
+    /// A kill at any moment leaves a store that opens with the former key or with the new one; the next call, or the
+    /// next opening, makes the rest of it good. Blocks as [`Self::open`] does.
+    ///
+    /// # Errors
+    /// If there is no store, or no key to take over; and as [`Self::open`].
+    pub fn rekey(settings: &Settings, new_key: Option<&Path>, clock: &dyn Clock) -> Result<Rekeyed, RekeyError> {
+        rekey::rekey(settings, new_key, clock)
     }
 
     /// Reads on a thread that may block.

@@ -10,16 +10,17 @@ use sled::{Db, Tree};
 use super::folder::{make_folder, open_sled, parent};
 use super::keys;
 use super::mark::{self, Mark};
+use super::rekey;
 use super::view::broken;
 use super::writer::Cancellation;
 use crate::clock::Clock;
 use crate::model::id::Position;
 use crate::store::codec::{self, Head, rare};
-use crate::store::vault::{Purpose, Vault};
+use crate::store::vault::{self, Purpose, Vault};
 use crate::store::{Settings, StoreError};
 
 /// A known text that only the store's key opens.
-const KEY_CHECK: &[u8] = b"certhook";
+pub(super) const KEY_CHECK: &[u8] = b"certhook";
 
 /// What was found in a folder.
 pub(super) struct Opened {
@@ -31,19 +32,22 @@ pub(super) struct Opened {
     pub(super) meta: rare::Meta,
     /// Opens and seals its secrets.
     pub(super) vault: Vault,
+    /// Whether its key is the one that was to take over, and the rekey had been broken off.
+    pub(super) has_taken_over: bool,
     /// The end of its log.
     pub(super) head: Head,
     /// Deletions that a former process did not finish.
     pub(super) cancellations: VecDeque<Cancellation>,
 }
 
-/// Opens the folder, or makes it.
-pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, StoreError> {
+/// Opens the folder, or makes it. A rekey that was broken off is finished if the new key has taken over, and is as if
+/// it had not been begun otherwise. `next` is the key that may have done so beside the one in the key file.
+pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) -> Result<Opened, StoreError> {
     let folder = settings.path.as_path();
     let refused = |reason: String| StoreError::Open { path: folder.display().to_string(), reason };
     make_folder(folder).map_err(|error| refused(format!("cannot make the folder: {error}")))?;
     let mark = mark::read(folder).map_err(refused)?;
-    if let Some(format) = mark.map(|mark| mark.format).filter(|format| *format > rare::FORMAT) {
+    if let Some(format) = mark.map(|mark| mark.format).filter(|format| *format > rare::FORMAT_REKEYED) {
         return Err(refused(newer(format)));
     }
     let db = open_sled(folder).map_err(refused)?;
@@ -56,14 +60,17 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sto
     };
     let vault = Vault::of(settings, known.is_some()).map_err(|error| refused(error.to_string()))?;
     let file = File::open(folder.join("db")).map_err(|error| refused(error.to_string()))?;
-    let meta = match known {
+    let (meta, vault, has_taken_over) = match known {
         Some(meta) => {
-            let checked = vault.open(Purpose::KeyCheck, &meta.key_check);
-            checked.map_err(|error| refused(format!("the encryption key is not the store's: {error}")))?;
-            meta
+            let (vault, has_taken_over) = holder(settings, vault, next, &meta).map_err(refused)?;
+            (rekey::settle(&db, &file, &vault, meta)?, vault, has_taken_over)
         }
-        None => create(folder, &db, &file, &vault, clock).map_err(refused)?,
+        None => (create(folder, &db, &file, &vault, clock).map_err(refused)?, vault, false),
     };
+    if settings.encryption_key.is_none() {
+        let settled = if has_taken_over { vault::take_next_key(folder) } else { vault::drop_next_key(folder) };
+        settled.map_err(|error| refused(format!("cannot settle which of its key files counts: {error}")))?;
+    }
     // A process that was killed may have left an act that reached the file and never the disk. From here on it counts
     // as durable: readers are shown it, and the mark says how far the log goes.
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
@@ -74,14 +81,35 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<Opened, Sto
     }
     mark::write(folder, &seen).map_err(|error| refused(format!("cannot write to the folder: {error}")))?;
     let cancellations = cancellations(&db)?;
-    Ok(Opened { db, file, meta, vault, head, cancellations })
+    Ok(Opened { db, file, meta, vault, has_taken_over, head, cancellations })
+}
+
+/// The vault whose key is the store's: the one in use or the next one. Whether it is the next one.
+fn holder(
+    settings: &Settings,
+    present: Vault,
+    next: Option<Vault>,
+    meta: &rare::Meta,
+) -> Result<(Vault, bool), String> {
+    let opens = |vault: &Vault| vault.open(Purpose::KeyCheck, &meta.key_check).map(drop);
+    let Err(error) = opens(&present) else { return Ok((present, false)) };
+    let next = match next {
+        None if settings.encryption_key.is_none() => {
+            Vault::in_file(&vault::next_key_file(&settings.path)).map_err(|error| error.to_string())?
+        }
+        next => next,
+    };
+    match next.filter(|next| opens(next).is_ok()) {
+        Some(next) => Ok((next, true)),
+        None => Err(format!("the encryption key is not the store's: {error}")),
+    }
 }
 
 /// sled takes a damaged file for one that ends where the damage begins.
 const DAMAGED: &str = "what was in it is lost: its file is damaged or was replaced; restore a backup";
 
 fn newer(format: u32) -> String {
-    format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT)
+    format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT_REKEYED)
 }
 
 /// Whether a store can be the one that was there when it was last opened.

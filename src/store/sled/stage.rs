@@ -5,6 +5,7 @@
 //! nothing to undo; and all that the writer knows (the end of the log, counters, numbers) are rows.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use sled::{IVec, Tree};
@@ -78,8 +79,16 @@ impl Batch {
         self.rows.keys().map(|key| Ok((key.clone(), tree.get(key)?))).collect()
     }
 
+    /// Makes the changes durable: apply, flush, and a sync of our own, because sled's flush ends with
+    /// `sync_file_range`, which does not reach the disk.
+    pub(super) fn write(&self, tree: &Tree, file: &File) -> sled::Result<()> {
+        tree.apply_batch(self.to_sled())?;
+        tree.flush()?;
+        Ok(file.sync_data()?)
+    }
+
     /// The changes as sled takes them.
-    pub(super) fn to_sled(&self) -> sled::Batch {
+    fn to_sled(&self) -> sled::Batch {
         let mut batch = sled::Batch::default();
         for (key, value) in &self.rows {
             match value {

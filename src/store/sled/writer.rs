@@ -1,8 +1,7 @@
 //! The one thread that changes anything.
 //!
-//! It takes what is queued, puts it into batches, and makes each durable before it tells anyone: apply, flush, and a
-//! `sync_data` of its own, because sled's flush ends with `sync_file_range`, which does not reach the disk. What it
-//! cannot write ends the process: a sync that failed once and is tried again says that all is well when it is not.
+//! It takes what is queued, puts it into batches, and makes each durable before it tells anyone. What it cannot write
+//! ends the process: a sync that failed once and is tried again says that all is well when it is not.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -305,9 +304,7 @@ impl Writer {
 
     fn write(&self, batch: &Batch) -> sled::Result<()> {
         self.view.hide(batch.former(&self.tree)?);
-        self.tree.apply_batch(batch.to_sled())?;
-        self.tree.flush()?;
-        self.file.sync_data()?;
+        batch.write(&self.tree, &self.file)?;
         self.view.reveal();
         Ok(())
     }

@@ -105,3 +105,26 @@ fn missing_keys_are_told_together_with_the_variables_that_lack_them() {
         ]
     );
 }
+
+#[test]
+fn what_the_store_needs_is_read_without_the_keys_of_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("certhook.toml");
+    let load = |toml: &str, variables: &[(&str, &str)]| {
+        std::fs::write(&path, toml).unwrap();
+        Config::load_store(Some(&path), variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    };
+    let toml = "[server]\napi_key = \"short\"\n[store]\nurl = \"sled:elsewhere\"\n";
+    let (store, _) = load(toml, &[("CERTHOOK_ENCRYPTION_KEY", ENCRYPTION_KEY)]).unwrap();
+    assert_eq!(store.path, folder.path().join("elsewhere"));
+    let key = store.encryption_key.expect("a key");
+    assert_eq!(key.expose_secret(), b"canarycanarycanarycanarycanaryca");
+    let (store, _) = load("", &[]).unwrap();
+    assert!(store.encryption_key.is_none());
+    let errors = load("[store]\nurl = \"postgres://x\"\n[serve]\n[log]\nlevel = \"loud\"\n", &[]).unwrap_err();
+    let found = problems(&errors);
+    let beginnings =
+        ["certhook.toml:2: store.url", "certhook.toml:3: unknown section serve", "certhook.toml:5: log.level"];
+    assert_eq!(found.len(), beginnings.len(), "{found:#?}");
+    assert!(found.iter().zip(beginnings).all(|(found, beginning)| found.starts_with(beginning)), "{found:#?}");
+}

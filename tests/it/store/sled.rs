@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -295,7 +295,7 @@ fn tamper(folder: &Path, key: &[u8], change: impl Fn(&str) -> String) {
     tree.insert(key, change(std::str::from_utf8(&row).unwrap()).into_bytes()).unwrap();
 }
 
-async fn close(store: Arc<dyn Store>) {
+pub(super) async fn close(store: Arc<dyn Store>) {
     store.close().await;
 }
 
@@ -309,12 +309,12 @@ async fn a_newer_store_is_refused_unharmed() {
     let ours = fs::read_to_string(&mark).unwrap();
     fs::write(&mark, r#"{"format":3,"everything":"else may differ"}"#).unwrap();
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 3, this program knows up to 1; run the newer program"), "{message}");
+    assert!(message.contains("it has format 3, this program knows up to 2; run the newer program"), "{message}");
     fs::write(&mark, ours).unwrap();
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":1"#, r#""format":2"#));
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":1"#, r#""format":3"#));
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 2, this program knows up to 1; run the newer program"), "{message}");
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":2"#, r#""format":1"#));
+    assert!(message.contains("it has format 3, this program knows up to 2; run the newer program"), "{message}");
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":3"#, r#""format":1"#));
     let store = open(folder.path());
     assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
 }
