@@ -8,7 +8,7 @@ use super::sign;
 use super::transport::{Request, Transport};
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
-use crate::model::endpoint::Endpoint;
+use crate::model::endpoint::{Endpoint, MASK};
 use crate::model::event::Event;
 use crate::model::id::DeliveryId;
 use crate::store::{Store, StoreError};
@@ -106,11 +106,60 @@ impl Tools {
             outcome: response.outcome,
             status_code: response.status_code,
             error: response.error,
-            response_body: response.body,
+            response_body: response.body.map(|said| concealed(said, endpoint)),
             address: response.address,
             signed_at,
             trigger,
         };
         (attempt, response.retry_after)
+    }
+}
+
+/// Shorter texts are in a response by chance.
+const CONCEALED_BYTES_MIN: usize = 8;
+
+/// What a receiver said, without what is confidential between it and us: an error page may well show the request that
+/// it is about, its headers and the query of its URL, whole or taken apart.
+fn concealed(said: String, endpoint: &Endpoint) -> String {
+    let query = endpoint.url.expose().split_once('?').map(|(_, query)| query);
+    let values = endpoint.headers.expose().map(|(_, value)| value).chain(query);
+    let parts = values.flat_map(|value| value.split([' ', '&', '=', ';', ',']));
+    parts.filter(|part| part.len() >= CONCEALED_BYTES_MIN).fold(said, |said, part| {
+        let mut said = said.replace(part, MASK);
+        // What is kept of a response is cut somewhere, perhaps in the midst of it.
+        let ends = (CONCEALED_BYTES_MIN..part.len()).rev();
+        let cut = ends.filter_map(|length| part.get(..length)).find(|beginning| said.ends_with(beginning));
+        if let Some(beginning) = cut {
+            said.replace_range(said.len() - beginning.len().., MASK);
+        }
+        said
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::testing::endpoint;
+    use crate::model::endpoint::{EndpointUrl, OwnHeaders};
+
+    #[test]
+    fn a_response_that_shows_the_request_is_kept_without_what_is_confidential() {
+        let endpoint = Endpoint {
+            url: EndpointUrl::new(&"https://a.example/hook?id=7&token=query-canary".parse().expect("a URL")),
+            headers: OwnHeaders::new([("authorization".to_owned(), "Bearer header-canary".into())].into()),
+            ..endpoint(1)
+        };
+        for (said, kept) in [
+            ("no such page", "no such page"),
+            ("cannot POST /hook?id=7&token=query-canary", "cannot POST /hook?id=7&token=***"),
+            (r#"{"token": "query-canary", "id": 7}"#, r#"{"token": "***", "id": 7}"#),
+            ("Authorization: Bearer header-canary\n", "Authorization: Bearer ***\n"),
+            ("header-canary, query-canary, header-canary", "***, ***, ***"),
+            ("it was header-c", "it was ***"),
+            ("it was header-", "it was header-"),
+            ("", ""),
+        ] {
+            assert_eq!(concealed(said.into(), &endpoint), kept);
+        }
     }
 }

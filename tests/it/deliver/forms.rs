@@ -166,3 +166,18 @@ async fn no_header_of_its_own_takes_the_place_of_ours() {
     assert!(!head.contains("evil"), "{head}");
     assert!(head.contains("\r\ncontent-type: application/json\r\n"), "{head}");
 }
+
+#[tokio::test]
+async fn a_failure_that_echoes_a_header_or_the_query_is_kept_without_them() {
+    let event = examples().next().expect("there is one");
+    let page = "you sent Bearer canary-in-a-header to /hook?token=canary-in-the-query";
+    let receiver = Receiver::start(vec![answer(500, "", page)]).await;
+    let mut endpoint = endpoint(&receiver.url("/hook?token=canary-in-the-query"));
+    endpoint.headers = OwnHeaders::new([("authorization".into(), "Bearer canary-in-a-header".into())].into());
+    let transport = Arc::new(transport(&settings(PATIENT)));
+    let clock = Arc::new(SystemClock::default());
+    let deliverer = Deliverer::new(Arc::new(Memory::new()), transport, clock, settings(PATIENT));
+    let attempt = deliverer.send_once(&endpoint, &event).await;
+    assert_eq!(attempt.response_body.as_deref(), Some("you sent Bearer *** to /hook?token=***"));
+    assert!(!format!("{attempt:?} {endpoint:?}").contains("canary"));
+}
