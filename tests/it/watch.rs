@@ -20,8 +20,10 @@ mod crossing;
 mod laws;
 mod order;
 mod passes;
+mod removal;
 mod running;
 mod shapes;
+mod sharing;
 
 const CERTIFICATE: Kind = Kind::Certificate;
 const REQUEST: Kind = Kind::CertificateRequest;
@@ -91,6 +93,10 @@ impl World {
                 object["updated_at"] = json!(now);
             });
         });
+    }
+
+    fn remove(&self, kind: Kind, id: &str) {
+        self.source.edit(|book| book.remove(kind, id));
     }
 
     fn told(&self) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! A source in memory: pages from a book that tests change, with faults where they ask for them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,14 +39,19 @@ pub(crate) type Place = (Kind, u64);
 
 type Hook = Box<dyn FnOnce(&mut Book) + Send>;
 
-/// What upstream holds, in the order in which it lists it.
+/// What upstream holds, in the order in which it lists it. A resource may carry a `trap`: `panic` (whoever looks into
+/// its row panics), `malformed` (neither its row nor the answer by id can be used), `unreadable` (its row is an item
+/// that is not more than an id) or `anonymous` (not even that).
 #[derive(Debug, Default)]
-pub(crate) struct Book([Vec<Value>; 2]);
+pub(crate) struct Book {
+    lists: [Vec<Value>; 2],
+    archived: HashSet<String>,
+}
 
 impl Book {
     /// Adds a resource, or replaces the one of its id where it stands.
     pub(crate) fn put(&mut self, kind: Kind, object: Value) {
-        let list = &mut self.0[kind as usize];
+        let list = &mut self.lists[kind as usize];
         match list.iter_mut().find(|known| known["id"] == object["id"]) {
             Some(known) => *known = object,
             None => list.push(object),
@@ -55,17 +60,34 @@ impl Book {
 
     /// Changes a resource.
     pub(crate) fn change(&mut self, kind: Kind, id: &str, change: impl FnOnce(&mut Value)) {
-        change(self.0[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
+        change(self.lists[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
     }
 
     /// All of a kind.
     pub(crate) fn all(&self, kind: Kind) -> Vec<Value> {
-        self.0[kind as usize].clone()
+        self.lists[kind as usize].clone()
     }
 
     /// Takes a resource out.
     pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
-        self.0[kind as usize].retain(|known| known["id"] != id);
+        self.lists[kind as usize].retain(|known| known["id"] != id);
+    }
+
+    /// No list shows that id any more, although it is still answered to.
+    pub(crate) fn archive(&mut self, id: &str) {
+        self.archived.insert(id.into());
+    }
+
+    /// The opposite.
+    pub(crate) fn unarchive(&mut self, id: &str) {
+        self.archived.remove(id);
+    }
+
+    /// Lists show a resource before all others from now on.
+    pub(crate) fn move_to_front(&mut self, kind: Kind, id: &str) {
+        let list = &mut self.lists[kind as usize];
+        let place = list.iter().position(|known| known["id"] == id).expect("it is in the book");
+        list[..=place].rotate_right(1);
     }
 }
 
@@ -77,6 +99,7 @@ struct Script {
     /// How far upstream's clock is behind ours.
     behind: Duration,
     page_faults: HashMap<Place, VecDeque<Fault>>,
+    creation_faults: VecDeque<Fault>,
     get_faults: HashMap<String, VecDeque<SourceError>>,
     always: Option<SourceError>,
     late_pages: HashMap<Place, Arc<Late>>,
@@ -85,6 +108,7 @@ struct Script {
     pages_asked: HashMap<Kind, u64>,
     selections: Vec<Selection>,
     gets: Vec<String>,
+    urgencies: Vec<Urgency>,
 }
 
 /// The source.
@@ -112,6 +136,11 @@ impl ScriptedSource {
         change(&mut self.lock().book)
     }
 
+    /// So many rows stand on a page.
+    pub(crate) fn set_page_size(&self, rows: usize) {
+        self.lock().page_size = rows;
+    }
+
     /// Rows show no `status`, as in the vendor's examples.
     pub(crate) fn drop_status_from_rows(&self) {
         self.lock().rows_lack_status = true;
@@ -127,6 +156,11 @@ impl ScriptedSource {
         self.lock().page_faults.entry(place).or_default().push_back(fault);
     }
 
+    /// The next page of what was created at some time goes wrong.
+    pub(crate) fn break_creations(&self, fault: Fault) {
+        self.lock().creation_faults.push_back(fault);
+    }
+
     /// The next answer about that id goes wrong.
     pub(crate) fn break_get(&self, id: &str, error: SourceError) {
         self.lock().get_faults.entry(id.into()).or_default().push_back(error);
@@ -136,6 +170,7 @@ impl ScriptedSource {
     pub(crate) fn forget_faults(&self) {
         let mut script = self.lock();
         script.page_faults.clear();
+        script.creation_faults.clear();
         script.get_faults.clear();
         script.after_page.clear();
     }
@@ -174,6 +209,11 @@ impl ScriptedSource {
         std::mem::take(&mut self.lock().selections)
     }
 
+    /// How urgent each call since the last look was.
+    pub(crate) fn take_urgencies(&self) -> Vec<Urgency> {
+        std::mem::take(&mut self.lock().urgencies)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -186,6 +226,7 @@ impl ScriptedSource {
     fn seen(&self, kind: Kind, mut fields: Fields, coverage: Coverage) -> Seen {
         let id = fields["id"].as_str().expect("text").parse().expect("an id");
         let url = fields.remove("download_url");
+        fields.shift_remove("trap");
         let download = match (coverage, url) {
             (Coverage::Row, None) => Download::Unknown,
             (_, None | Some(Value::Null)) => Download::Missing,
@@ -193,6 +234,10 @@ impl ScriptedSource {
         };
         Seen { key: ResourceKey { source: self.name.clone(), kind, id }, fields, coverage, download }
     }
+}
+
+fn trap(object: &Value) -> Option<&str> {
+    object["trap"].as_str()
 }
 
 fn is_selected(selection: &Selection, object: &Value) -> bool {
@@ -216,8 +261,9 @@ impl Script {
         cursor: Option<&Cursor>,
         exchange: Exchange,
     ) -> Result<Page, SourceError> {
-        let list: Vec<&Value> =
-            self.book.0[kind as usize].iter().filter(|object| is_selected(selection, object)).collect();
+        let is_listed = |object: &&Value| !object["id"].as_str().is_some_and(|id| self.book.archived.contains(id));
+        let all = self.book.lists[kind as usize].iter().filter(is_listed);
+        let list: Vec<&Value> = all.filter(|object| is_selected(selection, object)).collect();
         let start = match cursor {
             None => 0,
             Some(Cursor(last)) => {
@@ -233,8 +279,15 @@ impl Script {
         let has_more = start + shown.len() < list.len();
         let next_cursor =
             shown.last().filter(|_| has_more).map(|last| Cursor(last["id"].as_str().expect("text").into()));
-        let rows = shown.iter().map(|object| self.row(object)).collect();
-        Ok(Page { rows, malformed: Vec::new(), has_more, next_cursor, exchange })
+        let (unusable, usable): (Vec<&Value>, Vec<&Value>) =
+            shown.iter().partition(|object| matches!(trap(object), Some("unreadable" | "anonymous")));
+        let malformed = |object: &Value| {
+            let id = object["id"].as_str().filter(|_| trap(object) != Some("anonymous"));
+            Malformed { id: id.map(|id| id.parse().expect("an id")), reason: "a trap".into() }
+        };
+        let malformed = unusable.into_iter().map(malformed).collect();
+        let rows = usable.into_iter().map(|object| self.row(object)).collect();
+        Ok(Page { rows, malformed, has_more, next_cursor, exchange })
     }
 
     fn row(&self, object: &Value) -> Row {
@@ -283,13 +336,14 @@ impl Source for ScriptedSource {
         kind: Kind,
         selection: &Selection,
         cursor: Option<&Cursor>,
-        _: Urgency,
+        urgency: Urgency,
     ) -> Result<Page, SourceError> {
         tokio::task::yield_now().await;
         let asked_at = self.clock.now();
         let exchange = self.exchange(asked_at);
         let (mut page, late) = {
             let mut script = self.lock();
+            script.urgencies.push(urgency);
             if cursor.is_none() {
                 script.pages_asked.insert(kind, 0);
                 script.selections.push(selection.clone());
@@ -300,7 +354,12 @@ impl Source for ScriptedSource {
             if let Some(error) = script.always.clone() {
                 return Err(error);
             }
-            let fault = script.page_faults.get_mut(&place).and_then(VecDeque::pop_front);
+            let creation_fault = match selection {
+                Selection::CreatedBetween(..) => script.creation_faults.pop_front(),
+                Selection::Everything | Selection::UpdatedAfter(_) | Selection::Status(_) => None,
+            };
+            let page_fault = || script.page_faults.get_mut(&place).and_then(VecDeque::pop_front);
+            let fault = creation_fault.or_else(page_fault);
             let mut page = script.render(kind, selection, cursor, exchange)?;
             match fault {
                 Some(Fault::Error(error)) => {
@@ -325,19 +384,20 @@ impl Source for ScriptedSource {
         Ok(page)
     }
 
-    async fn get(&self, kind: Kind, id: &ResourceId, _: Urgency) -> Result<Fetched, SourceError> {
+    async fn get(&self, kind: Kind, id: &ResourceId, urgency: Urgency) -> Result<Fetched, SourceError> {
         tokio::task::yield_now().await;
         let asked_at = self.clock.now();
         let (found, late) = {
             let mut script = self.lock();
             script.gets.push(id.as_str().into());
+            script.urgencies.push(urgency);
             if let Some(error) = script.always.clone() {
                 return Err(error);
             }
             if let Some(error) = script.get_faults.get_mut(id.as_str()).and_then(VecDeque::pop_front) {
                 return Err(error);
             }
-            let found = script.book.0[kind as usize].iter().find(|object| object["id"] == id.as_str()).cloned();
+            let found = script.book.lists[kind as usize].iter().find(|object| object["id"] == id.as_str()).cloned();
             (found, script.late_gets.remove(id.as_str()))
         };
         if let Some(late) = late {
@@ -346,6 +406,9 @@ impl Source for ScriptedSource {
         }
         let exchange = self.exchange(asked_at);
         Ok(match found {
+            Some(object) if trap(&object) == Some("malformed") => {
+                Fetched::Malformed(Malformed { id: Some(id.clone()), reason: "a trap".into() })
+            }
             Some(Value::Object(fields)) => Fetched::Found(Box::new(self.seen(kind, fields, Coverage::Whole)), exchange),
             _ => Fetched::NotFound(exchange),
         })

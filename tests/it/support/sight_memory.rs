@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use certhook::detect::compare::changed_fields;
 use certhook::model::event::{EventDraft, Mode, Sight, Subject};
-use certhook::model::resource::{Kind, Removal, RemovalReason, ResourceId, Snapshot};
+use certhook::model::json::Fields;
+use certhook::model::resource::{Kind, ResourceId, Snapshot};
 use certhook::model::source::SourceProgress;
-use certhook::model::time::Timestamp;
 use certhook::store::{SightCommit, StoreError};
 
 use super::book::{Book, reads_from_its_book};
@@ -79,14 +79,6 @@ impl SightMemory {
         std::mem::take(&mut self.lock().commits)
     }
 
-    /// Turns a snapshot into a tombstone.
-    pub(crate) fn bury(&self, kind: Kind, id: &str, at: Timestamp) {
-        let mut kept = self.lock();
-        let buried =
-            kept.book.snapshots.values_mut().find(|known| known.key.kind == kind && known.key.id.as_str() == id);
-        buried.expect("it is stored").removed = Some(Removal { reason: RemovalReason::NotFound, at });
-    }
-
     /// Refuses sights of that resource for their size.
     pub(crate) fn refuse(&self, id: &str) {
         self.lock().too_large = Some(id.parse().expect("an id"));
@@ -109,7 +101,8 @@ impl SightMemory {
         kept.commits += 1;
         for commit in sights {
             let before = commit.snapshot.as_ref().and_then(|after| kept.book.snapshots.get(&after.key));
-            check_chain(before, &commit);
+            let of_source = commit.snapshot.as_ref().and_then(|after| kept.book.progress.get(&after.key.source));
+            check_chain(before, &commit, of_source);
             for (sight, drafts) in &commit.told {
                 schemas::assert_fit(sight, drafts);
             }
@@ -125,9 +118,15 @@ impl SightMemory {
     }
 }
 
-/// Every sight begins where the last one ended, and counts on; what our clock adds counts nothing.
-fn check_chain(before: Option<&Snapshot>, commit: &SightCommit) {
+/// Every sight begins where the last one ended, and counts on; what our clock adds counts nothing. A field that is
+/// new upstream comes in silence.
+fn check_chain(before: Option<&Snapshot>, commit: &SightCommit, progress: Option<&SourceProgress>) {
     let Some(after) = &commit.snapshot else { return };
+    let last_seen = before.map(|before| before.observed_at).max(progress.and_then(|progress| progress.swept_at));
+    let is_silent = |known: &Fields, name: &str| {
+        let since = progress.and_then(|progress| progress.fields_since[after.key.kind as usize].get(name).copied());
+        name == "updated_at" || !known.contains_key(name) && last_seen < since
+    };
     let (mut known, mut version) =
         before.map_or_else(Default::default, |known| (known.object.fields(), known.object_version));
     let mut is_known = before.is_some();
@@ -142,14 +141,15 @@ fn check_chain(before: Option<&Snapshot>, commit: &SightCommit) {
         assert_eq!(sight.detection.object_version, version, "versions have no gaps");
         let mut back = sight.object.fields();
         back.extend(sight.previous_attributes.fields());
-        let unlike: Vec<_> = changed_fields(&known, &back).into_iter().filter(|name| *name != "updated_at").collect();
+        let unlike: Vec<_> =
+            changed_fields(&known, &back).into_iter().filter(|name| !is_silent(&known, name)).collect();
         assert!(!is_known || unlike.is_empty(), "the chain breaks at {unlike:?}");
         (known, is_known) = (sight.object.fields(), true);
     }
     assert_eq!(after.object_version, version);
     let fields = after.object.fields();
     let unlike = changed_fields(&known, &fields);
-    assert!(!is_known || unlike.iter().all(|name| *name == "updated_at"), "{unlike:?} changed in silence");
+    assert!(!is_known || unlike.iter().all(|name| is_silent(&known, name)), "{unlike:?} changed in silence");
 }
 
 reads_from_its_book!(SightMemory);

@@ -121,9 +121,9 @@ async fn a_row_that_a_fetch_overtook_is_not_recognised_as_the_state_that_the_fet
 async fn a_page_that_shows_one_resource_twice_and_not_alike_is_settled_by_id() {
     let world = World::new();
     world.put(CERTIFICATE, certificate("cert_1", "active"));
-    world.put(CERTIFICATE, certificate("cert_2", "active"));
     let watcher = world.settled().await;
     let now = world.now().to_string();
+    world.put(CERTIFICATE, certificate("cert_2", "active"));
     world.source.edit(|book| {
         book.change(CERTIFICATE, "cert_2", |object| {
             object["id"] = json!("cert_1");

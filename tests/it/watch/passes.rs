@@ -123,33 +123,6 @@ async fn an_incomplete_pass_applies_what_it_saw_and_keeps_the_watermark() {
 }
 
 #[tokio::test]
-async fn what_a_listing_does_not_show_is_not_taken_for_gone() {
-    let world = World::new();
-    for number in 0..25 {
-        world.put(CERTIFICATE, certificate(&format!("cert_{number:02}"), "active"));
-    }
-    let watcher = world.settled().await;
-    world.source.break_page((CERTIFICATE, 1), Fault::Truncated);
-    run(&watcher, PassKind::Sweep).await;
-    world.source.edit(|book| book.remove(CERTIFICATE, "cert_07"));
-    run(&watcher, PassKind::Sweep).await;
-    assert_eq!(world.told(), [""; 0]);
-    assert_eq!(world.store.len(), 25);
-}
-
-#[tokio::test]
-async fn what_was_gone_is_restored_although_its_row_is_what_it_was() {
-    let world = World::new();
-    world.put(CERTIFICATE, certificate("cert_1", "active"));
-    let watcher = world.settled().await;
-    world.store.bury(CERTIFICATE, "cert_1", world.now());
-    run(&watcher, PassKind::Sweep).await;
-    assert_eq!(world.told(), ["cert_1 certificate.restored"]);
-    run(&watcher, PassKind::Sweep).await;
-    assert_eq!(world.told(), [""; 0]);
-}
-
-#[tokio::test]
 async fn there_and_back_again_is_told_both_times() {
     let world = World::new();
     world.put(CERTIFICATE, certificate("cert_1", "active"));
