@@ -21,6 +21,7 @@ mod laws;
 mod order;
 mod passes;
 mod removal;
+mod restored;
 mod running;
 mod shapes;
 mod sharing;

@@ -1,6 +1,6 @@
 //! A source in memory: pages from a book that tests change, with faults where they ask for them.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +13,12 @@ use certhook::source::{Cursor, Exchange, Fetched, Malformed, Page, Row, Selectio
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
+
+use self::book::{is_selected, trap};
+
+mod book;
+
+pub(crate) use book::Book;
 
 /// What goes wrong with one answer.
 #[derive(Clone, Debug)]
@@ -38,58 +44,6 @@ pub(crate) struct Late {
 pub(crate) type Place = (Kind, u64);
 
 type Hook = Box<dyn FnOnce(&mut Book) + Send>;
-
-/// What upstream holds, in the order in which it lists it. A resource may carry a `trap`: `panic` (whoever looks into
-/// its row panics), `malformed` (neither its row nor the answer by id can be used), `unreadable` (its row is an item
-/// that is not more than an id) or `anonymous` (not even that).
-#[derive(Debug, Default)]
-pub(crate) struct Book {
-    lists: [Vec<Value>; 2],
-    archived: HashSet<String>,
-}
-
-impl Book {
-    /// Adds a resource, or replaces the one of its id where it stands.
-    pub(crate) fn put(&mut self, kind: Kind, object: Value) {
-        let list = &mut self.lists[kind as usize];
-        match list.iter_mut().find(|known| known["id"] == object["id"]) {
-            Some(known) => *known = object,
-            None => list.push(object),
-        }
-    }
-
-    /// Changes a resource.
-    pub(crate) fn change(&mut self, kind: Kind, id: &str, change: impl FnOnce(&mut Value)) {
-        change(self.lists[kind as usize].iter_mut().find(|known| known["id"] == id).expect("it is in the book"));
-    }
-
-    /// All of a kind.
-    pub(crate) fn all(&self, kind: Kind) -> Vec<Value> {
-        self.lists[kind as usize].clone()
-    }
-
-    /// Takes a resource out.
-    pub(crate) fn remove(&mut self, kind: Kind, id: &str) {
-        self.lists[kind as usize].retain(|known| known["id"] != id);
-    }
-
-    /// No list shows that id any more, although it is still answered to.
-    pub(crate) fn archive(&mut self, id: &str) {
-        self.archived.insert(id.into());
-    }
-
-    /// The opposite.
-    pub(crate) fn unarchive(&mut self, id: &str) {
-        self.archived.remove(id);
-    }
-
-    /// Lists show a resource before all others from now on.
-    pub(crate) fn move_to_front(&mut self, kind: Kind, id: &str) {
-        let list = &mut self.lists[kind as usize];
-        let place = list.iter().position(|known| known["id"] == id).expect("it is in the book");
-        list[..=place].rotate_right(1);
-    }
-}
 
 #[derive(Default)]
 struct Script {
@@ -233,22 +187,6 @@ impl ScriptedSource {
             (_, Some(_)) => Download::Available,
         };
         Seen { key: ResourceKey { source: self.name.clone(), kind, id }, fields, coverage, download }
-    }
-}
-
-fn trap(object: &Value) -> Option<&str> {
-    object["trap"].as_str()
-}
-
-fn is_selected(selection: &Selection, object: &Value) -> bool {
-    let instant = |name: &str| object[name].as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    match selection {
-        Selection::Everything => true,
-        Selection::UpdatedAfter(after) => instant("updated_at").is_some_and(|at| at >= *after),
-        Selection::Status(status) => object["status"] == *status,
-        Selection::CreatedBetween(after, before) => {
-            instant("created_at").is_some_and(|at| at >= *after && at <= *before)
-        }
     }
 }
 
