@@ -1,5 +1,6 @@
 //! Removals that are withheld, and what somebody decides about them.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use super::Watcher;
@@ -52,7 +53,8 @@ impl Watcher {
     }
 
     async fn decide_on(&self, decision: RemovalDecision, ids: &[ResourceId]) -> Result<u64, Undecided> {
-        let known = self.applier.absences_of(ids).await?;
+        let each_once: BTreeSet<&ResourceId> = ids.iter().collect();
+        let known = self.applier.absences_of(&each_once.into_iter().cloned().collect::<Vec<_>>()).await?;
         let is_unknown = |id: &&ResourceId| !known.iter().any(|absence| absence.key.id == **id);
         let unknown: Vec<ResourceId> = ids.iter().filter(is_unknown).cloned().collect();
         if !unknown.is_empty() {

@@ -20,6 +20,7 @@ struct Kept {
     told: Vec<(Sight, Vec<EventDraft>)>,
     commits: u64,
     too_large: Option<ResourceId>,
+    closes_after: Option<u64>,
 }
 
 /// The book, for as long as what is kept is locked.
@@ -84,6 +85,16 @@ impl SightMemory {
         self.lock().too_large = Some(id.parse().expect("an id"));
     }
 
+    /// Is closed after so many more commits.
+    pub(crate) fn close_after(&self, commits: u64) {
+        self.lock().closes_after = Some(commits);
+    }
+
+    /// Is open again.
+    pub(crate) fn reopen(&self) {
+        self.lock().closes_after = None;
+    }
+
     fn book(&self) -> Result<impl Deref<Target = Book>, StoreError> {
         Ok(InKept(self.lock()))
     }
@@ -97,6 +108,11 @@ impl SightMemory {
         };
         if sights.iter().any(is_refused) {
             return Err(StoreError::TooLarge { what: "a sight", size: 40_000, max: 32_768 });
+        }
+        match &mut kept.closes_after {
+            Some(0) => return Err(StoreError::Closed),
+            Some(left) => *left -= 1,
+            None => {}
         }
         kept.commits += 1;
         for commit in sights {
