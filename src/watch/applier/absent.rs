@@ -27,8 +27,8 @@ pub(in super::super) struct Absent {
     pub(in super::super) kind: Kind,
     /// Its id.
     pub(in super::super) id: ResourceId,
-    /// Whether it has an entry among the absent ones already.
-    is_known: bool,
+    /// Whether its removal is withheld already.
+    pub(in super::super) is_withheld: bool,
 }
 
 /// A resource that is confirmed to be gone.
@@ -59,7 +59,7 @@ impl Applier {
         let absent = ids.into_iter().zip(entries).filter_map(|(id, entry)| match entry.map(|entry| entry.state) {
             // Somebody has decided on these.
             Some(AbsenceState::Kept | AbsenceState::Confirmed) => None,
-            state @ (Some(AbsenceState::Withheld) | None) => Some(Absent { kind, id, is_known: state.is_some() }),
+            state @ (Some(AbsenceState::Withheld) | None) => Some(Absent { kind, id, is_withheld: state.is_some() }),
         });
         Ok(Some(absent.collect()))
     }
@@ -87,7 +87,7 @@ impl Applier {
         // The last new one carries the event, so that a sweep that was interrupted before is told by the next.
         let mut last: Option<SightCommit> = None;
         while let Some(page) = self.absent(&mut walk).await? {
-            let new = page.into_iter().filter(|absent| !absent.is_known).map(|Absent { kind, id, .. }| {
+            let new = page.into_iter().filter(|absent| !absent.is_withheld).map(|Absent { kind, id, .. }| {
                 let key = ResourceKey { source: self.source.name().clone(), kind, id };
                 let absence = Absence { key: key.clone(), state: AbsenceState::Withheld, since: began };
                 SightCommit { absence: Some((key, Some(absence))), ..SightCommit::default() }

@@ -42,7 +42,9 @@ impl Pass<'_> {
         let mut walk = Walk::default();
         while let Some(page) = self.applier.absent(&mut walk).await? {
             page.iter().for_each(|absent| counts[absent.kind as usize] += 1);
-            first.extend(page.into_iter().take(CONFIRMED_MAX - first.len()));
+            // What is withheld waits for a decision, however few of them are left.
+            let undisputed = page.into_iter().filter(|absent| !absent.is_withheld);
+            first.extend(undisputed.take(CONFIRMED_MAX - first.len()));
         }
         let all = self.applier.counts().await?;
         if self.guard.trips(counts, all) {

@@ -283,6 +283,20 @@ async fn ids_that_are_not_withheld_cannot_be_decided_on_and_then_none_is() {
 }
 
 #[tokio::test]
+async fn what_is_withheld_waits_for_a_decision_even_when_it_is_not_too_much_any_more() {
+    let world = World::new();
+    let watcher = withheld(&world).await;
+    decide(&watcher, RemovalDecision::Keep, 0..5).await;
+    run(&watcher, PassKind::Sweep).await;
+    assert_eq!((world.told(), world.source.take_gets()), (Vec::new(), Vec::new()), "seven of a hundred are left");
+    assert_eq!(in_state(&watcher, AbsenceState::Withheld).await, ids(5..12));
+    world.remove(CERTIFICATE, &name(CERTIFICATE, 50));
+    run(&watcher, PassKind::Sweep).await;
+    assert_eq!(world.told(), removed([50]), "what is new is dealt with as ever");
+    assert_eq!(in_state(&watcher, AbsenceState::Withheld).await, ids(5..12));
+}
+
+#[tokio::test]
 async fn a_listing_that_ends_early_and_says_that_it_is_complete_removes_nothing() {
     // Cut after the first page, most is missing; cut after the second to last, a few are.
     for (page, told) in [(1, &WITHHELD[..]), (11, &[][..])] {
