@@ -91,7 +91,8 @@ pub(super) struct Arrival<'a> {
     pub(super) cause: Cause,
     /// The open list that shows them, if it is one.
     pub(super) list: Option<OpenList>,
-    /// Whether being seen like this means that a resource is not absent.
+    /// Whether being seen like this means that a resource is not absent. What was archived may answer to its id for
+    /// ever.
     pub(super) is_a_sight: bool,
 }
 

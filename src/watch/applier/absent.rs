@@ -131,9 +131,23 @@ impl Applier {
         Ok(removals)
     }
 
-    /// Forgets the entries of those that the sweep has seen, and of those that are gone.
+    /// That a sweep begins, for which nothing has been seen yet. Who was absent and has been listed since the last one
+    /// began is absent no more, even if this one does not show it.
+    pub(in super::super) async fn begin_sweep(&self) -> Result<(), StoreError> {
+        let right = self.progress.lock().await;
+        self.forget_seen().await?;
+        self.recognised.begin_sweep();
+        drop(right);
+        Ok(())
+    }
+
+    /// Forgets the entries of those that were seen since the sweep began.
     pub(in super::super) async fn forget_present(&self) -> Result<(), StoreError> {
         let _right = self.progress.lock().await;
+        self.forget_seen().await
+    }
+
+    async fn forget_seen(&self) -> Result<(), StoreError> {
         let mut after: Option<(Kind, ResourceId)> = None;
         loop {
             let beyond = after.as_ref().map(|(kind, id)| (*kind, id));

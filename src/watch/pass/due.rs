@@ -47,7 +47,7 @@ impl Pass<'_> {
     /// was; what was not stays due.
     async fn look(&mut self, kind: Kind, id: ResourceId) -> Result<(), Halt> {
         let fetch = Fetch { kind, id: id.clone(), row: None };
-        if self.fetch(fetch, true, 1).await? {
+        if self.fetch(fetch, false, 1).await? {
             self.tally.seen += 1;
             self.applier.fetched(kind, &[id], self.clock.now()).await?;
         }

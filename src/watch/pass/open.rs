@@ -69,7 +69,7 @@ impl Pass<'_> {
                 }
                 *budget -= 1;
                 after = Some(id.clone());
-                self.fetch(Fetch { kind: list.kind(), id, row: None }, true, 1).await?;
+                self.fetch(Fetch { kind: list.kind(), id, row: None }, false, 1).await?;
             }
             after = Some(last);
         }

@@ -99,7 +99,7 @@ impl Watcher {
                 done
             }
             PassKind::Sweep => {
-                self.applier.recognised().begin_sweep();
+                self.applier.begin_sweep().await?;
                 let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
                 let Some(proof) = pass.infer_removals(started_at, proof).await? else { return Ok(()) };
                 let step = |progress: &_| (after_sweep(progress, started_at, &proof), Vec::new());
@@ -110,7 +110,7 @@ impl Watcher {
 
     /// The sweep that is the baseline.
     async fn look_first(&self, started_at: Timestamp, pass: &mut Pass<'_>) -> Result<(), Halt> {
-        self.applier.recognised().begin_sweep();
+        self.applier.begin_sweep().await?;
         let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
         self.complete_baseline(started_at, pass.behind(), &proof).await
     }

@@ -229,6 +229,26 @@ async fn what_another_pass_saw_since_the_sweep_began_is_not_asked_for() {
 }
 
 #[tokio::test]
+async fn an_answer_by_id_exempts_nothing_that_no_list_shows() {
+    let world = World::new();
+    let watcher = stocked(&world).await;
+    archive(&world, "cert_req_2");
+    world.tick(60 * 86_400);
+    archive(&world, "cert_24");
+    // However long a sweep takes, an open pass and one that looks at dates run meanwhile.
+    let late = world.source.delay_page((CERTIFICATE, 2));
+    let meanwhile = async {
+        late.rendered.notified().await;
+        run(&watcher, PassKind::Open).await;
+        run(&watcher, PassKind::Deadline).await;
+        late.released.notify_one();
+    };
+    let (report, ()) = tokio::join!(run(&watcher, PassKind::Sweep), meanwhile);
+    assert_eq!(report.status, PassStatus::Complete);
+    assert_eq!(world.told(), ["cert_24 certificate.removed", "cert_req_2 certificate_request.removed"]);
+}
+
+#[tokio::test]
 async fn what_is_seen_between_its_confirmation_and_its_removal_is_spared() {
     let world = World::new();
     let watcher = stocked(&world).await;

@@ -172,6 +172,24 @@ async fn what_somebody_wants_to_keep_is_neither_counted_nor_asked_for() {
 }
 
 #[tokio::test]
+async fn what_is_kept_and_listed_again_is_kept_no_longer() {
+    for pass in [PassKind::Changes, PassKind::Sweep] {
+        let world = World::new();
+        let watcher = withheld(&world).await;
+        decide(&watcher, RemovalDecision::Keep, 0..12).await;
+        put(&world, CERTIFICATE, 5);
+        world.set_status(CERTIFICATE, &name(CERTIFICATE, 5), "expiring");
+        world.told();
+        run(&watcher, pass).await;
+        assert_eq!(world.told(), ["cert_005 certificate.expiring"]);
+        world.remove(CERTIFICATE, &name(CERTIFICATE, 5));
+        run(&watcher, PassKind::Sweep).await;
+        assert_eq!(world.told(), removed([5]), "{pass:?}");
+        assert_eq!(in_state(&watcher, AbsenceState::Kept).await.len(), 11);
+    }
+}
+
+#[tokio::test]
 async fn an_answer_by_id_does_not_end_what_is_kept() {
     let world = World::new();
     for number in 0..12 {
