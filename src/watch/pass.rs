@@ -123,8 +123,8 @@ struct Question<'q> {
     kind: Kind,
     selection: &'q Selection,
     list: Option<OpenList>,
-    /// Told every id that is shown, also of an item that cannot be used.
-    visit: &'q mut (dyn FnMut(&ResourceId) + Send),
+    /// Told every id that is shown, also of an item that cannot be used; `None` for an item without one.
+    visit: &'q mut (dyn FnMut(Option<&ResourceId>) + Send),
 }
 
 impl<'a> Pass<'a> {
@@ -182,8 +182,8 @@ impl<'a> Pass<'a> {
             let step = match answer {
                 Ok(page) => {
                     let step = listing.accept(Ok(&page));
-                    page.rows.iter().map(|row| &row.id).for_each(&mut *visit);
-                    page.malformed.iter().filter_map(|item| item.id.as_ref()).for_each(&mut *visit);
+                    page.rows.iter().map(|row| Some(&row.id)).for_each(&mut *visit);
+                    page.malformed.iter().map(|item| item.id.as_ref()).for_each(&mut *visit);
                     self.take(kind, list, page, &ticket).await?;
                     step
                 }

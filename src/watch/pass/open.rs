@@ -24,9 +24,7 @@ impl Pass<'_> {
         for list in OpenList::ALL {
             let selection = Selection::Status(list.status());
             let mut shown = HashSet::new();
-            let mut visit = |id: &ResourceId| {
-                shown.insert(id_hash(id));
-            };
+            let mut visit = |id: Option<&ResourceId>| shown.extend(id.map(id_hash));
             let question = Question { kind: list.kind(), selection: &selection, list: Some(list), visit: &mut visit };
             match self.read(question).await? {
                 Ok(_complete) => self.ask_for_those_who_left(list, &shown, &mut budget, resume).await?,

@@ -90,14 +90,18 @@ impl Pass<'_> {
         drop(ticket);
         let Some(created_at) = created_at else { return self.unknown(kind, id, "it has no created_at".into()) };
         let selection = Selection::CreatedBetween(created_at.minus(AROUND), created_at.plus(AROUND));
-        let mut is_listed = false;
-        let mut visit = |shown: &ResourceId| is_listed |= shown == id;
+        let (mut is_listed, mut is_obscured) = (false, false);
+        let mut visit = |shown: Option<&ResourceId>| match shown {
+            Some(shown) => is_listed |= shown == id,
+            None => is_obscured = true,
+        };
         let question = Question { kind, selection: &selection, list: None, visit: &mut visit };
         let read = self.read(question).await?;
         if is_listed {
             return Ok(Confirmation::Listed);
         }
         match read {
+            Ok(_complete) if is_obscured => self.unknown(kind, id, "an item in the list may be it".into()),
             Ok(_complete) => Ok(Confirmation::Gone(RemovalReason::Unlisted, self.clock.now())),
             Err(why) => self.unknown(kind, id, why.to_string()),
         }

@@ -280,6 +280,17 @@ async fn an_item_that_cannot_be_used_shields_its_id() {
 }
 
 #[tokio::test]
+async fn an_item_without_an_id_may_be_what_is_missing() {
+    let world = World::new();
+    let watcher = stocked(&world).await;
+    world.remove(CERTIFICATE, "cert_03");
+    world.source.edit(|book| book.change(CERTIFICATE, "cert_07", |object| object["trap"] = json!("anonymous")));
+    assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+    assert_eq!(world.told(), ["cert_03 certificate.removed"], "of the other, upstream does not know the id");
+    assert_eq!(removal(&world, CERTIFICATE, "cert_07"), None);
+}
+
+#[tokio::test]
 async fn what_the_store_refuses_for_its_size_is_not_absent() {
     let world = World::new();
     let watcher = stocked(&world).await;
