@@ -30,7 +30,7 @@ pub(super) enum Confirmation {
 
 impl Pass<'_> {
     /// Removes what is gone, after a complete sweep that began at `began`. Takes the proof away if the sweep turns out
-    /// to have been incomplete after all.
+    /// to have been incomplete after all, or if upstream did not answer all that it was asked here.
     pub(in super::super) async fn infer_removals(
         &mut self,
         began: Timestamp,
@@ -66,7 +66,7 @@ impl Pass<'_> {
         let removed = self.applier.remove(gone, self.cause, true).await?;
         self.tally.removed += removed;
         self.tally.changed += removed;
-        Ok(Some(proof))
+        Ok(Some(proof).filter(|_| self.tally.error.is_none()))
     }
 
     /// Asks for an absent resource by id, and if it is there, for the list of what was created with it.
@@ -81,7 +81,7 @@ impl Pass<'_> {
                 self.malformed(kind, vec![malformed]);
                 return Ok(Confirmation::Unknown);
             }
-            Err(error) => return self.unknown(kind, id, halted(error)?.to_string()),
+            Err(error) => return Ok(self.unanswered(kind, id, &halted(error)?.to_string())),
         };
         let created_at = seen.created_at();
         let (cause, way) = (self.cause, Way::ById);
@@ -103,8 +103,14 @@ impl Pass<'_> {
         match read {
             Ok(_complete) if is_obscured => self.unknown(kind, id, "an item in the list may be it".into()),
             Ok(_complete) => Ok(Confirmation::Gone(RemovalReason::Unlisted, self.clock.now())),
-            Err(why) => self.unknown(kind, id, why.to_string()),
+            Err(why) => Ok(self.unanswered(kind, id, &why.to_string())),
         }
+    }
+
+    /// Upstream did not answer, so the pass has not seen all that it asked for.
+    fn unanswered(&mut self, kind: Kind, id: &ResourceId, why: &str) -> Confirmation {
+        self.missing(format!("whether {kind} {id} is gone could not be confirmed: {why}"));
+        Confirmation::Unknown
     }
 
     fn unknown(&self, kind: Kind, id: &ResourceId, why: String) -> Result<Confirmation, Halt> {
