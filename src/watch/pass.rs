@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use self::strays::HeldBack;
-use super::applier::{Applier, Arrival, Fetch, Findings, Held, Item, Strays, Way};
+use super::applier::{Applier, Arrival, Fetch, Findings, Held, Item, Way};
 use super::crossing::Ticket;
 use super::progress::{Proof, behind};
 use super::ruling::is_settled;
@@ -154,10 +154,15 @@ impl<'a> Pass<'a> {
 
     /// Reads both listings. The proof is there only if nothing was missing; what was seen is applied in any case.
     pub(super) async fn run(&mut self, selection: &Selection) -> Result<Option<Proof>, Halt> {
+        let listed = self.list_all(selection).await;
+        let listed = self.tell_strays_after(listed).await?;
+        Ok(listed.filter(|_| self.tally.error.is_none()))
+    }
+
+    async fn list_all(&mut self, selection: &Selection) -> Result<Option<Proof>, Halt> {
         let certificates = self.list(Kind::Certificate, selection).await?;
         let requests = self.list(Kind::CertificateRequest, selection).await?;
-        self.release_strays(Strays::Tell).await?;
-        Ok(Proof::of(certificates, requests).filter(|_| self.tally.error.is_none()))
+        Ok(Proof::of(certificates, requests))
     }
 
     async fn list(&mut self, kind: Kind, selection: &Selection) -> Result<Option<Complete>, Halt> {

@@ -25,6 +25,7 @@ mod restored;
 mod running;
 mod shapes;
 mod sharing;
+mod strays;
 mod withheld;
 
 const CERTIFICATE: Kind = Kind::Certificate;

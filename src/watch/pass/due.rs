@@ -18,8 +18,14 @@ const DOCUMENTS_MAX: usize = 100;
 const DUE_MAX: usize = 1_000;
 
 impl Pass<'_> {
-    /// Tells the reminders that are due, and asks by id for what is due for that.
+    /// Tells the reminders that are due, and asks by id for what is due for that. Tells whether a decision could not
+    /// be carried out.
     pub(in super::super) async fn run_due(&mut self, has_decisions: bool) -> Result<bool, Halt> {
+        let looked = self.look_at_what_is_due(has_decisions).await;
+        self.tell_strays_after(looked).await
+    }
+
+    async fn look_at_what_is_due(&mut self, has_decisions: bool) -> Result<bool, Halt> {
         while self.applier.remind(self.clock.now()).await? {}
         let is_open = has_decisions && self.remove_as_decided().await?;
         let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;

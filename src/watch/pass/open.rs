@@ -20,6 +20,11 @@ pub(in super::super) type Resume = BTreeMap<OpenList, ResourceId>;
 impl Pass<'_> {
     /// Lists each open list anew, and asks by id for what has left one of them.
     pub(in super::super) async fn run_open(&mut self, resume: &mut Resume) -> Result<(), Halt> {
+        let looked = self.look_at_open_lists(resume).await;
+        self.tell_strays_after(looked).await
+    }
+
+    async fn look_at_open_lists(&mut self, resume: &mut Resume) -> Result<(), Halt> {
         let mut budget = LEFT_MAX;
         for list in OpenList::ALL {
             let selection = Selection::Status(list.status());
@@ -33,7 +38,7 @@ impl Pass<'_> {
                 }
             }
         }
-        self.release_strays(super::Strays::Tell).await
+        Ok(())
     }
 
     /// Goes round the members of a list, beginning where the last pass stopped, so that those who do not move when

@@ -45,8 +45,15 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// Tells the strays of a pass that has seen what it could, however it ended: what was shown is applied.
+    pub(super) async fn tell_strays_after<T>(&mut self, looked: Result<T, Halt>) -> Result<T, Halt> {
+        let told = self.release_strays(Strays::Tell).await;
+        let looked = looked?;
+        told.map(|()| looked)
+    }
+
     /// Applies what was held back, and decides what becomes of strays for the rest of the pass.
-    pub(super) async fn release_strays(&mut self, become_of: Strays) -> Result<(), Halt> {
+    async fn release_strays(&mut self, become_of: Strays) -> Result<(), Halt> {
         if self.findings.strays == Strays::HoldBack {
             self.findings.strays = become_of;
         }
