@@ -70,7 +70,8 @@ impl Item {
         Self::Row(row, shown)
     }
 
-    fn id(&self) -> &ResourceId {
+    /// Of which resource.
+    pub(super) fn id(&self) -> &ResourceId {
         match self {
             Self::Row(row, _) => &row.id,
             Self::Seen { seen, .. } => &seen.key.id,

@@ -2,9 +2,12 @@
 //! told as such; so many that the baseline must have been cut short, or that the key is another account's now, are
 //! taken into the baseline. Which of the two it is shows only when they are counted, so they wait.
 
+use std::collections::HashSet;
+
 use super::super::applier::{Arrival, Item, Strays};
 use super::super::guard::Counts;
 use super::{Halt, Pass};
+use crate::detect::fingerprint::id_hash;
 use crate::model::event::Cause;
 use crate::model::resource::{Kind, OpenList, Seen};
 use crate::source::Exchange;
@@ -16,7 +19,8 @@ const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct HeldBack {
     answers: Vec<Answer>,
-    counts: Counts,
+    /// Their ids, each once, by kind.
+    ids: [HashSet<u64>; 2],
     bytes: usize,
 }
 
@@ -33,13 +37,14 @@ impl Pass<'_> {
     /// Holds strays back, or finds that there are too many to be new.
     pub(super) async fn hold_back(&mut self, items: Vec<Item>, arrival: Arrival<'_>) -> Result<(), Halt> {
         let Arrival { kind, exchange, list, cause, .. } = arrival;
-        self.strays.counts[kind as usize] += items.len() as u64;
+        self.strays.ids[kind as usize].extend(items.iter().map(|item| id_hash(item.id())));
         self.strays.bytes += items.iter().map(size).sum::<usize>();
         self.strays.answers.push(Answer { kind, exchange, list, cause, items });
         let known = self.applier.counts().await?;
-        let all = [0, 1].map(|kind| known[kind] + self.strays.counts[kind]);
-        if self.guard.trips(self.strays.counts, all) || self.strays.bytes > HELD_BYTES_MAX {
-            tracing::warn!(strays = ?self.strays.counts, "so many resources from before the baseline belong to it");
+        let strays: Counts = [0, 1].map(|kind| self.strays.ids[kind].len() as u64);
+        let all = [0, 1].map(|kind| known[kind] + strays[kind]);
+        if self.guard.trips(strays, all) || self.strays.bytes > HELD_BYTES_MAX {
+            tracing::warn!(?strays, "so many resources from before the baseline belong to it");
             self.release_strays(Strays::Absorb).await?;
         }
         Ok(())

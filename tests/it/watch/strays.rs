@@ -181,6 +181,27 @@ async fn rows_without_a_status_are_counted_like_any_other() {
 }
 
 #[tokio::test]
+async fn one_that_two_lists_show_counts_once() {
+    let world = World::new();
+    let watcher = stocked(&world, 30).await;
+    for number in 30..36 {
+        let mut object = certificate(&id(number), "processing");
+        object["download_url"] = Value::Null;
+        world.put(CERTIFICATE, object);
+    }
+    // All six move from one list to the next between the two.
+    world.source.after_page((CERTIFICATE, 1), |book| {
+        for number in 30..36 {
+            book.change(CERTIFICATE, &id(number), |object| object["status"] = json!("needs_info"));
+        }
+    });
+    assert_eq!(run(&watcher, PassKind::Open).await.status, PassStatus::Complete);
+    let told = world.told();
+    let firsts = told.iter().filter(|told| told.ends_with("certificate.created")).count();
+    assert_eq!((firsts, told.len()), (6, 18), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_request_that_a_stray_fulfils_comes_after_it() {
     let world = World::new();
     world.put(REQUEST, request("cert_req_1", "pending"));
