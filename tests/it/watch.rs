@@ -18,6 +18,7 @@ use crate::support::sight_memory::SightMemory;
 mod baseline;
 mod crossing;
 mod laws;
+mod open;
 mod order;
 mod passes;
 mod removal;
