@@ -15,7 +15,14 @@ const LEFT_MAX: usize = 100;
 const PAGE: usize = 1_000;
 
 /// Where the last pass stopped asking for those who have left a list.
-pub(in super::super) type Resume = BTreeMap<OpenList, ResourceId>;
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Resume {
+    /// The list that comes first next time, by its place in [`OpenList::ALL`]: the one after the list at which the
+    /// last pass had to stop, so that those of one list do not keep those of another from being asked for.
+    first: usize,
+    /// Whom to begin after, in each list that was not gone round.
+    after: BTreeMap<OpenList, ResourceId>,
+}
 
 impl Pass<'_> {
     /// Lists each open list anew, and asks by id for what has left one of them.
@@ -26,7 +33,9 @@ impl Pass<'_> {
 
     async fn look_at_open_lists(&mut self, resume: &mut Resume) -> Result<(), Halt> {
         let mut budget = LEFT_MAX;
-        for list in OpenList::ALL {
+        let mut lists = OpenList::ALL;
+        lists.rotate_left(resume.first);
+        for list in lists {
             let selection = Selection::Status(list.status());
             let mut shown = HashSet::new();
             let mut visit = |id: Option<&ResourceId>| shown.extend(id.map(id_hash));
@@ -50,7 +59,7 @@ impl Pass<'_> {
         budget: &mut usize,
         resume: &mut Resume,
     ) -> Result<(), Halt> {
-        let begin = resume.remove(&list);
+        let begin = resume.after.remove(&list);
         let mut after = begin.clone();
         let mut has_turned = begin.is_none();
         loop {
@@ -67,10 +76,13 @@ impl Pass<'_> {
                     return Ok(());
                 }
                 if *budget == 0 {
-                    resume.extend(after.map(|after| (list, after)));
+                    resume.after.extend(after.map(|after| (list, after)));
                     return Ok(());
                 }
                 *budget -= 1;
+                if *budget == 0 {
+                    resume.first = (list as usize + 1) % OpenList::ALL.len();
+                }
                 after = Some(id.clone());
                 self.fetch(Fetch { kind: list.kind(), id, row: None }, false, 1).await?;
             }

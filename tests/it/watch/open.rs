@@ -132,6 +132,27 @@ async fn those_that_do_not_move_do_not_keep_the_others_from_being_asked_for() {
 }
 
 #[tokio::test]
+async fn those_of_one_list_do_not_keep_those_of_another_from_being_asked_for() {
+    let world = World::new();
+    for number in 0..300 {
+        let status = ["processing", "needs_info"][number % 2];
+        world.put(CERTIFICATE, certificate(&format!("cert_{number:03}"), status));
+    }
+    world.put(CERTIFICATE, certificate("cert_x", "expiring"));
+    let watcher = stocked(&world, 1).await;
+    (0..300).for_each(|number| world.source.edit(|book| book.archive(&format!("cert_{number:03}"))));
+    move_silently(&world, CERTIFICATE, "cert_x", "expired");
+    move_silently(&world, REQUEST, &id(0), "invalid");
+    for _ in 0..4 {
+        assert_eq!(run(&watcher, PassKind::Open).await.status, PassStatus::Complete);
+        assert!(world.source.take_gets().len() <= 100);
+    }
+    let mut told = world.told();
+    told.sort_unstable();
+    assert_eq!(told, ["cert_req_000 certificate_request.invalid", "cert_x certificate.expired"]);
+}
+
+#[tokio::test]
 async fn an_incomplete_list_infers_nothing_and_the_others_do() {
     let refused = SourceError::Refused { status: 400, kind: "INVALID_REQUEST".into(), message: "no".into() };
     for fault in [Fault::NoCursor, Fault::Error(refused)] {
