@@ -17,6 +17,8 @@ use crate::support::sight_memory::SightMemory;
 
 mod baseline;
 mod crossing;
+mod documents;
+mod due;
 mod laws;
 mod open;
 mod order;
@@ -78,6 +80,10 @@ impl World {
 
     fn tick(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    fn wait_until(&self, instant: Timestamp) {
+        self.clock.advance(instant.since(self.now()));
     }
 
     fn now(&self) -> Timestamp {
