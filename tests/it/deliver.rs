@@ -1,5 +1,6 @@
 //! The `deliver` room, through its door.
 
+mod addresses;
 pub(crate) mod fixture;
 mod former_secrets;
 mod forms;

@@ -164,18 +164,23 @@ pub(crate) struct Receiver {
 impl Receiver {
     /// One that answers every request by the same script.
     pub(crate) async fn start(script: Vec<Step>) -> Self {
+        Self::start_at(listen(), script)
+    }
+
+    /// One that answers every request to a listener by the same script.
+    pub(crate) fn start_at(listener: TcpListener, script: Vec<Step>) -> Self {
         let script = [vec![Step::Read], script].concat();
-        Self::listening(move |_| script.clone(), true)
+        Self::serving(listener, move |_| script.clone(), true)
     }
 
     /// One with a script for each connection, in their order; the last one is for all that follow. A script that
     /// ends leaves the connection to the other side.
     pub(crate) async fn scripted(scripts: Vec<Vec<Step>>) -> Self {
-        Self::listening(move |number| [&scripts[number.min(scripts.len() - 1)][..], &[Step::Hang]].concat(), false)
+        let script = move |number: usize| [&scripts[number.min(scripts.len() - 1)][..], &[Step::Hang]].concat();
+        Self::serving(listen(), script, false)
     }
 
-    fn listening(script: impl Fn(usize) -> Vec<Step> + Send + 'static, repeats: bool) -> Self {
-        let listener = listen();
+    fn serving(listener: TcpListener, script: impl Fn(usize) -> Vec<Step> + Send + 'static, repeats: bool) -> Self {
         let address = listener.local_addr().expect("an address");
         let seen = Arc::<Seen>::default();
         let (count, open) = watch::channel(0);
@@ -233,10 +238,14 @@ impl Receiver {
 
 /// A listener at a port of its own.
 pub(crate) fn listen() -> TcpListener {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES).expect("a size");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
-    socket.listen(1024).expect("a listener")
+    listen_at("127.0.0.1:0".parse().expect("an address")).expect("a port")
+}
+
+pub(crate) fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 async fn serve(mut stream: TcpStream, script: &[Step], repeats: bool, seen: &Seen) -> io::Result<()> {

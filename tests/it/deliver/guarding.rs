@@ -102,7 +102,7 @@ async fn what_is_public_or_permitted_is_admitted() {
 }
 
 #[tokio::test]
-async fn a_refused_address_is_never_connected_to() {
+async fn a_name_with_a_refused_address_is_never_connected_to() {
     let receiver = Receiver::start(vec![answer(200, "", "")]).await;
     let port = receiver.address.port();
     let names = Names::default()
@@ -112,9 +112,7 @@ async fn a_refused_address_is_never_connected_to() {
     let settings = Settings { allow_http: true, ..strict(PATIENT) };
     let (guard, _) = guard(&settings, names, KEPT);
     let transport = HttpTransport::new(&settings, guard).expect("a transport");
-    for host in
-        ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "loopback.test", "mixed.test", "mapped.test"]
-    {
+    for host in ["loopback.test", "mixed.test", "mapped.test"] {
         for scheme in ["http", "https"] {
             let response = transport.send(request(&format!("{scheme}://{host}:{port}/?token=secret"))).await;
             assert_eq!(response.outcome, Outcome::AddressRefused, "{scheme} {host}: {response:?}");

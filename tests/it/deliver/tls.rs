@@ -37,13 +37,15 @@ async fn a_certificate_that_nobody_vouches_for_is_not_trusted() {
 
 #[tokio::test]
 async fn a_root_of_our_own_makes_it_trusted_for_its_names_only() {
-    let receiver = Secure::start(Identity::of(["receiver.test"]), accept_all).await;
-    let names = ["receiver.test", "receiver.test.", "other.test"];
+    let mut identity = Identity::of(["receiver.test", "re_ceiver.test"]);
+    identity.protocols.clear();
+    let receiver = Secure::start(identity, accept_all).await;
+    let names = ["receiver.test", "receiver.test.", "re_ceiver.test", "other.test"];
     let names = names.into_iter().fold(Names::default(), |names, name| names.with(name, &["127.0.0.1"]));
     let settings = receiver.trusted(PATIENT);
     let guard = Guard::with_look_up(&settings, Arc::new(names), PATIENT);
     let transport = HttpTransport::new(&settings, Arc::new(guard)).expect("a transport");
-    for host in ["receiver.test", "Receiver.TEST", "receiver.test."] {
+    for host in ["receiver.test", "Receiver.TEST", "receiver.test.", "re_ceiver.test"] {
         let response = transport.send(request(&receiver.url(host))).await;
         assert_eq!(response.outcome, Outcome::Delivered, "{host}: {response:?}");
         assert_eq!(response.address, Some(receiver.address()));
