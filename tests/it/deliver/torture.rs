@@ -9,7 +9,7 @@ use certhook::model::delivery::Outcome;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::fixture::{BUFFERED_MAX, Receiver, Step, answer, request, say, settings, transport};
+use super::fixture::{BUFFERED_MAX, PATIENT, Receiver, Step, answer, request, say, settings, transport};
 
 const DEADLINE: Duration = Duration::from_millis(400);
 
@@ -281,6 +281,20 @@ async fn no_receiver_gets_more_than_it_should() {
     }
     let complaints: Vec<String> = running.join_all().await.into_iter().flatten().collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[tokio::test]
+async fn what_good_answers_have_left_is_not_saved_up_for_a_bad_one() {
+    let good = vec![vec![Step::Read, answer(200, "", "")]; 50].concat();
+    let bad = vec![Step::Read, flood("HTTP/1.1 100 Continue\r\n\r\n")];
+    let receiver = Receiver::scripted(vec![[good, bad].concat()]).await;
+    let transport = transport(&settings(PATIENT));
+    for _ in 0..50 {
+        assert_eq!(transport.send(request(&receiver.url("/"))).await.outcome, Outcome::Delivered);
+    }
+    let response = transport.send(request(&receiver.url("/"))).await;
+    assert_eq!((response.outcome, receiver.connections()), (Outcome::Broken, 1), "{response:?}");
+    assert!(receiver.said() < READ_MAX + BUFFERED_MAX, "{} bytes taken", receiver.said());
 }
 
 #[tokio::test]
