@@ -113,7 +113,7 @@ impl Rig {
         self.assert_in_step("after the baseline").await;
     }
 
-    async fn told_so_far(&self) -> Vec<EventType> {
+    pub(super) async fn told_so_far(&self) -> Vec<EventType> {
         let told = self.store.events_after(Position::START, 1_000).await.expect("the log");
         told.iter().map(|event| event.event_type).collect()
     }

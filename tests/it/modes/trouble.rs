@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use certhook::model::source::{PassKind, PassReport, PassStatus, SourceState};
+use certhook::clock::Clock;
+use certhook::model::event::EventType;
+use certhook::model::source::{PassKind, PassReport, PassStatus, SourceProgress, SourceState};
 use certhook::sandbox::options::Modes;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -100,10 +102,17 @@ async fn a_refused_key_stops_the_pass_at_once_and_is_said() {
         assert_eq!(calls(&rig).await.len(), 1, "{status}: nothing is asked after that");
         assert_eq!(rig.watcher.status().status, SourceState::Unauthorized);
         assert!(last(&rig, PassKind::Changes).error.expect("a reason").contains("refuses the API key"));
-        assert_eq!(rig.progress().await, before, "{status}");
+        let after = rig.progress().await;
+        assert_eq!(after.failing_since, Some(rig.clock.now()), "{status}");
+        assert_eq!(SourceProgress { failing_since: None, ..after }, before, "{status}");
         rig.clear_faults().await;
         assert_eq!(rig.watcher_pass(PassKind::Changes).await.status, PassStatus::Complete);
         assert_eq!(rig.watcher.status().status, SourceState::Healthy);
+        let told = rig.told_so_far().await;
+        let about =
+            |name: &EventType| matches!(name, EventType::GatewaySourceFailing | EventType::GatewaySourceRecovered);
+        let told: Vec<EventType> = told.into_iter().filter(about).collect();
+        assert_eq!(told, [EventType::GatewaySourceFailing, EventType::GatewaySourceRecovered], "{status}");
     }
 }
 
