@@ -147,7 +147,7 @@ impl HttpTransport {
             value.set_sensitive(true);
             headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(name))?, value);
         }
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
         for (name, value) in &request.headers {

@@ -31,22 +31,12 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
             reminder(nullable(text(which)))
         }
         EventType::RequestWillExpire => reminder(null("A request expires as a whole.")),
-        EventType::CertificateRemoved | EventType::RequestRemoved => {
-            let reason = "How it is known to be gone: not_found (the vendor answers 404 to its id), unlisted (it can \
-                be fetched, and no list shows it: it was archived, deleted or replaced).";
-            vec![("reason", open_word(reason, &["not_found", "unlisted"]))]
-        }
+        EventType::CertificateRemoved | EventType::RequestRemoved => removal(),
         EventType::GatewaySourceFailing => source_failing(),
         EventType::GatewaySourceRecovered => {
             vec![("failing_since", instant("When it was told that the source was failing."))]
         }
-        EventType::GatewayGap => {
-            let until = "When the next one ended that was; null while there is none.";
-            vec![
-                ("since", instant("When the last look for updates ended that was complete.")),
-                ("until", nullable(instant(until))),
-            ]
-        }
+        EventType::GatewayGap => gap(),
         EventType::GatewayRemovalsWithheld => vec![
             ("absent", counts("What the sweep did not show, which stays until an operator has decided.")),
             ("total", counts("What is known of the source in all.")),
@@ -85,6 +75,20 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         | EventType::DeliveryExhausted
         | EventType::WebhookTest => Vec::new(),
     }
+}
+
+fn removal() -> Vec<(&'static str, Value)> {
+    let reason = "How it is known to be gone: not_found (the vendor answers 404 to its id), unlisted (it can be fetched, \
+        and no list shows it: it was archived, deleted or replaced).";
+    vec![("reason", open_word(reason, &["not_found", "unlisted"]))]
+}
+
+fn gap() -> Vec<(&'static str, Value)> {
+    let until = "When the next one ended that was; null while there is none.";
+    vec![
+        ("since", instant("When the last look for updates ended that was complete.")),
+        ("until", nullable(instant(until))),
+    ]
 }
 
 fn source_failing() -> Vec<(&'static str, Value)> {
