@@ -23,6 +23,7 @@ mod laws;
 mod open;
 mod order;
 mod passes;
+mod reminders;
 mod removal;
 mod restored;
 mod running;

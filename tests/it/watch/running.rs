@@ -7,22 +7,22 @@ use tokio::task::JoinHandle;
 use super::*;
 
 /// A watcher that runs, until it is told to stop.
-struct Running {
-    watcher: Arc<Watcher>,
+pub(super) struct Running {
+    pub(super) watcher: Arc<Watcher>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
     #[expect(clippy::disallowed_methods, reason = "the test waits for it in `end`")]
-    async fn begin(world: &World) -> Self {
+    pub(super) async fn begin(world: &World) -> Self {
         let (watcher, stop) = (world.watcher().await, CancellationToken::new());
         let task = tokio::spawn(Arc::clone(&watcher).run(stop.clone()));
         Self { watcher, stop, task }
     }
 
     /// Lets timers fire until something holds; the time stands still otherwise.
-    async fn until(&self, what: &str, holds: impl Fn(&Watcher) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Watcher) -> bool) {
         for _ in 0..100_000 {
             if holds(&self.watcher) {
                 return;
@@ -32,7 +32,15 @@ impl Running {
         panic!("it never came to pass that {what}");
     }
 
-    async fn end(self) {
+    /// Lets seconds pass, for the clock and the timers alike.
+    pub(super) async fn pass_time(&self, world: &World, seconds: u64) {
+        for _ in 0..seconds {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            world.tick(1);
+        }
+    }
+
+    pub(super) async fn end(self) {
         self.stop.cancel();
         self.task.await.expect("the loop ends by itself");
     }
