@@ -19,6 +19,8 @@ mod baseline;
 mod crossing;
 mod documents;
 mod due;
+mod gap;
+mod gateway;
 mod laws;
 mod open;
 mod order;

@@ -21,6 +21,8 @@ struct Kept {
     commits: u64,
     too_large: Option<ResourceId>,
     closes_after: Option<u64>,
+    refused: u64,
+    not_watched: Vec<String>,
 }
 
 /// The book, for as long as what is kept is locked.
@@ -90,6 +92,16 @@ impl SightMemory {
         self.lock().closes_after = Some(commits);
     }
 
+    /// How many commits it did not take since it was closed.
+    pub(crate) fn refused(&self) -> u64 {
+        self.lock().refused
+    }
+
+    /// Fields that may change in silence.
+    pub(crate) fn ignore(&self, fields: &[&str]) {
+        self.lock().not_watched = fields.iter().map(|&field| field.into()).collect();
+    }
+
     /// Is open again.
     pub(crate) fn reopen(&self) {
         self.lock().closes_after = None;
@@ -110,7 +122,10 @@ impl SightMemory {
             return Err(StoreError::TooLarge { what: "a sight", size: 40_000, max: 32_768 });
         }
         match &mut kept.closes_after {
-            Some(0) => return Err(StoreError::Closed),
+            Some(0) => {
+                kept.refused += 1;
+                return Err(StoreError::Closed);
+            }
             Some(left) => *left -= 1,
             None => {}
         }
@@ -118,7 +133,7 @@ impl SightMemory {
         for commit in sights {
             let before = commit.snapshot.as_ref().and_then(|after| kept.book.snapshots.get(&after.key));
             let of_source = commit.snapshot.as_ref().and_then(|after| kept.book.progress.get(&after.key.source));
-            check_chain(before, &commit, of_source);
+            check_chain(before, &commit, of_source, &kept.not_watched);
             for (sight, drafts) in &commit.told {
                 schemas::assert_fit(sight, drafts);
             }
@@ -135,13 +150,19 @@ impl SightMemory {
 }
 
 /// Every sight begins where the last one ended, and counts on; what our clock adds counts nothing. A field that is
-/// new upstream comes in silence.
-fn check_chain(before: Option<&Snapshot>, commit: &SightCommit, progress: Option<&SourceProgress>) {
+/// new upstream comes in silence, and one that is not watched changes in silence.
+fn check_chain(
+    before: Option<&Snapshot>,
+    commit: &SightCommit,
+    progress: Option<&SourceProgress>,
+    not_watched: &[String],
+) {
     let Some(after) = &commit.snapshot else { return };
     let last_seen = before.map(|before| before.observed_at).max(progress.and_then(|progress| progress.swept_at));
     let is_silent = |known: &Fields, name: &str| {
         let since = progress.and_then(|progress| progress.fields_since[after.key.kind as usize].get(name).copied());
-        name == "updated_at" || !known.contains_key(name) && last_seen < since
+        let is_watched = name != "updated_at" && !not_watched.iter().any(|other| other == name);
+        !is_watched || !known.contains_key(name) && last_seen < since
     };
     let (mut known, mut version) =
         before.map_or_else(Default::default, |known| (known.object.fields(), known.object_version));
