@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::diff::{Context, Verdict, diff};
+use super::removal::removed;
 use super::transitions::{OBSERVED, context, names, seen, snapshot, status, told};
+use crate::model::event::Cause;
 use crate::model::json::Json;
-use crate::model::resource::{Coverage, Kind, Snapshot};
+use crate::model::resource::{Coverage, Kind, RemovalReason, Snapshot};
 use crate::model::time::Timestamp;
 
 #[test]
@@ -135,4 +137,21 @@ fn a_field_that_is_new_upstream_is_absorbed_without_a_word() {
     check(&plain, &risky(json!("low")), 1, Some(1), &updated, r#"{"risk":null}"#);
     check(&risky(Value::Null), &risky(json!("low")), 1, None, &updated, r#"{"risk":null}"#);
     check(&risky(json!("low")), &risky(json!("high")), 1, None, &updated, r#"{"risk":"low"}"#);
+}
+
+#[test]
+fn a_field_that_upstream_came_to_show_while_a_resource_was_gone_is_absorbed_without_a_word() {
+    let at = |millis: i64| Timestamp::from_millis(OBSERVED.as_millis() + millis);
+    let reason = RemovalReason::NotFound;
+    let before = snapshot(Kind::Certificate, &status("active"));
+    let (gone, ..) = removed(&before, reason, at(5), OBSERVED, Cause::Sweep, "2026-03-01");
+    let back = json!({"status": "active", "risk": "low", "usual": 1});
+    let fields_since = BTreeMap::from([("risk".to_owned(), at(1)), ("usual".to_owned(), Timestamp::EPOCH)]);
+    let context = Context { fields_since: &fields_since, swept_at: Some(at(9)), ..context() };
+    for coverage in [Coverage::Row, Coverage::Whole] {
+        let (kept, sight, drafts) = told(diff(Some(&gone), &seen(Kind::Certificate, coverage, &back), &context));
+        assert_eq!(names(&drafts), ["certificate.restored", "certificate.updated"]);
+        assert_eq!(sight.previous_attributes.text(), r#"{"usual":null}"#, "everybody carried that before");
+        assert_eq!(kept.object.text(), back.to_string());
+    }
 }

@@ -115,8 +115,11 @@ fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict 
     let mut changed = changed_fields(&old, &new);
     let is_unchanged = changed.is_empty();
     let last_seen = context.swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at));
-    let is_new_upstream =
-        |name: &str| !old.contains_key(name) && context.fields_since.get(name).is_some_and(|&since| last_seen < since);
+    // Whatever a resource has come to carry while it was gone, no sweep since could see.
+    let fields_seen = if before.removed.is_some() { Timestamp::EPOCH } else { last_seen };
+    let is_new_upstream = |name: &str| {
+        !old.contains_key(name) && context.fields_since.get(name).is_some_and(|&since| fields_seen < since)
+    };
     let is_ignored = |name: &str| name == "updated_at" || context.ignored_fields.iter().any(|ignored| ignored == name);
     changed.retain(|name| !is_ignored(name) && !is_new_upstream(name));
     let kind = seen.key.kind;
