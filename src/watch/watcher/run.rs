@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(10);
 /// How long the loop sleeps at most while something is on an agenda. Agendas go by the wall clock, which may be set.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How long after a look at what is due that could not be done the next one waits.
+/// How long after something that is due could not be done the next try waits.
 const DUE_AGAIN: Duration = Duration::from_secs(60);
 
 /// So many intervals without a complete `changes` pass are a gap.
@@ -44,9 +44,12 @@ struct Timers {
     baseline_at: Option<Instant>,
     /// When the agendas have something due, as of the last look at them.
     agenda: Agendas,
-    /// Whatever is due on an agenda waits until then, because the last try did not get through.
-    fetch_after: Option<Instant>,
-    remind_after: Option<Instant>,
+    /// What is due to be asked for by id waits until then, because the last try did not get through.
+    due_after: Option<Instant>,
+    /// Reminders and gaps wait until then, because the store did not take the last one.
+    chores_after: Option<Instant>,
+    /// Whether the agendas are those of the settings.
+    is_planned: bool,
     /// So often a `changes` pass was due by its cron expression since the last complete one.
     missed_ticks: u32,
 }
@@ -63,8 +66,7 @@ struct Agendas {
 enum Ended {
     Pass(PassReport),
     Probe,
-    /// Whether it was done.
-    Chores(bool),
+    Chores(Result<(), StoreError>),
 }
 
 /// Gives a kind's turn back to the queue, whatever becomes of its pass.
@@ -94,9 +96,7 @@ impl Watcher {
         };
         let mut timers = self.begin();
         let mut tasks = JoinSet::new();
-        let watcher = Arc::clone(&self);
-        tasks.spawn(async move { watcher.chores(true).await });
-        timers.agenda.is_reminding = true;
+        self.start_chores(&mut tasks, &mut timers);
         while !stop.is_cancelled() {
             self.start_tasks(&mut tasks, &mut timers, &stop);
             let wake_at = self.next_due(&timers);
@@ -141,10 +141,10 @@ impl Watcher {
     /// Starts the passes that may begin, or the probe that is due; and reminders, which need no upstream.
     fn start_tasks(self: &Arc<Self>, tasks: &mut JoinSet<Ended>, timers: &mut Timers, stop: &CancellationToken) {
         let has_baseline = has_baseline(self.applier.progress().as_ref());
-        if has_baseline && self.remind_due_at(timers, Instant::now()).is_some_and(|at| at <= Instant::now()) {
-            timers.agenda.is_reminding = true;
-            let watcher = Arc::clone(self);
-            tasks.spawn(async move { watcher.chores(false).await });
+        let is_due = !timers.is_planned || timers.agenda.remind_at.is_some_and(|at| at <= self.clock.now());
+        let is_early = timers.chores_after.is_some_and(|after| after > Instant::now());
+        if has_baseline && is_due && !is_early && !timers.agenda.is_reminding {
+            self.start_chores(tasks, timers);
         }
         if self.account.standing().state == SourceState::Unauthorized {
             let probe_at = *timers.probe_at.get_or_insert_with(|| Instant::now() + PROBE_EVERY);
@@ -174,17 +174,24 @@ impl Watcher {
         }
     }
 
-    /// What needs no upstream: agendas of other settings, at the start, and reminders.
-    async fn chores(&self, is_start: bool) -> Ended {
-        let planned = if is_start { self.plan().await } else { Ok(()) };
-        let done = match planned {
-            Ok(()) => self.remind().await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &done {
+    /// What needs no upstream: agendas of other settings, once, and reminders.
+    fn start_chores(self: &Arc<Self>, tasks: &mut JoinSet<Ended>, timers: &mut Timers) {
+        timers.agenda.is_reminding = true;
+        let (watcher, is_planned) = (Arc::clone(self), timers.is_planned);
+        tasks.spawn(async move {
+            let planned = if is_planned { Ok(()) } else { watcher.plan().await };
+            let reminded = watcher.remind().await;
+            Ended::Chores(planned.and(reminded))
+        });
+    }
+
+    fn chores_ended(&self, done: Result<(), StoreError>, timers: &mut Timers) {
+        timers.agenda.is_reminding = false;
+        timers.is_planned |= done.is_ok();
+        timers.chores_after = done.is_err().then(|| Instant::now() + DUE_AGAIN);
+        if let Err(error) = done {
             tracing::error!(source = %self.name(), %error, "reminders cannot be told");
         }
-        Ended::Chores(done.is_ok())
     }
 
     async fn remind(&self) -> Result<(), StoreError> {
@@ -211,7 +218,7 @@ impl Watcher {
         if kind == PassKind::Changes && has_baseline(self.applier.progress().as_ref()) {
             timers.missed_ticks = timers.missed_ticks.saturating_add(1);
             if timers.missed_ticks > GAP_INTERVALS {
-                self.say_gap().await;
+                self.say_gap(timers).await;
             }
         }
     }
@@ -220,10 +227,7 @@ impl Watcher {
         match ended {
             Ok(Ended::Pass(report)) => self.pass_ended(&report, timers),
             Ok(Ended::Probe) => {}
-            Ok(Ended::Chores(is_done)) => {
-                timers.agenda.is_reminding = false;
-                timers.remind_after = (!is_done).then(|| Instant::now() + DUE_AGAIN);
-            }
+            Ok(Ended::Chores(done)) => self.chores_ended(done, timers),
             Err(error) => tracing::error!(source = %self.name(), %error, "a task of the source ended by itself"),
         }
         self.look_at_agendas(timers).await;
@@ -237,7 +241,7 @@ impl Watcher {
                 timers.baseline_at = Some(Instant::now() + wait_after(failures, chance()));
             }
             PassKind::Changes if is_complete => timers.missed_ticks = 0,
-            PassKind::Deadline => timers.fetch_after = (!is_complete).then(|| Instant::now() + DUE_AGAIN),
+            PassKind::Deadline => timers.due_after = (!is_complete).then(|| Instant::now() + DUE_AGAIN),
             PassKind::Sweep if self.has_decisions.load(Ordering::Relaxed) => drop(self.poll(PassKind::Deadline)),
             PassKind::Changes | PassKind::Open | PassKind::Sweep => {}
         }
@@ -262,9 +266,13 @@ impl Watcher {
     fn next_due(&self, timers: &Timers) -> Option<Instant> {
         let now = Instant::now();
         let passes = PassKind::ALL.into_iter().filter_map(|kind| self.due_at(kind, timers, now));
-        let remind_at = self.remind_due_at(timers, now);
+        // Until the baseline is complete nobody is reminded of anything.
+        let may_remind = !timers.agenda.is_reminding && has_baseline(self.applier.progress().as_ref());
+        let remind_at = timers.agenda.remind_at.filter(|_| may_remind).map(|at| self.wake_for(at, now));
         let gap_at = self.gap_at().map(|at| self.wake_for(at, now));
-        passes.chain(timers.probe_at).chain(timers.baseline_at).chain(remind_at).chain(gap_at).min()
+        let chores =
+            remind_at.into_iter().chain(gap_at).map(|at| timers.chores_after.map_or(at, |after| after.max(at)));
+        passes.chain(timers.probe_at).chain(timers.baseline_at).chain(chores).min()
     }
 
     /// When a kind is due; `None` while it waits already, or follows a cron expression.
@@ -282,16 +290,9 @@ impl Watcher {
             None if shared.queue.is_running(kind) => None,
             None => {
                 let fetch_at = self.wake_for(timers.agenda.fetch_at?, now);
-                Some(timers.fetch_after.map_or(fetch_at, |after| after.max(fetch_at)))
+                Some(timers.due_after.map_or(fetch_at, |after| after.max(fetch_at)))
             }
         }
-    }
-
-    /// When reminders are due; `None` while they are being told.
-    fn remind_due_at(&self, timers: &Timers, now: Instant) -> Option<Instant> {
-        let at = timers.agenda.remind_at.filter(|_| !timers.agenda.is_reminding)?;
-        let remind_at = self.wake_for(at, now);
-        Some(timers.remind_after.map_or(remind_at, |after| after.max(remind_at)))
     }
 
     /// When to look at the clock again for something that is due at an instant: `now` if it is due.
@@ -309,8 +310,9 @@ impl Watcher {
         (!is_told).then(|| since.plus(every.saturating_mul(GAP_INTERVALS)))
     }
 
-    async fn say_gap(&self) {
+    async fn say_gap(&self, timers: &mut Timers) {
         if let Err(error) = self.tell_gap().await {
+            timers.chores_after = Some(Instant::now() + DUE_AGAIN);
             tracing::error!(source = %self.name(), %error, "a gap cannot be told");
         }
     }
@@ -327,8 +329,9 @@ impl Watcher {
             timers.baseline_at = None;
             self.poll(PassKind::Sweep);
         }
-        if self.gap_at().is_some_and(|at| at <= self.clock.now()) {
-            self.say_gap().await;
+        let is_early = timers.chores_after.is_some_and(|after| after > now);
+        if !is_early && self.gap_at().is_some_and(|at| at <= self.clock.now()) {
+            self.say_gap(timers).await;
         }
     }
 }

@@ -347,6 +347,24 @@ async fn a_process_that_starts_with_other_settings_plans_and_reminds_by_itself()
     running.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_store_that_takes_no_reminder_is_left_alone_for_a_while() {
+    let world = world(&[30]);
+    world.put(CERTIFICATE, valid_until("2027-01-01"));
+    world.settled().await;
+    world.wait_until(at("2026-12-02T09:00:00Z"));
+    world.store.close_after(0);
+    let running = Running::begin(&world).await;
+    for _ in 0..5_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.store.refused() < 50, "{} commits were tried while no time passed", world.store.refused());
+    world.store.reopen();
+    running.pass_time(&world, 2 * MINUTE).await;
+    assert_eq!(reminded(&world), california("[30]", 30));
+    running.end().await;
+}
+
 #[tokio::test]
 async fn a_thousand_reminders_of_one_morning_are_all_told() {
     let world = world(&[30]);
