@@ -5,7 +5,7 @@ use super::{Applied, Applier, Arrival, FIELDS_MAX};
 use crate::detect::agenda::{Occasion, plan, reminder_sight};
 use crate::detect::diff::{Context, Verdict, carries_news, diff};
 use crate::detect::gateway;
-use crate::model::event::EventType;
+use crate::model::event::{EventDraft, EventType, Mode, Sight};
 use crate::model::resource::{Coverage, Download, Seen, Snapshot};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
@@ -107,7 +107,9 @@ impl Applier {
     }
 
     fn committed(&self, commit: &SightCommit, applied: &mut Applied) {
-        applied.changed += u64::from(!commit.told.is_empty());
+        // A reminder that falls due with a sight is no change of the resource.
+        let is_change = |(sight, _): &(Sight, Vec<EventDraft>)| sight.detection.mode != Mode::Derived;
+        applied.changed += u64::from(commit.told.iter().any(is_change));
         let is_restored =
             |event_type| matches!(event_type, EventType::CertificateRestored | EventType::RequestRestored);
         let drafts = commit.told.iter().flat_map(|(_, drafts)| drafts);

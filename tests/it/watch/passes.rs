@@ -290,3 +290,82 @@ async fn the_document_url_does_not_get_past_the_source() {
     assert!(!snapshot.object.text().contains("canary"));
     assert_eq!(snapshot.download, certhook::model::resource::Download::Available);
 }
+
+#[tokio::test]
+async fn a_sweep_counts_what_the_other_passes_should_have_found() {
+    let mut world = World::new();
+    world.settings.dates.will_expire = vec![30];
+    for number in 0..20 {
+        world.put(CERTIFICATE, certificate(&format!("cert_{number:02}"), "active"));
+    }
+    let watcher = world.settled().await;
+    world.remove(CERTIFICATE, "cert_00");
+    run(&watcher, PassKind::Sweep).await;
+    // A change that left no trace in `updated_at`; one that is gone, and one that is back; and one of which only our
+    // clock has something to tell, because its row is spelled in another way.
+    world.source.edit(|book| {
+        book.change(CERTIFICATE, "cert_01", |object| object["status"] = json!("invalid"));
+        book.change(CERTIFICATE, "cert_02", |object| object["updated_at"] = json!("2026-01-05T12:00:00+01:00"));
+    });
+    world.remove(CERTIFICATE, "cert_03");
+    world.put(CERTIFICATE, certificate("cert_00", "active"));
+    world.tick(12 * 86_400);
+    world.told();
+    let report = run(&watcher, PassKind::Sweep).await;
+    let told = [
+        "cert_01 certificate.invalid",
+        "cert_01 certificate.will_expire",
+        "cert_02 certificate.will_expire",
+        "cert_00 certificate.restored",
+        "cert_00 certificate.will_expire",
+        "cert_03 certificate.removed",
+    ];
+    assert_eq!(world.told(), told);
+    assert_eq!((report.changed, report.found_late), (3, 1));
+    world.set_status(CERTIFICATE, "cert_04", "invalid");
+    let report = run(&watcher, PassKind::Changes).await;
+    assert_eq!((report.changed, report.found_late), (1, 0), "in time");
+}
+
+#[tokio::test]
+async fn a_first_sight_is_told_as_the_lifecycle_says() {
+    let certificates: [(&str, &[&str]); 7] = [
+        ("processing", &["created"]),
+        ("needs_info", &["created", "needs_info"]),
+        ("active", &["created", "processing_completed", "active"]),
+        ("expiring", &["created", "processing_completed", "expiring"]),
+        ("expired", &["created", "processing_completed", "expired"]),
+        ("invalid", &["created", "processing_completed", "invalid"]),
+        ("odd", &["created"]),
+    ];
+    let requests: [(&str, &[&str]); 5] = [
+        ("pending", &["created"]),
+        ("fulfilled", &["created", "fulfilled"]),
+        ("canceled", &["created", "canceled"]),
+        ("invalid", &["created", "invalid"]),
+        ("odd", &["created"]),
+    ];
+    let all = certificates.map(|case| (CERTIFICATE, case)).into_iter().chain(requests.map(|case| (REQUEST, case)));
+    for (kind, (status, events)) in all {
+        for rows_lack_status in [false, true] {
+            let world = World::new();
+            if rows_lack_status {
+                world.source.drop_status_from_rows();
+            }
+            let watcher = world.settled().await;
+            let mut object = if kind == CERTIFICATE { certificate("it", status) } else { request("it", status) };
+            if kind == CERTIFICATE {
+                object["jurisdictions"] = json!([]);
+            }
+            (object["created_at"], object["updated_at"]) = (json!(world.now()), json!(world.now()));
+            world.put(kind, object);
+            run(&watcher, PassKind::Changes).await;
+            let expected: Vec<String> = events.iter().map(|event| format!("it {kind}.{event}")).collect();
+            let sights = world.store.take_sights();
+            let told: Vec<String> = sights[0].1.iter().map(|draft| format!("it {}", draft.event_type)).collect();
+            assert_eq!((sights.len(), told), (1, expected), "{kind} {status}");
+            assert_eq!(sights[0].0.detection.observed_after, None);
+            assert_eq!(sights[0].0.detection.object_version, 1);
+        }
+    }
+}
