@@ -13,6 +13,9 @@ use crate::store::{SightCommit, StoreError};
 /// So many ids are looked at at a time.
 const PAGE: usize = 1_000;
 
+/// So many are removed in one commit: as many as a page has rows.
+const REMOVED_AT_ONCE: usize = 100;
+
 /// Where a walk over all resources stands.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Walk {
@@ -103,31 +106,44 @@ impl Applier {
         self.store.commit_sights(vec![last], None).await
     }
 
-    /// Removes what is gone. What was seen since the sweep began is spared where `spare_seen` says so.
+    /// Removes what is gone, so much of it at a time that no page waits for long. What was seen since the sweep began is
+    /// spared where `spare_seen` says so.
     pub(in super::super) async fn remove(
         &self,
-        gone: Vec<Gone>,
+        gone: &[Gone],
         cause: Cause,
         spare_seen: bool,
     ) -> Result<u64, StoreError> {
+        let mut removals = 0;
+        for gone in gone.chunks(REMOVED_AT_ONCE) {
+            removals += self.remove_some(gone, cause, spare_seen).await?;
+        }
+        Ok(removals)
+    }
+
+    async fn remove_some(&self, gone: &[Gone], cause: Cause, spare_seen: bool) -> Result<u64, StoreError> {
         let right = self.progress.lock().await;
         let swept_at = right.as_ref().and_then(|progress| progress.swept_at);
-        let mut removals = 0;
+        let (mut commits, mut arrived) = (Vec::new(), Vec::new());
         for Gone { kind, id, reason, at } in gone {
-            if spare_seen && self.recognised.has_seen(kind, &id) {
+            if spare_seen && self.recognised.has_seen(*kind, id) {
                 continue;
             }
-            let known = self.store.snapshots(self.source.name(), kind, std::slice::from_ref(&id)).await?;
+            let known = self.store.snapshots(self.source.name(), *kind, std::slice::from_ref(id)).await?;
             let Some(before) = known.into_iter().flatten().find(|known| known.removed.is_none()) else { continue };
-            let last_seen = swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at)).min(at);
-            let (snapshot, sight, drafts) = removed(&before, reason, at, last_seen, cause, self.source.api_version());
-            self.recognised.learn(kind, &id, None);
+            let last_seen = swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at)).min(*at);
+            let (snapshot, sight, drafts) = removed(&before, *reason, *at, last_seen, cause, self.source.api_version());
+            self.recognised.learn(*kind, id, None);
             let absence = Some((snapshot.key.clone(), None));
-            let commit = SightCommit { snapshot: Some(snapshot), absence, told: vec![(sight, drafts)] };
-            self.store.commit_sights(vec![commit], None).await?;
-            self.crossings.arrived(at, kind, [id]);
-            removals += 1;
+            commits.push(SightCommit { snapshot: Some(snapshot), absence, told: vec![(sight, drafts)] });
+            arrived.push((*at, *kind, id.clone()));
         }
+        if commits.is_empty() {
+            return Ok(0);
+        }
+        self.store.commit_sights(commits, None).await?;
+        let removals = arrived.len() as u64;
+        arrived.into_iter().for_each(|(at, kind, id)| self.crossings.arrived(at, kind, [id]));
         Ok(removals)
     }
 

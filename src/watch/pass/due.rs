@@ -76,7 +76,7 @@ impl Pass<'_> {
                 match self.confirm(key.kind, &key.id).await? {
                     Confirmation::Gone(reason, at) => {
                         let gone = Gone { kind: key.kind, id: key.id, reason, at };
-                        let removed = self.applier.remove(vec![gone], Cause::Sweep, false).await?;
+                        let removed = self.applier.remove(&[gone], Cause::Sweep, false).await?;
                         self.tally.removed += removed;
                         self.tally.changed += removed;
                     }

@@ -63,7 +63,7 @@ impl Pass<'_> {
                 Confirmation::Unknown => {}
             }
         }
-        let removed = self.applier.remove(gone, self.cause, true).await?;
+        let removed = self.applier.remove(&gone, self.cause, true).await?;
         self.tally.removed += removed;
         self.tally.changed += removed;
         Ok(Some(proof).filter(|_| self.tally.error.is_none()))
