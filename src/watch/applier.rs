@@ -277,8 +277,12 @@ impl Applier {
         self.learn_fields(&mut progress, arrival, &sorted.to_apply).await?;
         let at = progress.as_ref().unwrap_or(&at);
 
+        let ids = sorted.to_apply.iter().map(|to_apply| to_apply.seen.key.id.clone());
+        let ids: Vec<ResourceId> = ids.filter(|id| known.contains_key(id)).collect();
+        let missed = self.missed_by_sweeps(arrival.kind, &ids).await?;
         let mut commits = Vec::new();
         for to_apply in sorted.to_apply {
+            let swept_at = at.swept_at.filter(|_| !missed.contains(&to_apply.seen.key.id));
             let before = known.get(&to_apply.seen.key.id);
             if before.is_none() && findings.strays == Strays::Absorb && to_apply.first_sight != FirstSight::Live {
                 applied.absorbed += 1;
@@ -287,7 +291,7 @@ impl Applier {
                 applied.fetches.push(Fetch { kind: arrival.kind, id: to_apply.seen.key.id.clone(), row: None });
             }
             sorted.confirmed.push(to_apply.seen.key.id.clone());
-            commits.extend(self.commit_of(before, &to_apply, arrival, at));
+            commits.extend(self.commit_of(before, &to_apply, arrival, swept_at, at));
         }
         self.commit(commits, &mut applied).await?;
         self.crossings.arrived(arrival.exchange.answered_at, arrival.kind, sorted.confirmed);

@@ -1,5 +1,7 @@
 //! What no list shows any more: who is absent, what is withheld, what is removed.
 
+use std::collections::HashSet;
+
 use super::super::account::named;
 use super::super::guard::Counts;
 use super::Applier;
@@ -131,6 +133,8 @@ impl Applier {
             }
             let known = self.store.snapshots(self.source.name(), *kind, std::slice::from_ref(id)).await?;
             let Some(before) = known.into_iter().flatten().find(|known| known.removed.is_none()) else { continue };
+            let missed = self.missed_by_sweeps(*kind, std::slice::from_ref(id)).await?;
+            let swept_at = swept_at.filter(|_| missed.is_empty());
             let last_seen = swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at)).min(*at);
             let (snapshot, sight, drafts) = removed(&before, *reason, *at, last_seen, cause, self.source.api_version());
             self.recognised.learn(*kind, id, None);
@@ -174,6 +178,16 @@ impl Applier {
             let present = present.filter(|key| self.recognised.has_seen(key.kind, &key.id));
             self.set_absences(present.map(|key| (key, None)).collect()).await?;
         }
+    }
+
+    /// Those of these resources that the last complete sweep did not show, which therefore was no sight of them.
+    pub(super) async fn missed_by_sweeps(
+        &self,
+        kind: Kind,
+        ids: &[ResourceId],
+    ) -> Result<HashSet<ResourceId>, StoreError> {
+        let entries = self.store.absences(self.source.name(), kind, ids).await?;
+        Ok(entries.into_iter().flatten().map(|absence| absence.key.id).collect())
     }
 
     /// Up to `limit` members of an open list beyond an id, as the snapshots have it.

@@ -13,12 +13,14 @@ use crate::source::Malformed;
 use crate::store::{SightCommit, StoreError};
 
 impl Applier {
-    /// What is to be written because of a sight.
+    /// What is to be written because of a sight. `swept_at` is the start of the last complete sweep, if that showed the
+    /// resource.
     pub(super) fn commit_of(
         &self,
         before: Option<&Snapshot>,
         to_apply: &ToApply,
         arrival: Arrival<'_>,
+        swept_at: Option<Timestamp>,
         progress: &SourceProgress,
     ) -> Option<SightCommit> {
         let now = arrival.exchange.answered_at;
@@ -28,7 +30,7 @@ impl Applier {
             cause: arrival.cause,
             request_id: None,
             row_fingerprint: to_apply.row_fingerprint,
-            swept_at: progress.swept_at,
+            swept_at,
             fields_since: &progress.fields_since[arrival.kind as usize],
             ignored_fields: &self.ignored_fields,
             api_version: self.source.api_version(),

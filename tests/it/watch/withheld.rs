@@ -241,6 +241,34 @@ async fn a_confirmed_removal_is_asked_for_by_id_first_and_the_guard_does_not_cou
 }
 
 #[tokio::test]
+async fn a_sweep_that_did_not_show_a_resource_is_no_sight_of_it() {
+    let world = World::new();
+    let last_seen = world.now();
+    let watcher = withheld(&world).await;
+    for _ in 0..3 {
+        world.tick(86_400);
+        assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+    }
+    let last_swept = world.now();
+    world.tick(60);
+    // One of those that are withheld is back with another status, as is one that the sweeps have shown.
+    put(&world, CERTIFICATE, 5);
+    world.set_status(CERTIFICATE, &name(CERTIFICATE, 5), "expired");
+    world.set_status(CERTIFICATE, &name(CERTIFICATE, 50), "expired");
+    run(&watcher, PassKind::Changes).await;
+    decide(&watcher, RemovalDecision::Confirm, [2]).await;
+    run(&watcher, PassKind::Deadline).await;
+    let observed: Vec<(String, Option<Timestamp>)> = world
+        .store
+        .take_sights()
+        .iter()
+        .map(|(sight, _)| (sight.object.fields()["id"].as_str().expect("an id").into(), sight.detection.observed_after))
+        .collect();
+    let expected = [(50, last_swept), (5, last_seen), (2, last_seen)];
+    assert_eq!(observed, expected.map(|(number, after)| (name(CERTIFICATE, number), Some(after))));
+}
+
+#[tokio::test]
 async fn a_decision_survives_a_restart() {
     let world = World::new();
     let watcher = withheld(&world).await;
