@@ -227,3 +227,95 @@ async fn a_cron_expression_makes_passes_due() {
         .await;
     running.end().await;
 }
+
+fn over() -> Timestamp {
+    "2027-01-02T00:00:00Z".parse().expect("when the dates of these certificates are over")
+}
+
+/// Upstream's clock moves them on, without a trace in `updated_at`.
+fn expire(world: &World, count: u64) {
+    for number in 0..count {
+        world.source.edit(|book| {
+            book.change(CERTIFICATE, &format!("cert_{number:03}"), |object| object["status"] = json!("expired"));
+        });
+    }
+}
+
+/// So many active certificates, known, two minutes before their date is over.
+async fn about_to_expire(world: &World, count: u64) {
+    world.source.set_page_size(100);
+    (0..count).for_each(|number| world.put(CERTIFICATE, certificate(&format!("cert_{number:03}"), "active")));
+    world.settled().await;
+    world.wait_until(over().minus(Duration::from_secs(120)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_date_that_passes_is_asked_about_when_it_does_and_a_look_that_failed_a_minute_later() {
+    let world = World::new();
+    about_to_expire(&world, 3).await;
+    let running = Running::begin(&world).await;
+    running.pass_time(&world, 119).await;
+    expire(&world, 3);
+    assert_eq!(world.source.take_gets(), [""; 0]);
+    // A pass tries six times, and the next one once more.
+    (0..6).for_each(|_| world.source.break_get("cert_001", SourceError::Unavailable("503".into())));
+    world.told();
+    running.pass_time(&world, 75).await;
+    assert_eq!(world.told(), ["cert_000 certificate.expired", "cert_002 certificate.expired"]);
+    running.pass_time(&world, 90).await;
+    assert_eq!(world.told(), ["cert_001 certificate.expired"]);
+    assert_eq!(world.source.take_gets().iter().filter(|id| *id == "cert_001").count(), 7);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_100_dates_at_once_are_found_by_a_sweep_at_once() {
+    let world = World::new();
+    about_to_expire(&world, 101).await;
+    let running = Running::begin(&world).await;
+    running.pass_time(&world, 119).await;
+    expire(&world, 101);
+    world.told();
+    running.pass_time(&world, 60).await;
+    assert_eq!((world.told().len(), world.source.take_gets().len()), (101, 0));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_document_is_looked_for_when_its_time_has_come() {
+    let world = World::new();
+    let mut object = certificate("cert_1", "processing");
+    object["download_url"] = Value::Null;
+    world.put(CERTIFICATE, object);
+    let running = Running::begin(&world).await;
+    running.pass_time(&world, 290).await;
+    assert_eq!(world.source.take_gets(), ["cert_1"], "at first sight");
+    running.pass_time(&world, 60).await;
+    assert_eq!(world.source.take_gets(), ["cert_1"], "after five minutes");
+    running.pass_time(&world, 600).await;
+    assert_eq!(world.source.take_gets(), [""; 0]);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decision_is_carried_out_at_once_and_what_could_not_be_told_after_the_next_sweep() {
+    let world = World::new();
+    (0..30).for_each(|number| world.put(CERTIFICATE, certificate(&format!("cert_{number:03}"), "active")));
+    let watcher = world.settled().await;
+    (0..12).for_each(|number| world.remove(CERTIFICATE, &format!("cert_{number:03}")));
+    run(&watcher, PassKind::Sweep).await;
+    drop(watcher);
+    let running = Running::begin(&world).await;
+    running.pass_time(&world, 10).await;
+    world.told();
+    let refused = SourceError::Refused { status: 400, kind: "INVALID_REQUEST".into(), message: "no".into() };
+    world.source.break_get("cert_003", refused);
+    let decided = running.watcher.decide(certhook::model::source::RemovalDecision::Confirm, None).await;
+    assert_eq!(decided.expect("decided"), 12);
+    running.pass_time(&world, 5).await;
+    assert_eq!(world.told().len(), 11);
+    running.watcher.poll(PassKind::Sweep);
+    running.pass_time(&world, 5).await;
+    assert_eq!(world.told(), ["cert_003 certificate.removed"]);
+    running.end().await;
+}
