@@ -266,9 +266,6 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        if kind == Kind::Certificate {
-            self.findings.settled.insert(id);
-        }
         Ok(true)
     }
 
@@ -278,7 +275,9 @@ impl<'a> Pass<'a> {
         let Held { item, certificate } = held;
         if !self.findings.settled.contains(&certificate) {
             let fetch = Fetch { kind: Kind::Certificate, id: certificate.clone(), row: None };
-            self.fetch(fetch, true, depth).await?;
+            if self.fetch(fetch, true, depth).await? {
+                self.findings.settled.insert(certificate.clone());
+            }
         }
         let is_settled = self.findings.settled.contains(&certificate);
         if is_settled { self.settle(vec![item], arrival, depth).await } else { Ok(()) }

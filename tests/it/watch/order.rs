@@ -92,3 +92,39 @@ async fn a_silent_baseline_fetches_no_certificates() {
     assert_eq!(world.source.take_gets(), [""; 0]);
     assert_eq!(world.told(), ["numeral gateway.baseline_completed"]);
 }
+
+#[tokio::test]
+async fn whichever_pass_finds_the_fulfilment_the_certificate_comes_first() {
+    let passes = [PassKind::Changes, PassKind::Open, PassKind::Sweep];
+    for (pass, rows_lack_status) in passes.into_iter().flat_map(|pass| [(pass, false), (pass, true)]) {
+        let world = World::new();
+        if rows_lack_status {
+            world.source.drop_status_from_rows();
+        }
+        world.put(REQUEST, request("cert_req_1", "pending"));
+        let watcher = world.settled().await;
+        fulfil(&world, "cert_req_1", "cert_1");
+        // No listing shows it yet.
+        world.put(CERTIFICATE, certificate("cert_1", "processing"));
+        world.source.edit(|book| book.archive("cert_1"));
+        world.tick(3);
+        assert_eq!(run(&watcher, pass).await.status, PassStatus::Complete);
+        assert_eq!(world.told()[..3], CREATED_THEN_FULFILLED, "{pass:?}, rows without a status: {rows_lack_status}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_named_later_comes_before_the_request_that_names_it() {
+    let world = World::new();
+    world.put(REQUEST, request("cert_req_1", "pending"));
+    let watcher = world.settled().await;
+    world.set_status(REQUEST, "cert_req_1", "fulfilled");
+    run(&watcher, PassKind::Changes).await;
+    assert_eq!(world.told(), ["cert_req_1 certificate_request.fulfilled"]);
+    world.tick(30);
+    world.put(CERTIFICATE, certificate("cert_1", "processing"));
+    fulfil(&world, "cert_req_1", "cert_1");
+    run(&watcher, PassKind::Changes).await;
+    let told = [CREATED_THEN_FULFILLED[0], CREATED_THEN_FULFILLED[1], "cert_req_1 certificate_request.updated"];
+    assert_eq!(world.told(), told);
+}
