@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// What a sandbox starts with.
 #[derive(Clone, Debug)]
@@ -90,6 +91,8 @@ pub struct Modes {
     pub lost_cursor: LostCursor,
     /// The `livemode` of every object.
     pub livemode: bool,
+    /// Top-level fields that every object shows beyond those that the vendor documents.
+    pub further_fields: Map<String, Value>,
 }
 
 impl Default for Modes {
@@ -104,6 +107,7 @@ impl Default for Modes {
             timestamps: TimestampForm::default(),
             lost_cursor: LostCursor::default(),
             livemode: false,
+            further_fields: Map::new(),
         }
     }
 }
@@ -113,7 +117,7 @@ impl Modes {
     ///
     /// # Errors
     /// What is wrong with the patch, in words; then nothing is set.
-    pub fn patched(&self, patch: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
+    pub fn patched(&self, patch: Map<String, Value>) -> Result<Self, String> {
         let mut all = serde_json::to_value(self).map_err(|error| error.to_string())?;
         if let Some(fields) = all.as_object_mut() {
             fields.extend(patch);
@@ -128,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn patched(patch: serde_json::Value) -> Result<Modes, String> {
+    fn patched(patch: Value) -> Result<Modes, String> {
         Modes::default().patched(patch.as_object().expect("an object").clone())
     }
 

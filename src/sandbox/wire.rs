@@ -68,6 +68,7 @@ impl Writer<'_> {
             "updated_at": self.instant(certificate.updated_at),
             "livemode": self.modes.livemode,
         })));
+        self.further(&mut fields);
         fields
     }
 
@@ -84,7 +85,15 @@ impl Writer<'_> {
             "expires_at": request.expires_at.map(|at| self.instant(at)),
             "livemode": self.modes.livemode,
         })));
+        self.further(&mut fields);
         fields
+    }
+
+    /// What the vendor has come to show since its pages were written. It takes the place of nothing.
+    fn further(&self, fields: &mut Map<String, Value>) {
+        for (name, value) in &self.modes.further_fields {
+            fields.entry(name).or_insert_with(|| value.clone());
+        }
     }
 }
 
