@@ -155,3 +155,26 @@ fn a_field_that_upstream_came_to_show_while_a_resource_was_gone_is_absorbed_with
         assert_eq!(kept.object.text(), back.to_string());
     }
 }
+
+#[test]
+fn a_row_without_a_status_that_shows_nothing_new_is_no_sight_of_the_state() {
+    let entry = |status: Option<&str>| match status {
+        Some(status) => json!({"jurisdiction_id": "US-CA", "status": status}),
+        None => json!({"jurisdiction_id": "US-CA"}),
+    };
+    let before = json!({
+        "status": "active", "jurisdictions": [entry(Some("active"))], "updated_at": "2026-01-05T11:00:00.000Z",
+    });
+    let former = snapshot(Kind::Certificate, &before);
+    for (own, of_entry, is_sight) in [(true, Some("active"), true), (false, None, false), (true, None, false)] {
+        let mut row = json!({"jurisdictions": [entry(of_entry)], "updated_at": "2026-01-05T11:00:00Z"});
+        if own {
+            row["status"] = json!("active");
+        }
+        let context = Context { row_fingerprint: Some(8), ..context() };
+        let verdict = diff(Some(&former), &seen(Kind::Certificate, Coverage::Row, &row), &context);
+        let Verdict::Touched(after) = verdict else { panic!("it is spelled otherwise: {row}") };
+        let expected = if is_sight { context.arrived_at } else { OBSERVED };
+        assert_eq!((after.observed_at, after.row_fingerprint), (expected, Some(8)), "{row}");
+    }
+}

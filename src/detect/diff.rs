@@ -142,7 +142,10 @@ fn next_sight(before: &Snapshot, seen: &Seen, context: &Context<'_>) -> Verdict 
     if drafts.is_empty() {
         snapshot.observed_at = before.observed_at;
         let is_same = snapshot == *before;
-        snapshot.observed_at = context.arrived_at;
+        if !lacks_status(seen) {
+            // A row without a status is no sight of the state, which time may have moved without a trace in it.
+            snapshot.observed_at = context.arrived_at;
+        }
         return if is_same { Verdict::Same } else { Verdict::Touched(snapshot) };
     }
     snapshot.object_version += 1;
