@@ -146,19 +146,22 @@ impl Watcher {
             standing.failed
         };
         let failing_since = self.applier.progress().and_then(|progress| progress.failing_since);
-        let (draft, failing_since) = match news(passed, failed, failing_since) {
-            News::None => return Ok(()),
-            News::Failing(passes) => {
-                let error = ending.error.as_deref().unwrap_or("the pass did not complete");
-                (gateway::source_failing(error, passes.into()), Some(now))
-            }
-            News::Recovered(since) => (gateway::source_recovered(since), None),
-        };
-        let step = |progress: &_| {
-            let told = self.account.tell(draft, progress, now);
+        if news(passed, failed, failing_since) == News::None {
+            return Ok(());
+        }
+        let step = |progress: &SourceProgress| {
             let mut moved = progress.clone();
+            // A pass that ended at the same time may have told it.
+            let (draft, failing_since) = match news(passed, failed, progress.failing_since) {
+                News::None => return (moved, Vec::new()),
+                News::Failing(passes) => {
+                    let error = ending.error.as_deref().unwrap_or("the pass did not complete");
+                    (gateway::source_failing(error, passes.into()), Some(now))
+                }
+                News::Recovered(since) => (gateway::source_recovered(since), None),
+            };
             moved.failing_since = failing_since;
-            (moved, vec![told])
+            (moved, vec![self.account.tell(draft, progress, now)])
         };
         self.applier.advance(step).await
     }
