@@ -47,6 +47,8 @@ pub(in super::super) struct Gone {
     pub(in super::super) reason: RemovalReason,
     /// When it was.
     pub(in super::super) at: Timestamp,
+    /// When it was last seen before somebody asked for it because it was absent.
+    pub(in super::super) last_seen: Timestamp,
 }
 
 impl Applier {
@@ -124,18 +126,15 @@ impl Applier {
     }
 
     async fn remove_some(&self, gone: &[Gone], cause: Cause, spare_seen: bool) -> Result<u64, StoreError> {
-        let right = self.progress.lock().await;
-        let swept_at = right.as_ref().and_then(|progress| progress.swept_at);
+        let _right = self.progress.lock().await;
         let (mut commits, mut arrived) = (Vec::new(), Vec::new());
-        for Gone { kind, id, reason, at } in gone {
+        for Gone { kind, id, reason, at, last_seen } in gone {
             if spare_seen && self.recognised.has_seen(*kind, id) {
                 continue;
             }
             let known = self.store.snapshots(self.source.name(), *kind, std::slice::from_ref(id)).await?;
             let Some(before) = known.into_iter().flatten().find(|known| known.removed.is_none()) else { continue };
-            let missed = self.missed_by_sweeps(*kind, std::slice::from_ref(id)).await?;
-            let swept_at = swept_at.filter(|_| missed.is_empty());
-            let last_seen = swept_at.map_or(before.observed_at, |swept_at| swept_at.max(before.observed_at)).min(*at);
+            let last_seen = (*last_seen).min(*at);
             let (snapshot, sight, drafts) = removed(&before, *reason, *at, last_seen, cause, self.source.api_version());
             self.recognised.learn(*kind, id, None);
             let absence = Some((snapshot.key.clone(), None));
@@ -178,6 +177,17 @@ impl Applier {
             let present = present.filter(|key| self.recognised.has_seen(key.kind, &key.id));
             self.set_absences(present.map(|key| (key, None)).collect()).await?;
         }
+    }
+
+    /// When something that is absent was last seen: when its snapshot was, or when the last complete sweep began,
+    /// unless that did not show it either.
+    pub(in super::super) async fn last_seen(&self, kind: Kind, id: &ResourceId) -> Result<Timestamp, StoreError> {
+        let ids = std::slice::from_ref(id);
+        let known = self.store.snapshots(self.source.name(), kind, ids).await?.into_iter().flatten().next();
+        let observed_at = known.map_or(Timestamp::EPOCH, |known| known.observed_at);
+        let was_missed = !self.missed_by_sweeps(kind, ids).await?.is_empty();
+        let swept_at = self.progress().and_then(|progress| progress.swept_at).filter(|_| !was_missed);
+        Ok(swept_at.map_or(observed_at, |swept_at| swept_at.max(observed_at)))
     }
 
     /// Those of these resources that the last complete sweep did not show, which therefore was no sight of them.

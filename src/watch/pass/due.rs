@@ -1,6 +1,6 @@
 //! Looks by id whose time has come: a date has passed, a document is missing, somebody has decided on a removal.
 
-use super::super::applier::{Fetch, Gone};
+use super::super::applier::Fetch;
 use super::removal::Confirmation;
 use super::{Halt, Pass};
 use crate::detect::agenda::Reason;
@@ -74,8 +74,7 @@ impl Pass<'_> {
             for absence in page.into_iter().filter(|absence| absence.state == AbsenceState::Confirmed) {
                 let key = absence.key.clone();
                 match self.confirm(key.kind, &key.id).await? {
-                    Confirmation::Gone(reason, at) => {
-                        let gone = Gone { kind: key.kind, id: key.id, reason, at };
+                    Confirmation::Gone(gone) => {
                         let removed = self.applier.remove(&[gone], Cause::Sweep, false).await?;
                         self.tally.removed += removed;
                         self.tally.changed += removed;

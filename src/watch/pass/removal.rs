@@ -20,8 +20,8 @@ const AROUND: Duration = Duration::from_secs(1);
 /// What asking about an absent resource led to.
 #[derive(Debug)]
 pub(super) enum Confirmation {
-    /// It is gone, for this reason, since this instant at the latest.
-    Gone(RemovalReason, Timestamp),
+    /// It is gone.
+    Gone(Gone),
     /// A list shows it after all.
     Listed,
     /// It cannot be told.
@@ -55,7 +55,7 @@ impl Pass<'_> {
         let mut gone = Vec::new();
         for Absent { kind, id, .. } in first {
             match self.confirm(kind, &id).await? {
-                Confirmation::Gone(reason, at) => gone.push(Gone { kind, id, reason, at }),
+                Confirmation::Gone(confirmed) => gone.push(confirmed),
                 Confirmation::Listed => {
                     self.missing(format!("the sweep did not show {kind} {id}, which is listed"));
                     return Ok(None);
@@ -71,10 +71,12 @@ impl Pass<'_> {
 
     /// Asks for an absent resource by id, and if it is there, for the list of what was created with it.
     pub(super) async fn confirm(&mut self, kind: Kind, id: &ResourceId) -> Result<Confirmation, Halt> {
+        let last_seen = self.applier.last_seen(kind, id).await?;
+        let gone = |reason, at| Confirmation::Gone(Gone { kind, id: id.clone(), reason, at, last_seen });
         let ticket = self.applier.depart();
         let (seen, exchange) = match self.upstream.get(kind, id, self.urgency, self.stop).await {
             Ok(Fetched::NotFound(exchange)) => {
-                return Ok(Confirmation::Gone(RemovalReason::NotFound, exchange.answered_at));
+                return Ok(gone(RemovalReason::NotFound, exchange.answered_at));
             }
             Ok(Fetched::Found(seen, exchange)) => (seen, exchange),
             Ok(Fetched::Malformed(malformed)) => {
@@ -102,7 +104,7 @@ impl Pass<'_> {
         }
         match read {
             Ok(_complete) if is_obscured => self.unknown(kind, id, "an item in the list may be it".into()),
-            Ok(_complete) => Ok(Confirmation::Gone(RemovalReason::Unlisted, self.clock.now())),
+            Ok(_complete) => Ok(gone(RemovalReason::Unlisted, self.clock.now())),
             Err(why) => Ok(self.unanswered(kind, id, &why.to_string())),
         }
     }
