@@ -1,20 +1,36 @@
-//! What must hold of what was stored and told, whatever happened.
+//! What must be known of what upstream shows, after a pass that nothing disturbed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
+use certhook::clock::Clock;
 use certhook::detect::compare::changed_fields;
-use certhook::model::event::{Event, EventType, Subject};
-use certhook::model::id::Position;
 use certhook::model::json::Fields;
 use certhook::model::resource::Snapshot;
-use certhook::store::EventLog;
-use serde_json::{Value, json};
+use certhook::model::time::Timestamp;
+use serde_json::Value;
 
-use super::rig::Rig;
+use super::rig::{FURTHER_FIELD, Rig};
+use super::upstream::{State, is_archived, is_deleted, is_hidden};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// So many hours after a date a resource is looked at that no open list shows.
+const HOURS_AFTER_A_DATE: [u32; 5] = [0, 6, 12, 24, 36];
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// What moved `updated_at`.
+    Changes,
+    /// What stands open.
+    Open,
+    /// Everything.
+    Sweep,
+}
 
 /// An object as upstream shows it, without what it keeps to itself and what we do not keep.
-fn shown(object: &Value) -> Fields {
+pub(super) fn shown(object: &Value) -> Fields {
     let mut fields = object.as_object().expect("an object").clone();
     fields.shift_remove("sandbox");
     fields.shift_remove("download_url");
@@ -22,253 +38,143 @@ fn shown(object: &Value) -> Fields {
 }
 
 /// The names of the fields that differ, `updated_at` left out.
-fn unlike(one: &Fields, other: &Fields) -> BTreeSet<String> {
+pub(super) fn unlike(one: &Fields, other: &Fields) -> BTreeSet<String> {
     changed_fields(one, other).into_iter().filter(|name| *name != "updated_at").map(Into::into).collect()
 }
 
-impl Rig {
-    /// Every object that upstream lists is known as upstream shows it by id.
-    pub(super) async fn assert_in_step(&self, when: &str) {
-        let snapshots = self.snapshots().await;
-        // Where rows carry no status, a move that leaves no other trace in them shows only by id.
-        let is_blind = !self.modes.status_in_rows && !self.modes.clock_moves_bump_updated_at;
-        for (id, states) in self.upstream.truth() {
-            let hidden = &states.last().expect("a state")["sandbox"];
-            if hidden["archived"] == true || hidden["deleted"] == true || hidden["revision_of"].is_string() {
-                continue;
-            }
-            let list = if id.starts_with("cert_req_") { "certificate-requests" } else { "certificates" };
-            let (_, object) = self.upstream.call("GET", &format!("/tax/{list}/{id}"), &Value::Null).await;
-            let object = shown(&object);
-            let snapshot = snapshots.get(&id).unwrap_or_else(|| panic!("{}: {id} is unknown {when}", self.label));
-            let known = snapshot.object.fields();
-            let mut changed = changed_fields(&known, &object);
-            if is_blind && !changed.contains(&"updated_at") {
-                changed.retain(|name| !["status", "jurisdictions"].contains(name));
-            }
-            assert!(changed.is_empty(), "{}: {id} differs in {changed:?} {when}: {known:?} but {object:?}", self.label);
-            assert!(!snapshot.object.text().contains("download_url"), "{}: {id} is kept with its URL", self.label);
-        }
-    }
-
-    /// The whole log against everything that upstream ever was. Gives the types that were told.
-    pub(super) async fn assert_log(&self) -> BTreeSet<EventType> {
-        let mut log: Vec<Arc<Event>> = Vec::new();
-        loop {
-            let after = log.last().map_or(Position::START, |event| event.position());
-            let more = self.store.events_after(after, 500).await.expect("the log");
-            if more.is_empty() {
-                break;
-            }
-            log.extend(more);
-        }
-        let told = log.iter().map(|event| event.event_type).collect();
-        let mut stories: BTreeMap<String, Vec<Vec<Arc<Event>>>> = BTreeMap::new();
-        for event in log {
-            let Subject::Resource(key) = &event.sight.subject else { continue };
-            self.assert_certificate_first(&stories, &event);
-            assert!(!event.body().text().contains("download_url"), "{}: {}", self.label, event.body().text());
-            let sights = stories.entry(key.id.as_str().into()).or_default();
-            let version = event.sight.detection.object_version;
-            match sights.last_mut().filter(|sight| sight[0].sight.detection.object_version == version) {
-                Some(sight) => sight.push(event),
-                None => sights.push(vec![event]),
-            }
-        }
-        let (truth, snapshots) = (self.upstream.truth(), self.snapshots().await);
-        for (id, snapshot) in &snapshots {
-            let sights = stories.remove(id).unwrap_or_default();
-            Story { rig: self, id, states: &truth[id], former: None, version: 0 }.assert(&sights, snapshot);
-        }
-        assert!(stories.is_empty(), "{}: events about what is not stored", self.label);
-        told
-    }
-
-    /// A certificate that fulfils a request is told before the request is.
-    fn assert_certificate_first(&self, stories: &BTreeMap<String, Vec<Vec<Arc<Event>>>>, event: &Event) {
-        let fields = event.sight.object.fields();
-        let named = fields.get("certificate_id").and_then(Value::as_str);
-        let Some(certificate) = named.filter(|_| event.event_type == EventType::RequestFulfilled) else { return };
-        let truth = self.upstream.truth();
-        let ever_gone = truth[certificate]
-            .iter()
-            .any(|state| state["sandbox"]["deleted"] == true || state["sandbox"]["archived"] == true);
-        let is_known = self.before.contains_key(certificate) || stories.contains_key(certificate) || ever_gone;
-        assert!(is_known, "{}: {:?} came before {certificate}", self.label, event.sight.subject);
-    }
+fn is_open(object: &Fields) -> bool {
+    ["processing", "needs_info", "expiring", "pending"].iter().any(|status| object["status"] == *status)
 }
 
-/// What was told of one resource, read from the beginning.
-struct Story<'a> {
-    rig: &'a Rig,
-    id: &'a str,
-    /// Every state that it ever had upstream.
-    states: &'a [Value],
-    former: Option<Fields>,
-    version: u64,
-}
-
-impl Story<'_> {
-    fn assert(mut self, sights: &[Vec<Arc<Event>>], snapshot: &Snapshot) {
-        if let Some(baseline) = self.rig.before.get(self.id) {
-            (self.former, self.version) = (Some(baseline.object.fields()), baseline.object_version);
-        }
-        // What was told before the baseline was complete led to what it kept.
-        let begin = self.version;
-        for sight in sights.iter().filter(|sight| sight[0].sight.detection.object_version > begin) {
-            self.assert_sight(sight);
-        }
-        let (label, id) = (&self.rig.label, self.id);
-        assert_eq!(snapshot.object_version, self.version, "{label}: {id}");
-        let last = self.former.expect("a baseline or a first sight");
-        let rest = unlike(&last, &snapshot.object.fields());
-        assert!(rest.is_empty(), "{label}: {id} was told {last:?} and is {:?}", snapshot.object);
-    }
-
-    fn assert_sight(&mut self, sight: &[Arc<Event>]) {
-        let (label, id) = (&self.rig.label, self.id);
-        let first = &sight[0].sight;
-        let (object, previous) = (first.object.fields(), first.previous_attributes.fields());
-        let types: Vec<EventType> = sight.iter().map(|event| event.event_type).collect();
-        let told = format!("{label}: {id} {types:?} {previous:?} of {object:?}");
-        assert_eq!(first.detection.object_version, self.version + 1, "a gap: {told}");
-        assert!(
-            first.detection.observed_after <= Some(first.detection.observed_before),
-            "{:?}: {told}",
-            first.detection
-        );
-        let real = self.states.iter().any(|state| changed_fields(&shown(state), &object).is_empty());
-        assert!(real, "it was never so: {told}");
-
-        let is_new = matches!(types[0], EventType::CertificateCreated | EventType::RequestCreated);
-        assert_eq!(is_new, self.former.is_none(), "created exactly at first sight: {told}");
-        let former = self.former.take().unwrap_or_else(|| beginning(&object));
-        if !is_new {
-            let mut back = object.clone();
-            back.extend(previous.clone());
-            assert!(unlike(&former, &back).is_empty(), "the chain is broken: {told} after {former:?}");
-            let changed: BTreeSet<String> = previous.keys().cloned().collect();
-            assert_eq!(changed, unlike(&former, &object), "{told} after {former:?}");
-            let has_document = types.contains(&EventType::CertificateDocumentAvailable);
-            assert!(has_document || !changed.is_empty(), "nothing changed: {told}");
-        }
-        let expected = expected(self.id, is_new, &former, &object);
-        let shown: BTreeSet<(String, Option<String>)> = sight.iter().map(|event| named(event)).collect();
-        assert_eq!(shown.len(), sight.len(), "told twice: {told}");
-        let mut without_document = shown;
-        without_document.remove(&("certificate.document_available".into(), None));
-        assert_eq!(without_document, expected, "{told} after {former:?}");
-        (self.former, self.version) = (Some(object), self.version + 1);
-    }
-}
-
-/// The start of the lifecycle, with everything that is no part of it as it is.
-fn beginning(object: &Fields) -> Fields {
-    let mut fields = object.clone();
-    let is_certificate = object["object"] == "tax.exemption_certificate";
-    fields["status"] = json!(if is_certificate { "processing" } else { "pending" });
-    if is_certificate {
-        fields["jurisdictions"] = json!([]);
-    }
+/// An object without the field that upstream has come to show one day.
+pub(super) fn without_further(mut fields: Fields) -> Fields {
+    fields.shift_remove(FURTHER_FIELD);
     fields
 }
 
-fn named(event: &Event) -> (String, Option<String>) {
-    let details = event.details.fields();
-    (event.event_type.as_str().into(), details.get("jurisdiction_id").and_then(Value::as_str).map(Into::into))
+/// An object without the statuses of its jurisdictions, and without its own unless it is to be kept.
+fn without_statuses(object: &Fields, keep_own: bool) -> Fields {
+    let mut fields = object.clone();
+    if !keep_own {
+        fields.shift_remove("status");
+    }
+    let entries = fields.get_mut("jurisdictions").and_then(Value::as_array_mut).into_iter().flatten();
+    entries.filter_map(Value::as_object_mut).for_each(|entry| drop(entry.shift_remove("status")));
+    fields
 }
 
-/// The events of a step, worked out anew: the document apart.
-fn expected(id: &str, is_new: bool, former: &Fields, object: &Fields) -> BTreeSet<(String, Option<String>)> {
-    let kind = if id.starts_with("cert_req_") { "certificate_request" } else { "certificate" };
-    let mut told = BTreeSet::new();
-    let mut tell = |word: &str, entry: Option<&str>| told.insert((format!("{kind}.{word}"), entry.map(Into::into)));
-    if is_new {
-        tell("created", None);
+impl Rig {
+    /// Whether rows that the clock moved look as before.
+    pub(super) fn is_blind(&self) -> bool {
+        !self.modes.status_in_rows && !self.modes.clock_moves_bump_updated_at
     }
-    let (old, new) = (&former["status"], &object["status"]);
-    let word = new.as_str().expect("a status");
-    let mut changed = unlike(former, object);
-    if changed.remove("status") {
-        tell(if word == "pending" { "reopened" } else { word }, None);
-        if ["processing", "needs_info"].iter().any(|word| old == word)
-            && ["active", "expiring", "expired", "invalid"].contains(&word)
-        {
-            tell("processing_completed", None);
-        }
-        if word == "fulfilled" {
-            changed.remove("certificate_id");
-        }
-    }
-    if kind == "certificate" {
-        told.extend(expected_of_dates_and_entries(is_new, former, object, &mut changed));
-    }
-    if !changed.is_empty() && !is_new {
-        told.insert((format!("{kind}.updated"), None));
-    }
-    told
-}
 
-/// What a certificate's dates and jurisdictions tell. Leaves in `changed` what that does not account for.
-fn expected_of_dates_and_entries(
-    is_new: bool,
-    former: &Fields,
-    object: &Fields,
-    changed: &mut BTreeSet<String>,
-) -> BTreeSet<(String, Option<String>)> {
-    let mut told = BTreeSet::new();
-    let mut tell = |word: &str, id: &str| told.insert((format!("certificate.jurisdiction.{word}"), Some(id.into())));
-    let mut renewed = later(former, object);
-    if renewed {
-        changed.remove("expiration_date");
-    }
-    if changed.remove("jurisdictions") {
-        let (before, after) = (entries(former), entries(object));
-        let mut rest = false;
-        for (id, entry) in &after {
-            let status = entry["status"].as_str().expect("a status");
-            match before.get(id) {
-                Some(known) => {
-                    renewed |= later(known, entry);
-                    let mut parts = unlike(known, entry);
-                    if parts.contains("status") {
-                        tell(status, id);
-                        continue;
-                    }
-                    if later(known, entry) {
-                        parts.remove("expiration_date");
-                    }
-                    rest |= !parts.is_empty();
-                }
-                None => {
-                    tell(status, id);
-                    if !is_new {
-                        tell("added", id);
-                    }
-                }
+    /// Everything that this look could see is known as upstream shows it by id.
+    pub(super) async fn assert_in_step(&self, look: Look, when: &str) {
+        let snapshots = self.snapshots().await;
+        for (id, states) in self.upstream.truth() {
+            if is_hidden(&states.last().expect("a state").object) {
+                continue;
             }
-        }
-        for id in before.keys().filter(|id| !after.contains_key(*id)) {
-            tell("removed", id);
-        }
-        if rest {
-            changed.insert("jurisdictions".into());
+            let object = self.by_id(&id).await;
+            let known = snapshots.get(&id).map(|snapshot| (snapshot, snapshot.object.fields()));
+            let is_known_open =
+                known.as_ref().is_some_and(|(snapshot, known)| snapshot.removed.is_none() && is_open(known));
+            if look == Look::Open && !is_open(&object) && !is_known_open {
+                continue;
+            }
+            let (snapshot, known) = known.unwrap_or_else(|| panic!("{}: {id} is unknown {when}", self.label));
+            assert!(snapshot.removed.is_none(), "{}: {id} counts as gone {when}", self.label);
+            assert!(!snapshot.object.text().contains("download_url"), "{}: {id} is kept with its URL", self.label);
+            // A field that every object comes to show does not move `updated_at`.
+            let [known, object] =
+                if look == Look::Changes { [known, object].map(without_further) } else { [known, object] };
+            let changed = changed_fields(&known, &object);
+            let is_in_step = changed.is_empty() || self.may_lag(look, &known, &object);
+            assert!(is_in_step, "{}: {id} differs in {changed:?} {when}: {known:?} but {object:?}", self.label);
         }
     }
-    if renewed {
-        told.insert(("certificate.renewed".into(), None));
+
+    /// Whether the difference is one that this look could not see: what only the clock moved leaves no trace in rows
+    /// without a status, and where it does not move `updated_at`, only rows show it.
+    fn may_lag(&self, look: Look, known: &Fields, object: &Fields) -> bool {
+        let unseen = match look {
+            Look::Changes => !self.modes.clock_moves_bump_updated_at,
+            Look::Open | Look::Sweep => self.is_blind(),
+        };
+        // An open list says by itself what status its members have.
+        let keep_own = look == Look::Open;
+        unseen && changed_fields(&without_statuses(known, keep_own), &without_statuses(object, keep_own)).is_empty()
     }
-    told
+
+    /// In the end the status of everything that lists show is known, in every mode.
+    pub(super) async fn assert_every_status(&self) {
+        let snapshots = self.snapshots().await;
+        for (id, states) in self.upstream.truth() {
+            if is_hidden(&states.last().expect("a state").object) {
+                continue;
+            }
+            let (known, object) = (snapshots[&id].object.fields(), self.by_id(&id).await);
+            assert_eq!(known["status"], object["status"], "{}: {id} in the end", self.label);
+        }
+    }
+
+    async fn by_id(&self, id: &str) -> Fields {
+        let list = if id.starts_with("cert_req_") { "certificate-requests" } else { "certificates" };
+        let (_, object) = self.upstream.call("GET", &format!("/tax/{list}/{id}"), &Value::Null).await;
+        shown(&object)
+    }
+
+    /// What has become of every date that is over, and that no open list shows, is known by the first look after
+    /// upstream moved the status.
+    pub(super) async fn assert_dates_that_are_over(&self) {
+        let (snapshots, now) = (self.snapshots().await, self.clock.now());
+        for (id, states) in self.upstream.truth() {
+            let Some(snapshot) = snapshots.get(&id).filter(|snapshot| self.answers_by_id(snapshot, &states)) else {
+                continue;
+            };
+            let (known, object) = (snapshot.object.fields(), self.by_id(&id).await);
+            if is_open(&known) || known["object"] != "tax.exemption_certificate" || has_moved(&known, &object) {
+                continue;
+            }
+            let own = (known["status"] == "active" && self.is_looked_after(&known, now))
+                .then(|| (&known["status"], &object["status"]));
+            let entries = |object: &Fields| object["jurisdictions"].as_array().expect("a list").clone();
+            let (known_entries, true_entries) = (entries(&known), entries(&object));
+            let of_entry = |(entry, truth): (&Value, &Value)| {
+                let fields = entry.as_object().expect("an entry");
+                let is_valid = ["active", "expiring"].iter().any(|status| entry["status"] == *status);
+                let is_late = is_valid && self.is_looked_after(fields, now) && entry["status"] != truth["status"];
+                assert!(!is_late, "{}: {id}: {entry} is {truth} since its date", self.label);
+            };
+            known_entries.iter().zip(&true_entries).for_each(of_entry);
+            assert!(own.is_none_or(|(known, truth)| known == truth), "{}: {id} is not {own:?}", self.label);
+        }
+    }
+
+    fn answers_by_id(&self, snapshot: &Snapshot, states: &[State]) -> bool {
+        let object = &states.last().expect("a state").object;
+        let is_there = !is_deleted(object) && (!is_archived(object) || self.modes.archived_by_id);
+        snapshot.removed.is_none() && is_there
+    }
+
+    /// Whether a date is over, and a time to look has come after upstream's clock had it over, too.
+    fn is_looked_after(&self, carrier: &Fields, now: Timestamp) -> bool {
+        let Some(text) = carrier["expiration_date"].as_str().filter(|text| !text.starts_with("9999")) else {
+            return false;
+        };
+        let day: jiff::civil::Date = text.parse().expect("a date");
+        let end = |zone: &jiff::tz::TimeZone| {
+            let end = zone.to_timestamp(day.tomorrow().expect("a date of our time").at(0, 0, 0, 0));
+            Timestamp::from_millis(end.expect("a midnight").as_millisecond())
+        };
+        let moved_at = Timestamp::from_millis(end(&jiff::tz::TimeZone::UTC).as_millis() - self.shift_ms);
+        let over = end(&self.choices.dates.timezone);
+        HOURS_AFTER_A_DATE.iter().map(|hours| over.plus(HOUR * *hours)).any(|look| moved_at <= look && look <= now)
+    }
 }
 
-/// ISO dates sort as texts.
-fn later(before: &Fields, after: &Fields) -> bool {
-    let date = |fields: &Fields| fields.get("expiration_date").and_then(Value::as_str).map(ToOwned::to_owned);
-    date(before).zip(date(after)).is_some_and(|(before, after)| before < after)
-}
-
-fn entries(object: &Fields) -> BTreeMap<String, Fields> {
-    let list = object["jurisdictions"].as_array().expect("a list");
-    let entry = |entry: &Value| (entry["jurisdiction_id"].as_str().expect("an id").to_owned(), shown(entry));
-    list.iter().map(entry).collect()
+/// Whether something moved it that shows in its row.
+fn has_moved(known: &Fields, object: &Fields) -> bool {
+    !changed_fields(&without_statuses(known, false), &without_statuses(object, false)).is_empty()
 }

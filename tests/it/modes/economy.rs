@@ -6,6 +6,7 @@ use certhook::model::source::{PassKind, PassStatus};
 use certhook::sandbox::options::{Modes, TimestampForm};
 use serde_json::{Value, json};
 
+use super::check::Look;
 use super::rig::Rig;
 
 const CERTIFICATE: &str = "GET /tax/certificates/{id}";
@@ -75,7 +76,7 @@ async fn a_row_without_a_status_costs_a_fetch_when_it_differs_and_not_at_every_p
         rig.clock_on(Duration::from_secs(30)).await;
         assert_eq!(cost(&rig, PassKind::Changes).await, (1, 0, 2), "once more, to be sure");
         assert_eq!(cost(&rig, PassKind::Changes).await, (0, 0, 2));
-        rig.assert_in_step("in the end").await;
+        rig.assert_in_step(Look::Sweep, "in the end").await;
     }
 }
 

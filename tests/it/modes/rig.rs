@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use certhook::clock::{Clock, ManualClock};
 use certhook::detect::agenda::Policy;
-use certhook::model::event::EventType;
+use certhook::model::event::{Event, EventType};
 use certhook::model::id::Position;
 use certhook::model::resource::{Kind, ResourceId, Snapshot, SourceName};
 use certhook::model::source::{PassKind, PassReport, PassStatus, SourceProgress};
@@ -22,17 +22,37 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use super::check::Look;
+use super::memory::Documents;
+use super::reminders::Reminders;
 use super::upstream::Upstream;
 
 /// The time at which histories begin.
 const NOW: &str = "2026-11-21T04:31:20.017Z";
 
+/// A field that upstream comes to show one day.
+pub(super) const FURTHER_FIELD: &str = "risk_score";
+
 /// How many orders to fail that cost a wait a history may have: each takes half a second.
 const WAITS_MAX: u32 = 4;
+
+/// What configuration says about a history.
+#[derive(Clone, Debug)]
+pub(super) struct Choices {
+    pub(super) guard: RemovalGuard,
+    pub(super) dates: Policy,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { guard: RemovalGuard { count: 10, share: 0.10 }, dates: Policy::default() }
+    }
+}
 
 pub(super) struct Rig {
     /// What a failure is known by.
     pub(super) label: String,
+    pub(super) choices: Choices,
     pub(super) dice: Dice,
     pub(super) clock: Arc<ManualClock>,
     pub(super) upstream: Arc<Upstream>,
@@ -40,18 +60,28 @@ pub(super) struct Rig {
     pub(super) store: Arc<SledStore>,
     pub(super) modes: Modes,
     /// How far upstream's clock is ahead of ours.
-    shift_ms: i64,
+    pub(super) shift_ms: i64,
+    /// When the baseline began, by whichever clock is ahead.
+    pub(super) began_at: Timestamp,
     /// What the baseline kept.
     pub(super) before: BTreeMap<String, Snapshot>,
+    /// Everything that was told.
+    pub(super) log: Vec<Arc<Event>>,
+    pub(super) documents: Documents,
+    pub(super) reminders: Reminders,
     waits: u32,
     /// Since the last complete sweep a pass may have missed something without any way to know.
-    deceived: bool,
+    pub(super) deceived: bool,
     _folder: TempDir,
 }
 
 impl Rig {
     pub(super) async fn start(seed: u64, modes: Modes, shift_ms: i64) -> Self {
-        let label = format!("seed {seed}, shift {shift_ms} ms, {modes:?}");
+        Self::start_with(seed, modes, shift_ms, Choices::default()).await
+    }
+
+    pub(super) async fn start_with(seed: u64, modes: Modes, shift_ms: i64, choices: Choices) -> Self {
+        let label = format!("seed {seed}, shift {shift_ms} ms, {choices:?}, {modes:?}");
         println!("{label}");
         let clock = Arc::new(ManualClock::at(NOW.parse().expect("an instant")));
         let upstream = Upstream::start(seed, modes.clone(), &clock, shift_ms).await;
@@ -60,9 +90,12 @@ impl Rig {
         let settings = StoreSettings { path, encryption_key: None };
         let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &*opening)).await;
         let store = opened.expect("no panic").expect("a store");
-        let watcher = watch(&upstream, &store, &clock).await;
+        let watcher = watch(&upstream, &store, &clock, &choices).await;
+        let began_ms = clock.now().as_millis();
+        let reminders = Reminders::new(&choices.dates);
         Self {
             label,
+            choices,
             dice: Dice::seeded(seed ^ 0x0a11),
             clock,
             upstream,
@@ -70,7 +103,11 @@ impl Rig {
             store,
             modes,
             shift_ms,
+            began_at: Timestamp::from_millis(began_ms + shift_ms.max(0)),
             before: BTreeMap::new(),
+            log: Vec::new(),
+            documents: Documents::default(),
+            reminders,
             waits: 0,
             deceived: false,
             _folder: folder,
@@ -86,7 +123,9 @@ impl Rig {
         }
         assert_eq!(self.told_so_far().await, [EventType::GatewayBaselineCompleted], "{}", self.label);
         self.before = self.snapshots().await;
-        self.assert_in_step("after the baseline").await;
+        self.reminders.begin(&self.before, self.clock.now());
+        self.assert_in_step(Look::Sweep, "after the baseline").await;
+        self.look_back().await;
     }
 
     /// A baseline that breaks off, is taken up by another watcher, and during which things happen. Until it is
@@ -110,7 +149,9 @@ impl Rig {
         let report = self.watcher_pass(PassKind::Sweep).await;
         assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
         self.before = self.snapshots().await;
-        self.assert_in_step("after the baseline").await;
+        self.reminders.meet(&self.before, self.clock.now());
+        self.assert_in_step(Look::Sweep, "after the baseline").await;
+        self.look_back().await;
     }
 
     pub(super) async fn told_so_far(&self) -> Vec<EventType> {
@@ -125,63 +166,9 @@ impl Rig {
         report.unwrap_or_else(|_| panic!("{}: a pass of {kind:?} takes more than {limit:?}", self.label))
     }
 
-    /// A `changes` pass; if nothing disturbs it, everything that moves `updated_at` is known then.
-    pub(super) async fn changes(&mut self, disturbed: bool) {
-        let (before, began) = (self.progress().await, self.clock.now());
-        let report = self.watcher_pass(PassKind::Changes).await;
-        self.assert_watermark(&report, &before, began).await;
-        self.deceived |= disturbed;
-        if !disturbed {
-            assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
-            if !self.deceived && self.modes.clock_moves_bump_updated_at {
-                self.assert_in_step("after an undisturbed pass").await;
-            }
-        }
-    }
-
-    pub(super) async fn sweep(&mut self, disturbed: bool) {
-        let before = self.progress().await;
-        let report = self.watcher_pass(PassKind::Sweep).await;
-        let after = self.progress().await;
-        assert_eq!(after.watermark, before.watermark, "{}: a sweep moved the watermark", self.label);
-        if report.status != PassStatus::Complete {
-            assert_eq!(after.swept_at, before.swept_at, "{}: {:?}", self.label, report.error);
-        }
-        self.deceived |= disturbed;
-        if !disturbed {
-            assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
-            self.deceived = false;
-            self.assert_in_step("after an undisturbed sweep").await;
-        }
-    }
-
-    /// Both kinds side by side.
-    pub(super) async fn both(&mut self) {
-        let (before, began) = (self.progress().await, self.clock.now());
-        let (_, report) = tokio::join!(self.watcher_pass(PassKind::Sweep), self.watcher_pass(PassKind::Changes));
-        self.assert_watermark(&report, &before, began).await;
-        self.deceived = true;
-    }
-
-    /// Only a complete pass moves the watermark: to where both clocks had got when it began.
-    async fn assert_watermark(&self, report: &PassReport, before: &SourceProgress, began: Timestamp) {
-        let after = self.progress().await.watermark;
-        if report.status != PassStatus::Complete {
-            assert_eq!(after, before.watermark, "{}: {:?} {:?}", self.label, report.status, report.error);
-            return;
-        }
-        let ahead_ms = self.shift_ms + self.modes.clock_skew_seconds * 1_000;
-        let exact_ms = began.as_millis() + ahead_ms.min(0);
-        let watermark_ms = after.expect("a watermark").as_millis();
-        // `Date` counts whole seconds, and time may pass while the first page is on its way, which counts as if
-        // upstream were behind.
-        assert!((exact_ms - 10_000..=exact_ms).contains(&watermark_ms), "{}: {}", self.label, watermark_ms - exact_ms);
-    }
-
     /// Lets time pass, and whatever becomes due with it.
     pub(super) async fn clock_on(&self, by: Duration) {
-        self.clock.advance(by);
-        self.upstream.record().await;
+        self.upstream.clock_on(by).await;
     }
 
     /// Makes one call of the next pass go wrong, at random.
@@ -241,7 +228,7 @@ impl Rig {
 
     /// The watcher goes, and another takes up where the store says.
     pub(super) async fn restart(&mut self) {
-        self.watcher = watch(&self.upstream, &self.store, &self.clock).await;
+        self.watcher = watch(&self.upstream, &self.store, &self.clock, &self.choices).await;
     }
 
     /// Upstream writes instants in the other form from now on.
@@ -249,6 +236,14 @@ impl Rig {
         let form = *self.dice.pick(&["milliseconds", "seconds"]);
         self.upstream.order("POST", "/sandbox/options", &json!({"timestamps": form})).await;
         self.upstream.record().await;
+    }
+
+    /// Upstream shows a further field from now on. Nothing else happens in that very millisecond.
+    pub(super) async fn show_a_further_field(&mut self) {
+        self.clock_on(Duration::from_millis(1)).await;
+        let fields = json!({FURTHER_FIELD: "low"});
+        self.upstream.order("POST", "/sandbox/options", &json!({"further_fields": fields})).await;
+        self.clock_on(Duration::from_millis(1)).await;
     }
 
     pub(super) async fn end(self) {
@@ -261,7 +256,12 @@ pub(super) fn source() -> SourceName {
 }
 
 /// A watcher over the upstream, as a gateway that starts makes it.
-pub(super) async fn watch(upstream: &Upstream, store: &Arc<SledStore>, clock: &Arc<ManualClock>) -> Arc<Watcher> {
+pub(super) async fn watch(
+    upstream: &Upstream,
+    store: &Arc<SledStore>,
+    clock: &Arc<ManualClock>,
+    choices: &Choices,
+) -> Arc<Watcher> {
     let settings = SourceSettings {
         name: source(),
         base_url: upstream.url.parse().expect("a URL"),
@@ -280,8 +280,8 @@ pub(super) async fn watch(upstream: &Upstream, store: &Arc<SledStore>, clock: &A
         sweep: Schedule::Every(Duration::from_secs(86_400)),
         baseline: Baseline::Silent,
         open: Schedule::Every(Duration::from_secs(300)),
-        removal_guard: RemovalGuard { count: 10, share: 0.10 },
-        dates: Policy::default(),
+        removal_guard: choices.guard,
+        dates: choices.dates.clone(),
         ignore_fields: Vec::new(),
     };
     let description = Description { kind: "numeral".into(), base_url: upstream.url.clone(), livemode: false };

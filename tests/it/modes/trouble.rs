@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::check::Look;
 use super::rig::Rig;
 
 /// A rig whose baseline is complete, and one change that the next pass should find.
@@ -61,7 +62,7 @@ async fn what_may_pass_is_tried_again_within_the_pass() {
         assert_eq!(asked.len(), 3, "{order}: {asked:?}");
         assert_eq!(asked[0].0, asked[1].0, "{order}: the same page again");
         assert_eq!(rig.watcher.status().status, SourceState::Healthy);
-        rig.assert_in_step("after a retry").await;
+        rig.assert_in_step(Look::Sweep, "after a retry").await;
     }))
     .await;
 }
@@ -87,7 +88,7 @@ async fn what_is_refused_is_not_tried_again_and_keeps_the_watermark() {
         // The next pass makes up for it.
         assert_eq!(rig.watcher_pass(PassKind::Changes).await.status, PassStatus::Complete);
         assert_eq!(rig.watcher.status().status, SourceState::Healthy);
-        rig.assert_in_step("after the next pass").await;
+        rig.assert_in_step(Look::Sweep, "after the next pass").await;
     }
 }
 
@@ -139,5 +140,5 @@ async fn a_wait_that_upstream_asks_for_holds_for_every_pass_and_ends_none() {
     assert_eq!((changes.status, sweep.status), (PassStatus::Complete, PassStatus::Complete));
     assert!((Duration::from_secs(2)..Duration::from_secs(4)).contains(&began.elapsed()), "{:?}", began.elapsed());
     assert_eq!(rig.watcher.status().status, SourceState::Healthy);
-    rig.assert_in_step("after the wait").await;
+    rig.assert_in_step(Look::Sweep, "after the wait").await;
 }

@@ -15,6 +15,7 @@ use certhook::sandbox::options::{Modes, Options};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -40,6 +41,9 @@ const CERTIFICATE_ACTIONS: [&str; 15] = [
     "attach",
 ];
 
+/// What takes an object out of the lists, and what brings it back.
+const GOING: [&str; 3] = ["archive", "archive", "delete"];
+
 const REQUEST_ACTIONS: [&str; 10] =
     ["submit", "submit", "submit", "link", "cancel", "invalidate", "reopen", "extend", "delete", "restore"];
 
@@ -60,12 +64,53 @@ struct Drift {
     late: Duration,
 }
 
+/// A state that an object had. When time made it so, nobody knows when exactly: it is seen when somebody looks.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// The object as upstream shows it by id, with the member `sandbox`.
+    pub(super) object: Value,
+    /// The last look at which it was not so yet, by our clock.
+    after: Timestamp,
+    /// The first look at which it was.
+    at: Timestamp,
+}
+
+impl State {
+    /// By when it was so at the latest.
+    pub(super) fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+/// Whether an object may have been in a state that is meant, between two instants.
+pub(super) fn was(states: &[State], from: Timestamp, to: Timestamp, is_meant: impl Fn(&Value) -> bool) -> bool {
+    states.iter().enumerate().any(|(index, state)| {
+        let end = states.get(index + 1).map_or(Timestamp::from_millis(i64::MAX), |next| next.at);
+        state.after <= to && from <= end && is_meant(&state.object)
+    })
+}
+
+/// Whether no list shows an object.
+pub(super) fn is_hidden(object: &Value) -> bool {
+    is_archived(object) || is_deleted(object) || object["sandbox"]["revision_of"].is_string()
+}
+
+pub(super) fn is_archived(object: &Value) -> bool {
+    object["sandbox"]["archived"] == true
+}
+
+pub(super) fn is_deleted(object: &Value) -> bool {
+    object["sandbox"]["deleted"] == true
+}
+
 struct Script {
     dice: Dice,
     /// The share of calls after whose answer something happens.
     drift: f64,
-    /// Each state that an object ever had, in order, by its id; with the member `sandbox`.
-    truth: BTreeMap<String, Vec<Value>>,
+    /// Each state that an object ever had, in order, by its id.
+    truth: BTreeMap<String, Vec<State>>,
+    /// When somebody last looked at everything.
+    looked_at: Timestamp,
 }
 
 /// The upstream of one history.
@@ -74,6 +119,8 @@ pub(super) struct Upstream {
     router: Router,
     clock: Arc<ManualClock>,
     script: Mutex<Script>,
+    /// Held while something happens and is remembered, so that no state in between is missed.
+    acting: AsyncMutex<()>,
     _server: Mutex<JoinSet<()>>,
 }
 
@@ -83,12 +130,14 @@ impl Upstream {
         let router = Sandbox::new(options, Arc::new(Shifted(Arc::clone(clock), shift_ms))).router();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let script = Script { dice: Dice::seeded(seed ^ 0xd41f), drift: 0.0, truth: BTreeMap::new() };
+        let dice = Dice::seeded(seed ^ 0xd41f);
+        let script = Script { dice, drift: 0.0, truth: BTreeMap::new(), looked_at: Timestamp::EPOCH };
         let upstream = Arc::new(Self {
             url,
             router,
             clock: Arc::clone(clock),
             script: Mutex::new(script),
+            acting: AsyncMutex::default(),
             _server: Mutex::default(),
         });
         upstream.record().await;
@@ -101,8 +150,7 @@ impl Upstream {
                 let answer = upstream.router.clone().oneshot(request).await.expect("a router does not fail");
                 if let Some(Drift { passes, late }) = upstream.drift() {
                     upstream.act().await;
-                    upstream.clock.advance(passes);
-                    upstream.record().await;
+                    upstream.clock_on(passes).await;
                     // On its way the answer is overtaken by those that other passes asked for later.
                     tokio::time::sleep(late).await;
                 }
@@ -146,31 +194,46 @@ impl Upstream {
         answer
     }
 
+    /// Lets time pass, and whatever becomes due with it.
+    pub(super) async fn clock_on(&self, by: Duration) {
+        let _alone = self.acting.lock().await;
+        self.clock.advance(by);
+        self.remember().await;
+    }
+
     /// Remembers every object as it is now.
     pub(super) async fn record(&self) {
+        let _alone = self.acting.lock().await;
+        self.remember().await;
+    }
+
+    async fn remember(&self) {
         let state = self.order("GET", "/sandbox/state", &Value::Null).await;
         let mut script = self.script();
+        let (after, at) = (script.looked_at, self.clock.now());
         for object in
             ["certificates", "certificate_requests"].iter().filter_map(|list| state[*list].as_array()).flatten()
         {
             let states = script.truth.entry(object["id"].as_str().expect("an id").into()).or_default();
-            if states.last() != Some(object) {
-                states.push(object.clone());
+            if states.last().is_none_or(|last| last.object != *object) {
+                states.push(State { object: object.clone(), after, at });
             }
         }
+        script.looked_at = at;
     }
 
     /// Every state that every object ever had.
-    pub(super) fn truth(&self) -> BTreeMap<String, Vec<Value>> {
+    pub(super) fn truth(&self) -> BTreeMap<String, Vec<State>> {
         self.script().truth.clone()
     }
 
     /// Something random happens; what the book refuses does not.
     pub(super) async fn act(&self) {
+        let _alone = self.acting.lock().await;
         let (method, path, body) = self.anything();
         let (status, answer) = self.call(method, &path, &body).await;
         assert!(status.as_u16() < 500, "{method} {path} {body}: {answer}");
-        self.record().await;
+        self.remember().await;
     }
 
     fn anything(&self) -> (&'static str, String, Value) {
@@ -181,12 +244,12 @@ impl Upstream {
         let status = *dice.pick(&statuses);
         let certificate = format!("/sandbox/certificates/{}", dice.pick(&certificates));
         let state = *dice.pick(&["US-CA", "US-TX", "US-WA", "US-NY"]);
-        match dice.below(20) {
+        match dice.below(24) {
             0 => ("POST", "/sandbox/requests".into(), json!({"expires_in_days": dice.below(50)})),
             1 => ("POST", "/sandbox/certificates".into(), json!({"status": status, "document": dice.chance() < 0.5})),
             2 => ("POST", format!("{certificate}/correct"), Value::Null),
             3..6 => {
-                let date = *dice.pick(&["2026-11-01", "2027-06-30", "2031-01-01"]);
+                let date = *dice.pick(&["2026-11-01", "2026-12-12", "2027-01-20", "2027-06-30", "2031-01-01"]);
                 let bodies = [
                     json!({"status": status}),
                     json!({"expiration_date": date}),
@@ -201,6 +264,8 @@ impl Upstream {
                 let body = if attach { json!({"attach": false}) } else { Value::Null };
                 ("POST", format!("{certificate}/{action}"), body)
             }
+            20 | 21 => ("POST", format!("{certificate}/{}", dice.pick(&GOING)), Value::Null),
+            22 | 23 => coming_back(dice, truth),
             _ => {
                 let (id, action) = (*dice.pick(&requests), *dice.pick(&REQUEST_ACTIONS));
                 let late = action == "submit" && dice.chance() < 0.5;
@@ -213,4 +278,20 @@ impl Upstream {
     fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// That something comes back into the lists, if there is something that can.
+fn coming_back(dice: &mut Dice, truth: &BTreeMap<String, Vec<State>>) -> (&'static str, String, Value) {
+    let path = |(id, states): (&String, &Vec<State>)| {
+        let object = &states.last()?.object;
+        let is_request = id.starts_with("cert_req_");
+        match (is_request, is_archived(object), is_deleted(object)) {
+            (true, _, true) => Some(format!("/sandbox/requests/{id}/restore")),
+            (false, true, false) => Some(format!("/sandbox/certificates/{id}/unarchive")),
+            _ => None,
+        }
+    };
+    let paths: Vec<String> = truth.iter().filter_map(path).collect();
+    let none = "/sandbox/requests/none/restore".to_owned();
+    ("POST", if paths.is_empty() { none } else { dice.pick(&paths).clone() }, Value::Null)
 }

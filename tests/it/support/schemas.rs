@@ -29,9 +29,13 @@ pub(crate) fn assert_fit(sight: &Sight, drafts: &[EventDraft]) {
     let sight = Arc::new(sight.clone());
     for EventDraft { event_type, details } in drafts {
         let id = EventId { position: Position(1), epoch: 1_795_233_600, start: 1 };
-        let event = Event { id, event_type: *event_type, details: details.clone(), sight: Arc::clone(&sight) };
-        let body = event.body().parse().expect("JSON");
-        let problems = problems(&VALIDATORS[event_type], &body);
-        assert!(problems.is_empty(), "{problems:#?} of {body:#}");
+        assert_fits(&Event { id, event_type: *event_type, details: details.clone(), sight: Arc::clone(&sight) });
     }
+}
+
+/// Asserts that an event has the shape that the catalogue tells of its type.
+pub(crate) fn assert_fits(event: &Event) {
+    let body = event.body().parse().expect("JSON");
+    let problems = problems(&VALIDATORS[&event.event_type], &body);
+    assert!(problems.is_empty(), "{problems:#?} of {body:#}");
 }
