@@ -95,6 +95,7 @@ impl Rig {
             assert!(removed.is_empty(), "{}: {removed:?} went after an incomplete sweep", self.label);
         }
         self.deceived |= disturbed;
+        self.unsure.extend(report.started_at.filter(|_| disturbed));
         if !disturbed {
             assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
             self.deceived = false;
@@ -119,6 +120,7 @@ impl Rig {
         let may_go = sweep.status == PassStatus::Complete || removed.is_subset(&confirmed);
         assert!(may_go, "{}: {removed:?} went after {:?}", self.label, sweep.error);
         self.deceived = true;
+        self.unsure.extend(sweep.started_at);
     }
 
     /// Somebody decides on some of what is withheld, if anything is.

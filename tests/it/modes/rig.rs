@@ -1,6 +1,6 @@
 //! Everything that a history needs: an upstream, a store in a folder, and a watcher between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +70,11 @@ pub(super) struct Rig {
     pub(super) documents: Documents,
     pub(super) reminders: Reminders,
     waits: u32,
+    /// Upstream was told to answer by id with what is no resource: it is left as it was, and no sweep is a sight of it.
+    pub(super) garbled: bool,
+    shows_a_further_field: bool,
+    /// When those complete sweeps began that may have missed something.
+    pub(super) unsure: BTreeSet<Timestamp>,
     /// Since the last complete sweep a pass may have missed something without any way to know.
     pub(super) deceived: bool,
     _folder: TempDir,
@@ -109,6 +114,9 @@ impl Rig {
             documents: Documents::default(),
             reminders,
             waits: 0,
+            garbled: false,
+            shows_a_further_field: false,
+            unsure: BTreeSet::new(),
             deceived: false,
             _folder: folder,
         }
@@ -176,7 +184,11 @@ impl Rig {
         let waits = [
             json!({"fault": "status", "status": 503}),
             json!({"fault": "status", "status": 408}),
-            json!({"fault": "status", "status": 200}),
+            if self.shows_a_further_field {
+                json!({"fault": "html", "status": 200})
+            } else {
+                json!({"fault": "status", "status": 200})
+            },
             json!({"fault": "html"}),
             json!({"fault": "html", "status": 404}),
             json!({"fault": "close"}),
@@ -201,6 +213,7 @@ impl Rig {
         let waiting = self.waits < WAITS_MAX && self.dice.chance() < 0.4;
         self.waits += u32::from(waiting);
         let mut order = if waiting { self.dice.pick(&waits).clone() } else { self.dice.pick(&others).clone() };
+        self.garbled |= order["status"] == 200;
         order["next"] = json!(1);
         order["share"] = json!(0.3);
         self.upstream.order("POST", "/sandbox/faults", &order).await;
@@ -240,7 +253,11 @@ impl Rig {
 
     /// Upstream shows a further field from now on. Nothing else happens in that very millisecond.
     pub(super) async fn show_a_further_field(&mut self) {
+        if self.garbled {
+            return;
+        }
         self.clock_on(Duration::from_millis(1)).await;
+        self.shows_a_further_field = true;
         let fields = json!({FURTHER_FIELD: "low"});
         self.upstream.order("POST", "/sandbox/options", &json!({"further_fields": fields})).await;
         self.clock_on(Duration::from_millis(1)).await;
