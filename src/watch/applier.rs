@@ -281,14 +281,16 @@ impl Applier {
         let ids: Vec<ResourceId> = ids.filter(|id| known.contains_key(id)).collect();
         let missed = self.missed_by_sweeps(arrival.kind, &ids).await?;
         let mut commits = Vec::new();
-        for to_apply in sorted.to_apply {
+        for mut to_apply in sorted.to_apply {
             let swept_at = at.swept_at.filter(|_| !missed.contains(&to_apply.seen.key.id));
             let before = known.get(&to_apply.seen.key.id);
             if before.is_none() && findings.strays == Strays::Absorb && to_apply.first_sight != FirstSight::Live {
                 applied.absorbed += 1;
             }
             if before.is_some_and(|before| self.document_may_have_come(before, &to_apply.seen)) {
-                applied.fetches.push(Fetch { kind: arrival.kind, id: to_apply.seen.key.id.clone(), row: None });
+                // Recognised is this row only once the answer is there, so that the next pass asks if this one cannot.
+                let row = to_apply.row_fingerprint.take().map(|shown| (to_apply.seen.clone(), shown));
+                applied.fetches.push(Fetch { kind: arrival.kind, id: to_apply.seen.key.id.clone(), row });
             }
             sorted.confirmed.push(to_apply.seen.key.id.clone());
             commits.extend(self.commit_of(before, &to_apply, arrival, swept_at, at));

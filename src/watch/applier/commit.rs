@@ -122,10 +122,10 @@ impl Applier {
     }
 
     /// A row does not show whether there is a document. Where it was missing, whatever moves the row may have brought
-    /// it.
+    /// it; also where that could not be asked for when the row had moved, and the row is not recognised for that.
     pub(super) fn document_may_have_come(&self, before: &Snapshot, seen: &Seen) -> bool {
         seen.coverage == Coverage::Row
             && before.download == Download::Missing
-            && carries_news(before, seen, &self.ignored_fields)
+            && (before.row_fingerprint.is_none() || carries_news(before, seen, &self.ignored_fields))
     }
 }
