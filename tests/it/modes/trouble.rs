@@ -118,6 +118,28 @@ async fn a_refused_key_stops_the_pass_at_once_and_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_could_not_be_asked_for_is_asked_for_by_the_next_pass() {
+    let mut rig = Rig::start(7, Modes::default(), 0).await;
+    let object = rig.upstream.order("POST", "/sandbox/certificates", &json!({"status": "processing"})).await;
+    let id = object["id"].as_str().expect("an id");
+    rig.baseline().await;
+    rig.clock_on(Duration::from_secs(30)).await;
+    rig.upstream.order("POST", &format!("/sandbox/certificates/{id}/attach"), &Value::Null).await;
+    let path = format!("/tax/certificates/{id}");
+    fail(&rig, json!({"fault": "status", "status": 409, "path": path})).await;
+    assert_eq!(rig.watcher_pass(PassKind::Changes).await.status, PassStatus::Incomplete);
+    let told =
+        |told: Vec<EventType>| told.iter().filter(|told| **told == EventType::CertificateDocumentAvailable).count();
+    assert_eq!(told(rig.told_so_far().await), 0);
+    rig.upstream.order("DELETE", "/sandbox/calls", &Value::Null).await;
+    let asked = [("/tax/certificates".to_owned(), 200), (path, 200), ("/tax/certificate-requests".to_owned(), 200)];
+    assert_eq!(rig.watcher_pass(PassKind::Changes).await.status, PassStatus::Complete);
+    assert_eq!((told(rig.told_so_far().await), calls(&rig).await.as_slice()), (1, &asked[..]));
+    rig.watcher_pass(PassKind::Changes).await;
+    assert_eq!(calls(&rig).await, [asked[0].clone(), asked[2].clone()], "that is known now");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_that_upstream_asks_for_holds_for_every_pass_and_ends_none() {
     let rig = with_a_change().await;
     fail(&rig, json!({"fault": "throttle", "retry_after": "2", "path": "/tax/certificates"})).await;
