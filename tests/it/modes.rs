@@ -36,7 +36,7 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// How many steps a history has.
-const STEPS: u32 = 12;
+const STEPS: u32 = 10;
 
 /// How many values each mode has, in the order of [`modes`]. The clock comes last: right, with a `Date` header that
 /// is ahead or behind, and truly ahead or behind.
@@ -99,8 +99,8 @@ async fn in_every_mode_exactly_what_happened_is_told() {
         }
     }
     assert!(failures.is_empty(), "{} histories of seed {seed} failed, as said above", failures.len());
-    // 26 types can come of this; a history so poor that it shows few of them would prove little.
-    assert!(told.len() >= 20, "only {told:?} were told");
+    // 36 types can come of this; histories so poor that they show few of them would prove little.
+    assert!(told.len() >= 28, "only {told:?} were told");
 }
 
 /// One history from the baseline to a last complete sweep. Gives what was told.

@@ -156,6 +156,8 @@ impl Rig {
         }
         let report = self.watcher_pass(PassKind::Sweep).await;
         assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
+        // What an earlier try had seen may have gone before this one began.
+        self.unsure.extend(self.progress().await.swept_at);
         self.before = self.snapshots().await;
         self.reminders.meet(&self.before, self.clock.now());
         self.assert_in_step(Look::Sweep, "after the baseline").await;
