@@ -235,6 +235,9 @@ impl Applier {
     ) -> Result<(), StoreError> {
         let mut progress = self.progress.lock().await;
         let Some((moved, told)) = progress.as_ref().map(step) else { return Ok(()) };
+        if told.is_empty() && progress.as_ref() == Some(&moved) {
+            return Ok(());
+        }
         self.commit_progress(&mut progress, moved, told).await
     }
 

@@ -70,10 +70,12 @@ fn may_lack_document(seen: &Seen) -> bool {
         && matches!(OpenList::of(seen.key.kind, seen.status()), Some(OpenList::Processing | OpenList::NeedsInfo))
 }
 
-/// Whether a resource was there before the baseline began, as far as upstream tells.
+/// Whether a resource was there before the baseline began, as far as upstream tells. An instant in whole seconds does
+/// not say which part of its second it means, so one of the second in which the baseline began is not before it.
 pub(super) fn is_stray(seen: &Seen, progress: &SourceProgress) -> bool {
     let began = progress.baseline_watermark.unwrap_or(progress.baseline_started_at);
-    progress.baseline_completed_at.is_some() && seen.created_at().is_some_and(|created_at| created_at < began)
+    progress.baseline_completed_at.is_some()
+        && seen.created_at().is_some_and(|created_at| created_at.as_seconds() < began.as_seconds())
 }
 
 /// How long after an `updated_at` a further change may still carry the same one: upstream shows it in whole seconds,
