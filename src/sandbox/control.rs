@@ -3,7 +3,7 @@
 //! | call | what it does |
 //! |---|---|
 //! | `POST /sandbox/requests` | opens a request |
-//! | `POST /sandbox/requests/{id}/{action}` | `submit` `{link}`, `link`, `cancel`, `invalidate`, `reopen`, `extend`, `delete`, `restore` |
+//! | `POST /sandbox/requests/{id}/{action}` | `submit` `{link}`, `link`, `cancel`, `invalidate`, `reopen`, `extend`, `shorten`, `delete`, `restore` |
 //! | `POST /sandbox/certificates` | makes a certificate |
 //! | `POST /sandbox/certificates/{id}/{action}` | `approve` `{attach}`, `reject`, `needs-info`, `resubmit`, `expiring`, `expire`, `renew` `{until}`, `archive`, `unarchive`, `delete`, `touch`, `correct`, `attach` |
 //! | `POST`, `DELETE /sandbox/certificates/{id}/jurisdictions/{jurisdiction}` | sets one `{status, expiration_date}`, adding it if need be; drops one |
@@ -11,6 +11,7 @@
 //! | `GET`, `POST /sandbox/clock` | shows the clock; moves it by `{advance}` |
 //! | `GET`, `POST`, `DELETE /sandbox/faults` | shows, adds and clears orders to fail; `{"clear": true}` clears too |
 //! | `GET`, `POST /sandbox/options` | shows and sets modes |
+//! | `GET`, `POST /sandbox/account` | shows whose objects the API shows; `{number}` makes it another account's, as if the key were that one's |
 //! | `GET`, `DELETE /sandbox/calls` | what the vendor's API was asked; forgets it |
 //! | `GET /sandbox/state` | everything |
 //! | `GET /sandbox/documents/{id}` | the document behind a `download_url` |
@@ -31,15 +32,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Sandbox;
-use super::book::command::{CertificateAction, Command, NewCertificate, NewRequest, Refusal, RequestAction, Subject};
-use super::book::object::{Certificate, CertificateStatus, Request};
+use super::book::command::{CertificateAction, Command, NewCertificate, NewRequest, Refusal, RequestAction};
+use super::book::object::CertificateStatus;
 use super::day::Day;
 use super::faults::{Fault, Order};
 use super::happening::{Happening, bring_about};
 use super::numeral::document;
-use super::wire::Writer;
-use super::world::World;
-use crate::model::time::Timestamp;
+use super::show;
 
 /// The farthest that one call may move the clock: ten years, more than any term of a certificate.
 const ADVANCE_MAX: Duration = Duration::from_secs(3_653 * 86_400);
@@ -59,6 +58,7 @@ pub fn routes() -> Router<Sandbox> {
         .route("/sandbox/clock", get(clock).post(move_clock))
         .route("/sandbox/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/sandbox/options", get(options).post(set_options))
+        .route("/sandbox/account", get(account).post(change_account))
         .route("/sandbox/calls", get(calls).delete(forget_calls))
         .route("/sandbox/state", get(state))
         .route("/sandbox/documents/{id}", get(open_document))
@@ -123,40 +123,8 @@ fn apply(sandbox: &Sandbox, command: Command) -> Outcome {
     sandbox.with_world(|world, now| {
         let subject = world.book.apply(command, now)?;
         world.book.settle(now, world.modes.clock_moves_bump_updated_at);
-        Ok(Json(show(world, &subject)))
+        Ok(Json(show::object(world, &subject)))
     })
-}
-
-fn show(world: &World, subject: &Subject) -> Value {
-    let writer = Writer { modes: &world.modes };
-    match subject {
-        Subject::Certificate(id) => {
-            world.book.certificates().get(id).map_or(Value::Null, |one| show_certificate(writer, one))
-        }
-        Subject::Request(id) => world.book.requests().get(id).map_or(Value::Null, |one| show_request(writer, one)),
-    }
-}
-
-fn show_certificate(writer: Writer<'_>, certificate: &Certificate) -> Value {
-    let mut fields = writer.certificate_by_id(certificate, None);
-    fields.remove("download_url");
-    fields.insert(
-        "sandbox".into(),
-        json!({
-            "document": certificate.has_document,
-            "archived": certificate.is_archived,
-            "deleted": certificate.is_deleted,
-            "revision_of": certificate.revision_of,
-        }),
-    );
-    Value::Object(fields)
-}
-
-fn show_request(writer: Writer<'_>, request: &Request) -> Value {
-    let mut fields = writer.request_by_id(request);
-    let hidden = json!({ "submitted_certificate_id": request.submitted_certificate_id, "deleted": request.is_deleted });
-    fields.insert("sandbox".into(), hidden);
-    Value::Object(fields)
 }
 
 async fn create_request(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
@@ -188,6 +156,7 @@ async fn act_on_request(
                 ("invalidate", RequestAction::Invalidate),
                 ("reopen", RequestAction::Reopen),
                 ("extend", RequestAction::Extend),
+                ("shorten", RequestAction::Shorten),
                 ("delete", RequestAction::Delete),
                 ("restore", RequestAction::Restore),
             ];
@@ -271,7 +240,7 @@ async fn trigger(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
     sandbox.with_world(|world, now| {
         let chance = world.dice.chance();
         let subject = bring_about(&mut world.book, happening, chance, now)?;
-        Ok(Json(json!({ "type": happening.as_str(), "object": show(world, &subject) })))
+        Ok(Json(json!({ "type": happening.as_str(), "object": show::object(world, &subject) })))
     })
 }
 
@@ -333,6 +302,23 @@ async fn set_options(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
     })
 }
 
+async fn account(State(sandbox): State<Sandbox>) -> Outcome {
+    sandbox.with_world(|world, _| Ok(Json(show::account(world))))
+}
+
+async fn change_account(State(sandbox): State<Sandbox>, body: Bytes) -> Outcome {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Change {
+        number: u64,
+    }
+    let Change { number } = read(&body)?;
+    sandbox.with_world(|world, now| {
+        world.change_account(number, now);
+        Ok(Json(show::account(world)))
+    })
+}
+
 async fn calls(State(sandbox): State<Sandbox>) -> Outcome {
     sandbox.with_world(|world, _| Ok(Json(json!(world.calls))))
 }
@@ -345,21 +331,7 @@ async fn forget_calls(State(sandbox): State<Sandbox>) -> Outcome {
 }
 
 async fn state(State(sandbox): State<Sandbox>) -> Outcome {
-    sandbox.with_world(|world, now| Ok(Json(whole_state(world, now))))
-}
-
-fn whole_state(world: &World, now: Timestamp) -> Value {
-    let writer = Writer { modes: &world.modes };
-    let certificates = world.book.certificates().iter().map(|one| show_certificate(writer, one));
-    let requests = world.book.requests().iter().map(|one| show_request(writer, one));
-    json!({
-        "now": now,
-        "options": world.modes,
-        "faults": world.faults,
-        "customers": world.book.customers().iter().map(|customer| json!(**customer)).collect::<Vec<_>>(),
-        "certificates": certificates.collect::<Vec<_>>(),
-        "certificate_requests": requests.collect::<Vec<_>>(),
-    })
+    sandbox.with_world(|world, now| Ok(Json(show::everything(world, now))))
 }
 
 async fn open_document(

@@ -1,5 +1,6 @@
 //! Things that can happen at a vendor, by the name under which somebody may ask for them.
 
+use std::cmp::Reverse;
 use std::str::FromStr;
 
 use super::book::Book;
@@ -42,6 +43,7 @@ happenings! {
         Invalid = "certificate.invalid",
         Renewed = "certificate.renewed",
         DocumentAvailable = "certificate.document_available",
+        WillExpire = "certificate.will_expire",
         Updated = "certificate.updated",
         Removed = "certificate.removed",
         Restored = "certificate.restored",
@@ -64,6 +66,7 @@ happenings! {
         Canceled = "certificate_request.canceled",
         Invalid = "certificate_request.invalid",
         Reopened = "certificate_request.reopened",
+        WillExpire = "certificate_request.will_expire",
         Updated = "certificate_request.updated",
         Removed = "certificate_request.removed",
         Restored = "certificate_request.restored",
@@ -109,6 +112,12 @@ impl FromStr for Happening {
 /// How many of the certificates that end soonest may be taken for one that ends.
 const SOONEST: usize = 5;
 
+/// What lasts for more than so many days is not yet about to end, whoever asks.
+const FAR_DAYS: i32 = 61;
+
+/// In so many days something ends that is about to.
+const NEAR_DAYS: i32 = 6;
+
 /// Makes it happen to something suitable, chosen by `chance` (0 included, 1 excluded).
 ///
 /// # Errors
@@ -120,37 +129,44 @@ pub fn bring_about(book: &mut Book, happening: Happening, chance: f64, now: Time
         }
         Happening::Certificate(happening) => for_a_certificate(book, happening, chance, now),
         Happening::Request(RequestHappening::Created) => Some(Command::CreateRequest(NewRequest::default())),
-        Happening::Request(happening) => for_a_request(book, happening, chance),
+        Happening::Request(happening) => for_a_request(book, happening, chance, now),
     };
     book.apply(command.ok_or(Refusal::NothingSuitable { what: happening.as_str() })?, now)
 }
 
 fn for_a_certificate(book: &Book, happening: CertificateHappening, chance: f64, now: Timestamp) -> Option<Command> {
-    let mut suitable: Vec<(Option<Day>, &str, CertificateAction)> = book
+    let mut suitable: Vec<(&Certificate, CertificateAction)> = book
         .certificates()
         .iter()
         .filter(|certificate| certificate.is_listed() || happening == CertificateHappening::Restored)
-        .filter_map(|certificate| {
-            Some((certificate.expires, certificate.id(), on_certificate(happening, certificate, now)?))
-        })
+        .filter_map(|certificate| Some((certificate, on_certificate(happening, certificate, now)?)))
         .collect();
     if matches!(happening, CertificateHappening::Expiring | CertificateHappening::Expired) {
-        suitable.sort_by_key(|(expires, _, _)| expires.map_or(Day::FOREVER, |day| day));
+        suitable.sort_by_key(|(certificate, _)| certificate.expires.unwrap_or(Day::FOREVER));
         suitable.truncate(SOONEST);
     }
-    let (_, id, action) = at_chance(&suitable, chance)?;
-    Some(Command::Certificate((*id).into(), action.clone()))
+    if happening == CertificateHappening::Restored {
+        // What went last is what somebody who looks has seen before.
+        suitable.sort_by_key(|(certificate, _)| Reverse(certificate.updated_at));
+        suitable.truncate(1);
+    }
+    let (certificate, action) = at_chance(&suitable, chance)?;
+    Some(Command::Certificate(certificate.id.clone(), action.clone()))
 }
 
-fn for_a_request(book: &Book, happening: RequestHappening, chance: f64) -> Option<Command> {
-    let suitable: Vec<(&str, RequestAction)> = book
+fn for_a_request(book: &Book, happening: RequestHappening, chance: f64, now: Timestamp) -> Option<Command> {
+    let mut suitable: Vec<(&Request, RequestAction)> = book
         .requests()
         .iter()
         .filter(|request| request.is_listed() || happening == RequestHappening::Restored)
-        .filter_map(|request| Some((request.id(), on_request(happening, request)?)))
+        .filter_map(|request| Some((request, on_request(happening, request, now)?)))
         .collect();
-    let (id, action) = at_chance(&suitable, chance)?;
-    Some(Command::Request((*id).into(), action.clone()))
+    if happening == RequestHappening::Restored {
+        suitable.sort_by_key(|(request, _)| Reverse(request.updated_at));
+        suitable.truncate(1);
+    }
+    let (request, action) = at_chance(&suitable, chance)?;
+    Some(Command::Request(request.id.clone(), action.clone()))
 }
 
 /// What to do to that certificate to make it happen; `None` if it is not suitable.
@@ -180,6 +196,13 @@ fn on_certificate(
             when(matches!(status, Expiring | Expired) && ends(certificate), CertificateAction::Renew { until: None })
         }
         CertificateHappening::DocumentAvailable => when(!certificate.has_document, CertificateAction::Attach),
+        CertificateHappening::WillExpire => {
+            let far = Day::of(now).plus_days(FAR_DAYS);
+            let lasts = |entry: &Jurisdiction| entry.status == Active && entry.expires.is_some_and(|day| far < day);
+            let id = one_of_several(certificate, lasts)?.id.clone();
+            let expires = Some(Day::of(now).plus_days(NEAR_DAYS));
+            Some(CertificateAction::SetJurisdiction { id, status: None, expires })
+        }
         CertificateHappening::Updated => when(certificate.effective.is_some(), CertificateAction::Correct),
         CertificateHappening::Removed => Some(CertificateAction::Archive),
         CertificateHappening::Restored => {
@@ -214,20 +237,22 @@ fn ends(certificate: &Certificate) -> bool {
 }
 
 /// The first suitable jurisdiction of a multi-state certificate; the certificate as a whole stays as it is.
+fn one_of_several(certificate: &Certificate, suitable: impl Fn(&Jurisdiction) -> bool) -> Option<&Jurisdiction> {
+    let entries = certificate.jurisdictions.iter().filter(|_| certificate.jurisdictions.len() > 1);
+    entries.into_iter().find(|entry| suitable(entry))
+}
+
 fn set(
     certificate: &Certificate,
     suitable: impl Fn(&Jurisdiction) -> bool,
     status: CertificateStatus,
 ) -> Option<CertificateAction> {
-    if certificate.jurisdictions.len() < 2 {
-        return None;
-    }
-    let entry = certificate.jurisdictions.iter().find(|entry| suitable(entry))?;
+    let entry = one_of_several(certificate, suitable)?;
     Some(CertificateAction::SetJurisdiction { id: entry.id.clone(), status: Some(status), expires: None })
 }
 
 /// What to do to that request to make it happen; `None` if it is not suitable.
-fn on_request(happening: RequestHappening, request: &Request) -> Option<RequestAction> {
+fn on_request(happening: RequestHappening, request: &Request, now: Timestamp) -> Option<RequestAction> {
     let pending = request.status == RequestStatus::Pending;
     let when = |suitable: bool, action: RequestAction| suitable.then_some(action);
     match happening {
@@ -237,6 +262,10 @@ fn on_request(happening: RequestHappening, request: &Request) -> Option<RequestA
         RequestHappening::Canceled => when(pending, RequestAction::Cancel),
         RequestHappening::Invalid => when(pending, RequestAction::Invalidate),
         RequestHappening::Reopened => when(!pending, RequestAction::Reopen),
+        RequestHappening::WillExpire => {
+            let lasts = |at: Timestamp| Day::of(now).plus_days(NEAR_DAYS) < Day::of(at);
+            when(pending && request.expires_at.is_some_and(lasts), RequestAction::Shorten)
+        }
         RequestHappening::Updated => when(pending && request.expires_at.is_some(), RequestAction::Extend),
         RequestHappening::Removed => Some(RequestAction::Delete),
         RequestHappening::Restored => when(request.is_deleted, RequestAction::Restore),

@@ -10,7 +10,7 @@
 //!
 //! In reading order: [`options`]; the book as a value ([`book`], [`catalogue`], [`day`], [`dice`], [`seed`]); what may
 //! happen to it ([`happening`], [`live`]); the vendor's API as a function ([`wire`], [`numeral`]); what may go wrong
-//! ([`faults`]); all of it as one value ([`world`]); HTTP around it ([`serve`], [`control`]).
+//! ([`faults`]); all of it as one value ([`world`]); HTTP around it ([`serve`], [`control`] with `show`).
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -36,6 +36,7 @@ pub mod numeral;
 pub mod options;
 pub mod seed;
 pub mod serve;
+mod show;
 pub mod wire;
 pub mod world;
 

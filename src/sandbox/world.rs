@@ -22,6 +22,12 @@ const CALLS_KEPT: usize = 1_000;
 pub struct World {
     /// The simulated account.
     pub book: Book,
+    /// Its number. The sandbox begins with that of its seed.
+    pub account: u64,
+    /// The books of the other accounts that were ever looked at.
+    others: BTreeMap<u64, Book>,
+    /// How many objects an account begins with.
+    size: usize,
     /// What the vendor's pages leave open.
     pub modes: Modes,
     /// The only API key that is accepted, if there is one.
@@ -45,6 +51,9 @@ impl World {
         let secret = dice.number();
         Self {
             book: seeded(options.seed, options.size, now),
+            account: options.seed,
+            others: BTreeMap::new(),
+            size: options.size,
             modes: options.modes,
             api_key: options.api_key,
             faults: Faults::default(),
@@ -53,6 +62,18 @@ impl World {
             secret,
             advanced: Duration::ZERO,
         }
+    }
+
+    /// From now on the API shows the objects of another account, which has a book of its own and is made when it is
+    /// first looked at. The one that was shown stays as it is.
+    pub fn change_account(&mut self, number: u64, now: Timestamp) {
+        let other = self.others.remove(&number);
+        if number != self.account {
+            let book = other.unwrap_or_else(|| seeded(number, self.size, now));
+            let former = std::mem::replace(&mut self.account, number);
+            self.others.insert(former, std::mem::replace(&mut self.book, book));
+        }
+        self.book.settle(now, self.modes.clock_moves_bump_updated_at);
     }
 
     /// What the sandbox's clock shows when the clock that it was given shows `clock`. Makes every move that is due.

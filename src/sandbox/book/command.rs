@@ -110,6 +110,8 @@ pub enum RequestAction {
     Reopen,
     /// It is given 30 more days.
     Extend,
+    /// It is left six days from now.
+    Shorten,
     /// It is gone.
     Delete,
     /// It is back.

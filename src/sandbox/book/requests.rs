@@ -13,6 +13,9 @@ use RequestStatus::{Canceled, Fulfilled, Invalid, Pending};
 /// How long a customer has, if nothing else is said; the vendor's example has 30 days.
 const OPEN_FOR_DAYS: u16 = 30;
 
+/// How long a customer has left whose time is cut.
+const SHORTENED_TO_DAYS: u16 = 6;
+
 fn days(count: u16) -> Duration {
     Duration::from_secs(86_400) * u32::from(count)
 }
@@ -62,6 +65,7 @@ impl Book {
             }
             RequestAction::Reopen => reopen(&mut after, now)?,
             RequestAction::Extend => extend(&mut after)?,
+            RequestAction::Shorten => shorten(&mut after, now)?,
             RequestAction::Delete => after.is_deleted = true,
             RequestAction::Restore if !after.is_deleted => {
                 return Err(wrong_state(&after, "only a deleted one can be restored"));
@@ -117,6 +121,16 @@ fn extend(request: &mut Request) -> Result<(), Refusal> {
         return Err(wrong_state(request, "one that does not lapse cannot be extended"));
     };
     request.expires_at = Some(at.plus(days(OPEN_FOR_DAYS)));
+    Ok(())
+}
+
+fn shorten(request: &mut Request, now: Timestamp) -> Result<(), Refusal> {
+    require(request, &[Pending], "only pending can be shortened")?;
+    let end = now.plus(days(SHORTENED_TO_DAYS));
+    if request.expires_at.is_none_or(|at| at <= end) {
+        return Err(wrong_state(request, "only one that lapses in more than six days can be shortened"));
+    }
+    request.expires_at = Some(end);
     Ok(())
 }
 

@@ -82,6 +82,7 @@ async fn whatever_may_be_triggered_happens() {
         ("certificate.invalid", json!("invalid")),
         ("certificate.renewed", json!("active")),
         ("certificate.document_available", Value::Null),
+        ("certificate.will_expire", Value::Null),
         ("certificate.updated", Value::Null),
         ("certificate.removed", Value::Null),
         ("certificate.restored", Value::Null),
@@ -98,6 +99,7 @@ async fn whatever_may_be_triggered_happens() {
         ("certificate_request.canceled", json!("canceled")),
         ("certificate_request.invalid", json!("invalid")),
         ("certificate_request.reopened", json!("pending")),
+        ("certificate_request.will_expire", json!("pending")),
         ("certificate_request.updated", json!("pending")),
         ("certificate_request.removed", Value::Null),
         ("certificate_request.restored", Value::Null),
@@ -110,6 +112,74 @@ async fn whatever_may_be_triggered_happens() {
     let empty = Upstream::new(Options { size: 0, ..Options::default() });
     let refused = empty.control("POST", "/sandbox/trigger", json!({"type": "certificate.expiring"})).await;
     assert_eq!((refused.status.as_u16(), &refused.body["type"]), (409, &json!("NOTHING_SUITABLE")));
+}
+
+#[tokio::test]
+async fn what_is_about_to_end_ends_in_six_days_and_not_as_a_whole() {
+    let upstream = Upstream::new(Options::default());
+    let happened = upstream.order("/sandbox/trigger", json!({"type": "certificate.will_expire"})).await;
+    let shown = upstream.get(&format!("/tax/certificates/{}", id_of(&happened["object"]))).await.body;
+    let entries = shown["jurisdictions"].as_array().expect("entries");
+    let near: Vec<_> = entries.iter().filter(|entry| entry["expiration_date"] == "2026-11-27").collect();
+    assert_eq!((near.len(), &near[0]["status"]), (1, &json!("expiring")), "{shown}");
+    assert!(shown["expiration_date"].as_str() > Some("2027-01"), "{shown}");
+    let happened = upstream.order("/sandbox/trigger", json!({"type": "certificate_request.will_expire"})).await;
+    assert_eq!(happened["object"]["expires_at"], "2026-11-27T04:31:20.017Z");
+    let path = format!("/sandbox/requests/{}/shorten", id_of(&happened["object"]));
+    let again = upstream.control("POST", &path, Value::Null).await;
+    assert_eq!((again.status.as_u16(), &again.body["type"]), (409, &json!("WRONG_STATE")));
+}
+
+#[tokio::test]
+async fn what_went_last_comes_back_first() {
+    let upstream = Upstream::new(Options::default());
+    for kind in ["certificate", "certificate_request"] {
+        upstream.order("/sandbox/trigger", json!({"type": format!("{kind}.removed")})).await;
+        upstream.order("/sandbox/clock", json!({"advance": "1m"})).await;
+        let gone = upstream.order("/sandbox/trigger", json!({"type": format!("{kind}.removed")})).await;
+        upstream.order("/sandbox/clock", json!({"advance": "1m"})).await;
+        let back = upstream.order("/sandbox/trigger", json!({"type": format!("{kind}.restored")})).await;
+        assert_eq!(back["object"]["id"], gone["object"]["id"]);
+    }
+}
+
+#[tokio::test]
+async fn another_account_shows_other_objects_and_the_former_ones_stay() {
+    let upstream = Upstream::new(Options::default());
+    let lists = [("/tax/certificates", "certificates"), ("/tax/certificate-requests", "certificate_requests")];
+    let all = async || {
+        let mut ids = Vec::new();
+        for (path, key) in lists {
+            ids.extend(ids_of(&upstream.list(path, key).await));
+        }
+        ids
+    };
+    let ours = all().await;
+    let shown = upstream.order("/sandbox/account", json!({"number": 7})).await;
+    assert_eq!(shown, json!({"number": 7, "certificates": 224, "certificate_requests": 126}));
+    let theirs = all().await;
+    assert!(theirs.len() > 300 && ours.iter().all(|id| !theirs.contains(id)));
+    assert_eq!(upstream.get(&format!("{}/{}", lists[0].0, ours[0])).await.status, StatusCode::NOT_FOUND);
+    let created = upstream.certificate("active").await;
+    upstream.order("/sandbox/account", json!({"number": 1})).await;
+    assert_eq!(all().await, ours);
+    upstream.order("/sandbox/account", json!({"number": 7})).await;
+    assert_eq!(all().await.iter().filter(|id| !theirs.contains(id)).collect::<Vec<_>>(), [&created]);
+}
+
+#[tokio::test]
+async fn every_object_can_come_to_show_a_further_field() {
+    let upstream = Upstream::new(Options::default());
+    let fields = json!({"risk_score": {"grade": "low"}, "status": "never"});
+    upstream.order("/sandbox/options", json!({"further_fields": fields})).await;
+    for (path, key) in [("/tax/certificates", "certificates"), ("/tax/certificate-requests", "certificate_requests")] {
+        let row = upstream.get(path).await.body[key][0].clone();
+        let whole = upstream.get(&format!("{path}/{}", id_of(&row))).await.body;
+        for object in [row, whole] {
+            assert_eq!(object["risk_score"], json!({"grade": "low"}));
+            assert_ne!(object["status"], "never", "a documented field stays what it is");
+        }
+    }
 }
 
 /// A control call, and the status and words that it is to be refused with.
