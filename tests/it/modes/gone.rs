@@ -14,9 +14,13 @@ use super::rig::{Choices, Rig};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A rig whose baseline is complete, and whose guard believes in no removal.
-async fn unbelieving() -> Rig {
-    let choices = Choices { guard: RemovalGuard { count: 1, share: 0.0 }, ..Choices::default() };
+/// A guard that believes in no removal, and one that believes in all but that of a whole kind.
+const UNBELIEVING: RemovalGuard = RemovalGuard { count: 1, share: 0.0 };
+const BELIEVING: RemovalGuard = RemovalGuard { count: 1_000, share: 1.0 };
+
+/// A rig whose baseline is complete.
+async fn settled(guard: RemovalGuard) -> Rig {
+    let choices = Choices { guard, ..Choices::default() };
     let mut rig = Rig::start_with(11, Modes::default(), 0, choices).await;
     rig.baseline().await;
     rig.clock_on(DAY).await;
@@ -38,6 +42,17 @@ async fn act(rig: &Rig, id: &str, action: &str) -> Timestamp {
     at
 }
 
+/// Runs a sweep; gives how it ended and the types that it told.
+async fn sweep(rig: &mut Rig) -> (PassStatus, Vec<EventType>) {
+    let status = rig.watcher_pass(PassKind::Sweep).await.status;
+    let begin = rig.look_back().await;
+    (status, rig.log[begin..].iter().map(|event| event.event_type).collect())
+}
+
+async fn absent(rig: &Rig) -> usize {
+    rig.watcher.absences(None, 1_000).await.expect("the store").len()
+}
+
 /// When the event of a type says that it happened: not before, and not after.
 fn told(rig: &Rig, event_type: EventType, id: &str) -> (Timestamp, Timestamp) {
     let is_meant = |event: &&std::sync::Arc<Event>| {
@@ -49,7 +64,7 @@ fn told(rig: &Rig, event_type: EventType, id: &str) -> (Timestamp, Timestamp) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_that_did_not_show_something_is_no_sight_of_it() {
-    let mut rig = unbelieving().await;
+    let mut rig = settled(UNBELIEVING).await;
     let (gone, hidden) = (certificate(&mut rig).await, certificate(&mut rig).await);
     let archived_at = act(&rig, &gone, "archive").await;
     act(&rig, &hidden, "archive").await;
@@ -69,4 +84,53 @@ async fn a_sweep_that_did_not_show_something_is_no_sight_of_it() {
     let (after, before) = told(&rig, EventType::CertificateRemoved, &gone);
     assert!(after <= archived_at && archived_at <= before, "{after} {archived_at} {before}");
     assert_eq!(rig.watcher_pass(PassKind::Sweep).await.status, PassStatus::Complete);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_silently_end_early_remove_nothing() {
+    for (guard, expected) in [
+        (UNBELIEVING, (PassStatus::Complete, vec![EventType::GatewayRemovalsWithheld])),
+        (BELIEVING, (PassStatus::Incomplete, vec![])),
+    ] {
+        let mut rig = settled(guard).await;
+        let order = json!({"fault": "cut_short", "share": 1.0});
+        rig.upstream.order("POST", "/sandbox/faults", &order).await;
+        assert_eq!(sweep(&mut rig).await, expected);
+        let withheld = absent(&rig).await;
+        assert_eq!(withheld > 0, guard == UNBELIEVING);
+        assert_eq!(sweep(&mut rig).await, (expected.0, vec![]), "once is enough");
+        if withheld > 0 {
+            // Whoever believes it nevertheless is saved by the look at each.
+            assert_eq!(rig.watcher.decide(RemovalDecision::Confirm, None).await.expect("the store"), withheld as u64);
+            rig.deadline(false).await;
+        }
+        rig.clear_faults().await;
+        rig.sweep(false).await;
+        assert_eq!(absent(&rig).await, 0);
+        rig.assert_log().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_of_another_account_is_told_as_such_and_not_as_a_thousand_changes() {
+    let mut rig = settled(Choices::default().guard).await;
+    let ours = rig.snapshots().await.len();
+    rig.upstream.order("POST", "/sandbox/account", &json!({"number": 12})).await;
+    rig.upstream.record().await;
+    let said = vec![EventType::GatewayRemovalsWithheld, EventType::GatewayBaselineCompleted];
+    assert_eq!(sweep(&mut rig).await, (PassStatus::Complete, said));
+    assert_eq!(absent(&rig).await, ours);
+    assert_eq!(sweep(&mut rig).await, (PassStatus::Complete, vec![]), "once is enough");
+    // The right key is back: what it shows is what was known, and only the others are missing.
+    rig.upstream.order("POST", "/sandbox/account", &json!({"number": 11})).await;
+    let theirs = rig.snapshots().await.len() - ours;
+    assert_eq!(sweep(&mut rig).await, (PassStatus::Complete, vec![EventType::GatewayRemovalsWithheld]));
+    assert_eq!(absent(&rig).await, theirs);
+    rig.watcher.decide(RemovalDecision::Confirm, None).await.expect("the store");
+    assert_eq!(rig.watcher_pass(PassKind::Deadline).await.status, PassStatus::Complete);
+    let begin = rig.look_back().await;
+    let removed = [EventType::CertificateRemoved, EventType::RequestRemoved];
+    assert!(rig.log[begin..].iter().all(|event| removed.contains(&event.event_type)));
+    assert_eq!((rig.log[begin..].len(), absent(&rig).await), (theirs, 0));
+    assert_eq!(sweep(&mut rig).await, (PassStatus::Complete, vec![]));
 }

@@ -44,8 +44,8 @@ const CERTIFICATE_ACTIONS: [&str; 15] = [
 /// What takes an object out of the lists, and what brings it back.
 const GOING: [&str; 3] = ["archive", "archive", "delete"];
 
-const REQUEST_ACTIONS: [&str; 10] =
-    ["submit", "submit", "submit", "link", "cancel", "invalidate", "reopen", "extend", "delete", "restore"];
+const REQUEST_ACTIONS: [&str; 11] =
+    ["submit", "submit", "submit", "link", "cancel", "invalidate", "reopen", "extend", "shorten", "delete", "restore"];
 
 /// A clock that is ahead of another by so many milliseconds.
 struct Shifted(Arc<ManualClock>, i64);
