@@ -1,4 +1,5 @@
-//! `kill -9` in a loop: at random moments, with changes upstream and a receiver that fails one time in five.
+//! `kill -9` in a loop: at random moments, within sweeps too, with changes upstream and a receiver that fails one time
+//! in five.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,13 +14,15 @@ use crate::support::receiver::{Receiver, SECRET};
 const ROUNDS: u32 = 50;
 
 /// What happens upstream, in turn.
-const HAPPENINGS: [&str; 6] = [
+const HAPPENINGS: [&str; 8] = [
     "certificate_request.created",
     "certificate_request.fulfilled",
     "certificate.active",
     "certificate.expiring",
     "certificate.renewed",
     "certificate.updated",
+    "certificate.removed",
+    "certificate.will_expire",
 ];
 
 /// The life of a gateway, from 0 to 2 s: short ones are more frequent, because that is when the most is under way.
@@ -45,6 +48,9 @@ async fn kill_9_at_any_moment_loses_nothing_and_repeats_only_the_same() {
         touched.insert(id_of(&upstream.post("/sandbox/trigger", &happening).await["object"]));
         let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
         let end = tokio::time::Instant::now() + lifetime();
+        if round % 2 == 0 {
+            sweep(&gateway).await;
+        }
         touched.insert(id_of(&upstream.post("/sandbox/trigger", &happening).await["object"]));
         tokio::time::sleep_until(end).await;
         gateway.kill().await;
@@ -52,6 +58,7 @@ async fn kill_9_at_any_moment_loses_nothing_and_repeats_only_the_same() {
 
     let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
     let expected = upstream.listed().await;
+    sweep(&gateway).await;
     until("every final state to arrive", || async { stale(&receiver, &expected, &touched).is_none().then_some(()) })
         .await;
     until("every event to arrive", || async {
@@ -65,21 +72,30 @@ async fn kill_9_at_any_moment_loses_nothing_and_repeats_only_the_same() {
     assert!(gateway.terminate().await.success());
 }
 
+/// Asks for the pass that shows what is gone.
+async fn sweep(gateway: &Process) {
+    gateway.post("/v1/sources/numeral/poll", &json!({ "pass": "sweep" })).await;
+}
+
 /// A resource that changed and of which nothing arrived, or whose last event is not what upstream shows.
 fn stale(receiver: &Receiver, expected: &BTreeMap<String, Value>, touched: &BTreeSet<String>) -> Option<String> {
-    let mut arrived: BTreeMap<String, (u64, Value)> = BTreeMap::new();
+    let mut arrived: BTreeMap<String, (u64, bool, Value)> = BTreeMap::new();
     for event in receiver.events() {
         let id = id_of(&event["data"]["object"]);
         let version = event["detection"]["object_version"].as_u64().expect("a version");
-        if arrived.get(&id).is_none_or(|(known, _)| *known <= version) {
-            arrived.insert(id, (version, event["data"]["object"].clone()));
+        if arrived.get(&id).is_none_or(|(known, ..)| *known <= version) {
+            let is_gone = event["type"] == "certificate.removed";
+            arrived.insert(id, (version, is_gone, event["data"]["object"].clone()));
         }
     }
-    let differs = |id: &String, object: &Value| {
-        let wanted = expected.get(id).expect("upstream lists what it told of");
-        wanted["status"] != object["status"] || wanted["jurisdictions"] != object["jurisdictions"]
+    let differs = |id: &String, is_gone: bool, object: &Value| match expected.get(id) {
+        Some(wanted) => {
+            is_gone || wanted["status"] != object["status"] || wanted["jurisdictions"] != object["jurisdictions"]
+        }
+        None => !is_gone,
     };
-    let outdated = arrived.iter().find(|(id, (_, object))| differs(id, object)).map(|(id, _)| id.clone());
+    let outdated = arrived.iter().find(|(id, (_, is_gone, object))| differs(id, *is_gone, object));
+    let outdated = outdated.map(|(id, _)| id.clone());
     outdated.or_else(|| touched.iter().find(|id| !arrived.contains_key(*id)).cloned())
 }
 

@@ -76,6 +76,43 @@ async fn a_change_upstream_becomes_one_verified_webhook() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_about_to_end_what_is_gone_and_what_only_time_moved_is_told() {
+    let (_folder, upstream, gateway) = house().await;
+    let receiver = Receiver::start().await;
+    gateway.register(&receiver.url, SECRET).await;
+    gateway.baseline().await;
+    let poll = async |pass: &str| gateway.post("/v1/sources/numeral/poll", &json!({ "pass": pass })).await;
+
+    let ending = happen(&upstream, "certificate.will_expire").await;
+    let event = told(&receiver, "certificate.will_expire", id_of(&ending)).await;
+    assert_eq!(event["data"]["thresholds_crossed"], json!([60, 30, 14, 7]));
+    assert_eq!((&event["data"]["threshold_days"], &event["detection"]["mode"]), (&json!(7), &json!("derived")));
+
+    let gone = happen(&upstream, "certificate.removed").await;
+    poll("sweep").await;
+    let event = told(&receiver, "certificate.removed", id_of(&gone)).await;
+    assert_eq!((&event["data"]["reason"], &event["detection"]["pass"]), (&json!("unlisted"), &json!("sweep")));
+    let back = happen(&upstream, "certificate.restored").await;
+    assert_eq!(id_of(&back), id_of(&gone), "it went last");
+    told(&receiver, "certificate.restored", id_of(&gone)).await;
+
+    let request = upstream.post("/sandbox/requests", &json!({ "expires_in_days": 1 })).await;
+    told(&receiver, "certificate_request.created", id_of(&request)).await;
+    upstream.post("/sandbox/options", &json!({ "clock_moves_bump_updated_at": false })).await;
+    upstream.post("/sandbox/clock", &json!({ "advance": "2d" })).await;
+    poll("open").await;
+    let event = told(&receiver, "certificate_request.invalid", id_of(&request)).await;
+    assert_eq!(event["detection"]["pass"], "open");
+    assert_eq!(event["data"]["previous_attributes"], json!({ "status": "pending" }));
+
+    receiver.assert_content();
+    let log = gateway.list("/v1/events").await;
+    assert_chains(&log);
+    assert_described(&gateway, &log).await;
+    assert!(gateway.terminate().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_sends_nothing_again_and_misses_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let upstream = Process::sandbox(folder.path()).await;
