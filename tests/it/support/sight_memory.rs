@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use certhook::detect::compare::changed_fields;
 use certhook::model::event::{EventDraft, Mode, Sight, Subject};
 use certhook::model::json::Fields;
-use certhook::model::resource::{Kind, ResourceId, Snapshot};
+use certhook::model::resource::{Agenda, Kind, ResourceId, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::store::{SightCommit, StoreError};
 
@@ -85,6 +85,18 @@ impl SightMemory {
     /// Refuses sights of that resource for their size.
     pub(crate) fn refuse(&self, id: &str) {
         self.lock().too_large = Some(id.parse().expect("an id"));
+    }
+
+    /// Becomes what an older version left: one that knew neither agendas, nor open lists, nor fields.
+    pub(crate) fn grow_old(&self) {
+        let mut kept = self.lock();
+        for known in kept.book.snapshots.values_mut() {
+            (known.open_list, known.agenda) = (None, Agenda::default());
+        }
+        for progress in kept.book.progress.values_mut() {
+            (progress.agenda_for, progress.fields_since) = (None, Default::default());
+            (progress.changes_completed_at, progress.baseline_watermark) = (None, None);
+        }
     }
 
     /// Is closed after so many more commits.

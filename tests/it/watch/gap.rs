@@ -120,12 +120,21 @@ async fn a_gap_by_cron_is_told_once_after_ten_ticks() {
     let mut world = World::new();
     world.settled().await;
     world.settings.changes = Schedule::Cron("* * * * * *".into());
-    world.source.break_always(Some(unavailable()));
+    // Each pass ends at once, and begins with its tick.
+    let refused = SourceError::Refused { status: 400, kind: "INVALID_REQUEST".into(), message: "no".into() };
+    world.source.break_always(Some(refused));
     let running = Running::begin(&world).await;
     let began = tokio::time::Instant::now();
+    let failed = |watcher: &Watcher| {
+        let passes = watcher.passes();
+        let is_failed = |pass: &&PassReport| (pass.pass, pass.status) == (PassKind::Changes, PassStatus::Failed);
+        passes.iter().filter(is_failed).count()
+    };
     running.until("a gap is told", |_| world.store.only_progress().gap_since.is_some()).await;
+    assert!(began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
+    let so_far = failed(&running.watcher);
+    running.until("two more passes failed", |watcher| failed(watcher) >= so_far + 2).await;
     let told: Vec<String> = world.told().into_iter().filter(|told| *told == GAP[0]).collect();
     assert_eq!(told, GAP);
-    assert!(began.elapsed() >= Duration::from_secs(9), "{:?}", began.elapsed());
     running.end().await;
 }

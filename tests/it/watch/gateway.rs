@@ -307,3 +307,27 @@ async fn a_field_that_is_not_to_be_watched_tells_nothing() {
     run(&watcher, PassKind::Changes).await;
     assert_eq!(only(&world).0.previous_attributes.text(), r#"{"status":"active"}"#);
 }
+
+#[tokio::test]
+async fn a_store_of_an_older_version_is_taken_over_without_a_word() {
+    let mut world = World::new();
+    world.settings.dates.will_expire = vec![60, 30];
+    let mut unusual = certificate("cert_9", "active");
+    unusual["risk"] = json!("low");
+    world.put(CERTIFICATE, unusual);
+    drop(stocked(&world).await);
+    world.store.grow_old();
+    let watcher = world.watcher().await;
+    watcher.plan().await.expect("planned");
+    // A field that some of them have is not new, and a list that one of them is in can be left.
+    give(&world, CERTIFICATE, &["cert_1"], "risk", json!("low"));
+    world.source.edit(|book| book.change(REQUEST, "cert_req_1", |object| object["status"] = json!("invalid")));
+    run(&watcher, PassKind::Changes).await;
+    run(&watcher, PassKind::Open).await;
+    assert_eq!(world.told(), ["cert_1 certificate.updated", "cert_req_1 certificate_request.invalid"]);
+    run(&watcher, PassKind::Deadline).await;
+    assert_eq!(world.told(), [""; 0], "what is past is skipped");
+    world.tick(12 * 86_400);
+    run(&watcher, PassKind::Deadline).await;
+    assert_eq!(world.told().len(), 4, "and what is to come is told");
+}

@@ -202,6 +202,27 @@ async fn one_that_two_lists_show_counts_once() {
 }
 
 #[tokio::test]
+async fn what_was_held_back_does_not_undo_what_another_pass_saw_meanwhile() {
+    let world = World::new();
+    let watcher = stocked(&world, 30).await;
+    turn_up(&world, [30]);
+    let late = world.source.delay_page((REQUEST, 1));
+    let meanwhile = async {
+        late.rendered.notified().await;
+        // Within the same second, so that `updated_at` does not tell which is newer.
+        world.set_status(CERTIFICATE, &id(30), "expired");
+        run(&watcher, PassKind::Changes).await;
+        late.released.notify_one();
+    };
+    let (report, ()) = tokio::join!(run(&watcher, PassKind::Sweep), meanwhile);
+    assert_eq!(report.status, PassStatus::Complete);
+    assert_eq!(world.told().last().map(String::as_str), Some("cert_030 certificate.jurisdiction.active"));
+    assert_eq!(world.source.take_gets(), [id(30)], "asked which of the two it is");
+    let known = world.store.snapshot(CERTIFICATE, &id(30)).expect("known");
+    assert_eq!((known.object_version, &known.object.fields()["status"]), (1, &json!("expired")));
+}
+
+#[tokio::test]
 async fn a_request_that_a_stray_fulfils_comes_after_it() {
     let world = World::new();
     world.put(REQUEST, request("cert_req_1", "pending"));
