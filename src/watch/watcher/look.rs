@@ -132,6 +132,7 @@ impl Watcher {
             let counts = self.applier.counts().await?;
             let told = self.account.tell_baseline(counts, now);
             self.applier.advance(|progress| (progress.clone(), vec![told])).await?;
+            self.account.standing().baseline_seen = counts.iter().sum();
         }
         let Some(state) = ending.state else { return Ok(()) };
         let passed = match state {
