@@ -64,7 +64,8 @@ struct Agendas {
 
 /// What a task of the loop was.
 enum Ended {
-    Pass(PassReport),
+    /// Its turn is given back once what follows from it is known.
+    Pass(PassReport, Turn),
     Probe,
     Chores(Result<(), StoreError>),
 }
@@ -170,7 +171,10 @@ impl Watcher {
                 timers.baseline_at = None;
             }
             let (turn, stop) = (Turn { watcher: Arc::clone(self), kind }, stop.clone());
-            tasks.spawn(async move { Ended::Pass(turn.watcher.run_pass(kind, &id, &stop).await) });
+            tasks.spawn(async move {
+                let report = turn.watcher.run_pass(kind, &id, &stop).await;
+                Ended::Pass(report, turn)
+            });
         }
     }
 
@@ -224,13 +228,23 @@ impl Watcher {
     }
 
     async fn task_ended(&self, ended: Result<Ended, tokio::task::JoinError>, timers: &mut Timers) {
-        match ended {
-            Ok(Ended::Pass(report)) => self.pass_ended(&report, timers),
-            Ok(Ended::Probe) => {}
-            Ok(Ended::Chores(done)) => self.chores_ended(done, timers),
-            Err(error) => tracing::error!(source = %self.name(), %error, "a task of the source ended by itself"),
-        }
+        let turn = match ended {
+            Ok(Ended::Pass(report, turn)) => {
+                self.pass_ended(&report, timers);
+                Some(turn)
+            }
+            Ok(Ended::Probe) => None,
+            Ok(Ended::Chores(done)) => {
+                self.chores_ended(done, timers);
+                None
+            }
+            Err(error) => {
+                tracing::error!(source = %self.name(), %error, "a task of the source ended by itself");
+                None
+            }
+        };
         self.look_at_agendas(timers).await;
+        drop(turn);
     }
 
     fn pass_ended(&self, report: &PassReport, timers: &mut Timers) {
