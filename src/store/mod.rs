@@ -188,6 +188,10 @@ pub trait EventLog: Send + Sync {
     /// The durable head: the last position that may be read. Marked as changed after every commit with events.
     fn head(&self) -> watch::Receiver<Position>;
 
+    /// The first position that is kept: what lies before it can no longer be read. The one after the head if nothing is
+    /// kept.
+    fn first(&self) -> Position;
+
     /// Up to `limit` events after a position, oldest first. Recent ones come from memory.
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
 

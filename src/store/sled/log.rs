@@ -105,6 +105,10 @@ impl EventLog for SledStore {
         self.reader.recent.follow()
     }
 
+    fn first(&self) -> Position {
+        Position::START.next()
+    }
+
     async fn events_after(&self, after: Position, limit: usize) -> EventsRead {
         if let Some(events) = self.reader.recent.after(after, limit) {
             return Ok(events);

@@ -202,6 +202,10 @@ impl EventLog for Meddler {
         self.inner.head()
     }
 
+    fn first(&self) -> Position {
+        self.inner.first()
+    }
+
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         self.reads.lock().expect("no panic while it is held").push(after);
         let events = self.inner.events_after(after, limit).await?;

@@ -134,6 +134,10 @@ impl EventLog for Memory {
         self.head.subscribe()
     }
 
+    fn first(&self) -> Position {
+        Position::START.next()
+    }
+
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         Ok(self.state()?.events.iter().skip(after.0 as usize).take(limit).cloned().collect())
     }
