@@ -27,10 +27,12 @@ pub(super) enum ErrorKind {
     MethodNotAllowed,
     UidTaken,
     TooManySecrets,
+    CursorExpired,
     BodyTooLarge,
     UnsupportedMediaType,
     Internal,
     StoreUnavailable,
+    TooManyFollowers,
 }
 
 impl ErrorKind {
@@ -50,10 +52,12 @@ impl ErrorKind {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
+            Self::CursorExpired => (StatusCode::GONE, "CURSOR_EXPIRED"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
+            Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_FOLLOWERS"),
         }
     }
 }
@@ -112,7 +116,7 @@ impl From<Problems> for ApiError {
         if problems.errors.len() > 1 {
             message += &format!(" (and {} more)", problems.errors.len() - 1);
         }
-        Self { kind, message, errors: problems.errors }
+        Self { kind, message, errors: problems.errors, earliest: None }
     }
 }
 
@@ -122,12 +126,26 @@ pub(super) struct ApiError {
     kind: ErrorKind,
     message: String,
     errors: Vec<FieldError>,
+    /// What would be the earliest that is not too early.
+    earliest: Option<String>,
 }
 
 impl ApiError {
     /// An error that is about no single field.
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), errors: Vec::new() }
+        Self { kind, message: message.into(), errors: Vec::new(), earliest: None }
+    }
+
+    /// The same error, with the earliest of its kind that would do.
+    pub(super) fn with_earliest(self, earliest: impl Display) -> Self {
+        Self { earliest: Some(earliest.to_string()), ..self }
+    }
+
+    /// An error that is about one field.
+    pub(super) fn of_field(field: &str, message: impl Display) -> Self {
+        let mut problems = Problems::default();
+        problems.report(field, message);
+        problems.into()
     }
 
     /// Something went wrong here; what exactly is for the log.
@@ -160,12 +178,20 @@ struct ErrorBody<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earliest: Option<&'a str>,
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, word) = self.kind.status_and_word();
-        let body = ErrorBody { code: status.as_u16(), r#type: word, message: &self.message, errors: &self.errors };
+        let body = ErrorBody {
+            code: status.as_u16(),
+            r#type: word,
+            message: &self.message,
+            errors: &self.errors,
+            earliest: self.earliest.as_deref(),
+        };
         let mut response = (status, Json(body)).into_response();
         if let Some(challenge) = challenge(self.kind) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -192,9 +218,11 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::MethodNotAllowed
         | ErrorKind::UidTaken
         | ErrorKind::TooManySecrets
+        | ErrorKind::CursorExpired
         | ErrorKind::BodyTooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Internal
-        | ErrorKind::StoreUnavailable => None,
+        | ErrorKind::StoreUnavailable
+        | ErrorKind::TooManyFollowers => None,
     }
 }

@@ -9,7 +9,8 @@
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
 //! (what handlers reach), `auth` and `request_id` (around every call), `request` and `input` (what a caller gave),
-//! `error` and `page` (the two shapes of answers beside single values), then one file for each resource.
+//! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events), then
+//! one file or folder for each resource.
 
 pub mod commands;
 
@@ -19,6 +20,7 @@ mod endpoints;
 mod error;
 mod event_types;
 mod events;
+mod followers;
 mod health;
 mod input;
 mod page;

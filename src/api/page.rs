@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::input::Input;
+use crate::model::id::EventId;
 
 /// The upstream vendor's own bounds, so that one client can page through both.
 const LIMIT_MAX: usize = 100;
@@ -81,27 +82,35 @@ impl<K: FromStr + Display> PageQuery<K> {
         Self::take_in_order(input, list, Some(Order::OldestFirst))
     }
 
-    /// A cursor goes on in its own order; `order` need not be said again, but must not say otherwise.
     fn take_in_order(input: &mut Input, list: List, asked: Option<Order>) -> Self {
-        let limit = take_limit(input);
-        let mut page = Self { list, order: asked.unwrap_or(Order::NewestFirst), limit, after: None };
-        let Some(text) = input.text("cursor") else { return page };
-        match read_cursor(&text) {
-            Some(cursor) if cursor.list != list.as_str() => {
+        let mut page = Self::first(input, list, asked);
+        if let Some(text) = input.text("cursor") {
+            page.go_on(input, &text, asked);
+        }
+        page
+    }
+
+    fn first(input: &mut Input, list: List, asked: Option<Order>) -> Self {
+        Self { list, order: asked.unwrap_or(Order::NewestFirst), limit: take_limit(input), after: None }
+    }
+
+    /// A cursor goes on in its own order; `order` need not be said again, but must not say otherwise.
+    fn go_on(&mut self, input: &mut Input, text: &str, asked: Option<Order>) {
+        match read_cursor(text) {
+            Some(cursor) if cursor.list != self.list.as_str() => {
                 input.report("cursor", format!("belongs to another list ({})", cursor.list));
             }
             Some(cursor) if asked.is_some_and(|asked| asked != cursor.order) => {
                 input.report("cursor", format!("belongs to order={}", cursor.order.as_str()));
             }
             Some(Cursor { order, key: Ok(key), .. }) => {
-                page.order = order;
-                page.after = Some(key);
+                self.order = order;
+                self.after = Some(key);
             }
             Some(Cursor { key: Err(_), .. }) | None => {
                 input.report("cursor", "is not a cursor; pass next_cursor on as it came");
             }
         }
-        page
     }
 
     /// The answer, whose next page begins after `next`.
@@ -118,6 +127,22 @@ impl<K: FromStr + Display> PageQuery<K> {
         data.truncate(self.limit);
         let next = data.last().filter(|_| more).map(key);
         self.answer(data, next)
+    }
+}
+
+impl PageQuery<EventId> {
+    /// Takes `limit`, `order` and `cursor`, which may be the id of an event in either order: at the end of the list
+    /// there is no `next_cursor`, and who has read that far goes on from the last event.
+    pub(super) fn take_log(input: &mut Input) -> Self {
+        let asked = input.choice("order", &Order::WORDS);
+        let mut page = Self::first(input, List::Events, asked);
+        if let Some(text) = input.text("cursor") {
+            match text.parse() {
+                Ok(id) => page.after = Some(id),
+                Err(_) => page.go_on(input, &text, asked),
+            }
+        }
+        page
     }
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::auth::RootKey;
 use super::commands::{Catalogue, Deliveries, Sources};
+use super::followers::Followers;
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -24,6 +26,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The root key.
     pub api_key: SecretString,
+    /// Ends the calls that would go on by themselves: streams, and long polls.
+    pub stop: CancellationToken,
 }
 
 /// [`Parts`], ready for use.
@@ -34,14 +38,17 @@ pub(super) struct Api {
     pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) root_key: RootKey,
+    pub(super) followers: Followers,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
     pub(super) changing_endpoints: Mutex<()>,
 }
 
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
-        let Parts { store, sources, deliveries, catalogue, clock, api_key } = parts;
+        let Parts { store, sources, deliveries, catalogue, clock, api_key, stop } = parts;
         let root_key = RootKey::new(&api_key);
-        Self { store, sources, deliveries, catalogue, clock, root_key, changing_endpoints: Mutex::new(()) }
+        let followers = Followers::new(stop);
+        let changing_endpoints = Mutex::new(());
+        Self { store, sources, deliveries, catalogue, clock, root_key, followers, changing_endpoints }
     }
 }

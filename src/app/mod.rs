@@ -71,6 +71,7 @@ impl Gateway {
             let sights = Arc::clone(&store);
             watchers.push(Watcher::open(source, sights, Arc::clone(&clock), settings.watch, description).await?);
         }
+        let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
         let router = api::router(api::Parts {
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
@@ -78,9 +79,9 @@ impl Gateway {
             catalogue: Arc::new(EventTypes),
             clock: Arc::clone(&clock),
             api_key: config.api.api_key,
+            stop: intake.clone(),
         });
 
-        let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
         let (mut intakes, mut outlets) = (JoinSet::new(), JoinSet::new());
         intakes.spawn(served(http::serve(listener, router, intake.clone())));
         for watcher in watchers {

@@ -8,6 +8,7 @@ mod door;
 mod endpoints;
 mod event_types;
 mod events;
+mod following;
 mod headers;
 mod rotation;
 mod rules;

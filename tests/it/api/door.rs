@@ -22,6 +22,7 @@ use certhook::model::time::Timestamp;
 use certhook::store::{Store, StoreError};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use url::Url;
 
@@ -45,6 +46,8 @@ pub(super) struct Door {
     pub(super) clock: Arc<ManualClock>,
     pub(super) deliveries: Arc<Receivers>,
     pub(super) sources: Arc<Accounts>,
+    /// Ends what would go on by itself.
+    pub(super) stop: CancellationToken,
 }
 
 impl Door {
@@ -58,6 +61,7 @@ impl Door {
         let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
         let deliveries = Arc::new(Receivers::default());
         let sources = Arc::new(Accounts::default());
+        let stop = CancellationToken::new();
         let router = router(Parts {
             store: Arc::clone(&store),
             sources: Arc::clone(&sources) as Arc<dyn Sources>,
@@ -65,8 +69,9 @@ impl Door {
             catalogue: Arc::new(Words),
             clock: Arc::clone(&clock) as Arc<dyn certhook::clock::Clock>,
             api_key: KEY.into(),
+            stop: stop.clone(),
         });
-        Self { router, store, clock, deliveries, sources }
+        Self { router, store, clock, deliveries, sources, stop }
     }
 
     /// Sends any request.

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
+use certhook::model::id::{EventId, Position};
 use certhook::model::json::Json;
 use certhook::model::resource::{Kind, ResourceKey};
 use certhook::model::time::Timestamp;
@@ -18,12 +19,24 @@ pub(super) async fn tell(door: &Door, id: &str, at: Timestamp, types: &[EventTyp
 }
 
 async fn commit(door: &Door, source: &str, id: Option<&str>, object: &str, at: Timestamp, types: &[EventType]) {
+    let drafts = types.iter().map(|&event_type| EventDraft::plain(event_type)).collect();
+    commit_sight(door, sight(source, id, object, at), drafts).await;
+}
+
+/// Commits a sight with these events.
+pub(super) async fn commit_sight(door: &Door, sight: Sight, drafts: Vec<EventDraft>) {
+    let sights = vec![SightCommit { told: vec![(sight, drafts)], ..SightCommit::default() }];
+    door.store.commit_sights(sights, None).await.unwrap();
+}
+
+/// A sight of a certificate, or without an id of the source itself.
+pub(super) fn sight(source: &str, id: Option<&str>, object: &str, at: Timestamp) -> Sight {
     let source = source.parse().unwrap();
     let subject = match id {
         Some(id) => Subject::Resource(ResourceKey { source, kind: Kind::Certificate, id: id.parse().unwrap() }),
         None => Subject::Source(source),
     };
-    let sight = Sight {
+    Sight {
         subject,
         api_version: "2026-03-01".into(),
         livemode: true,
@@ -37,18 +50,15 @@ async fn commit(door: &Door, source: &str, id: Option<&str>, object: &str, at: T
             observed_after: None,
             observed_before: at,
         },
-    };
-    let drafts = types.iter().map(|&event_type| EventDraft::plain(event_type)).collect();
-    let sights = vec![SightCommit { told: vec![(sight, drafts)], ..SightCommit::default() }];
-    door.store.commit_sights(sights, None).await.unwrap();
+    }
 }
 
-fn seconds(second: i64) -> Timestamp {
+pub(super) fn seconds(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
 }
 
 /// What the tests call an event: its resource or source and the last word of its type.
-fn names(events: &[Value]) -> Vec<String> {
+pub(super) fn names(events: &[Value]) -> Vec<String> {
     let name = |event: &Value| {
         let word = event["type"].as_str().unwrap().rsplit('.').next().unwrap();
         format!("{} {word}", event["data"]["object"]["id"].as_str().unwrap())
@@ -64,7 +74,7 @@ async fn listed(door: &Door, query: &str) -> Vec<String> {
 async fn an_event_is_shown_byte_for_byte_as_it_is_delivered() {
     let door = Door::open().await;
     tell(&door, "c1", seconds(1), &[EventType::CertificateCreated, EventType::CertificateActive]).await;
-    let events = door.store.events_after(certhook::model::id::Position::START, 10).await.unwrap();
+    let events = door.store.events_after(Position::START, 10).await.unwrap();
     let [first, second] = [&events[0], &events[1]].map(|event| event.body().text().to_owned());
     let shown = door.call(&format!("GET /v1/events/{}", events[0].id), "").await;
     assert_eq!(shown.text, first);
@@ -159,10 +169,11 @@ async fn a_filtered_page_reads_at_most_ten_thousand_events_and_may_be_short() {
 }
 
 #[tokio::test]
-async fn a_made_up_cursor_at_the_end_of_the_numbers_finds_an_empty_page() {
+async fn a_made_up_cursor_at_the_end_of_the_numbers_is_refused() {
     let door = Door::open().await;
     tell(&door, "c1", seconds(1), &[EventType::CertificateCreated]).await;
-    let cursor = URL_SAFE_NO_PAD.encode(format!("1 events asc {}", u64::MAX));
-    let page = door.json(&format!("GET /v1/events?cursor={cursor}"), "").await;
-    assert_eq!(page["data"], json!([]));
+    let id = EventId { position: Position(u64::MAX), epoch: u32::MAX, start: u32::MAX };
+    let cursor = URL_SAFE_NO_PAD.encode(format!("1 events asc {id}"));
+    let answer = door.call(&format!("GET /v1/events?cursor={cursor}"), "").await;
+    assert_eq!(answer.json()["errors"][0]["field"], "cursor", "{}", answer.text);
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ struct State {
 pub(crate) struct Memory {
     state: Mutex<State>,
     head: watch::Sender<Position>,
+    /// The last position that retention has passed.
+    cut: AtomicU64,
     changes: broadcast::Sender<EndpointNumber>,
 }
 
@@ -46,7 +49,13 @@ impl Memory {
     /// An empty one.
     pub(crate) fn new() -> Self {
         let (changes, _) = broadcast::channel(64);
-        Self { state: Mutex::default(), head: watch::Sender::new(Position::START), changes }
+        let head = watch::Sender::new(Position::START);
+        Self { state: Mutex::default(), head, cut: AtomicU64::default(), changes }
+    }
+
+    /// Forgets the events up to a position, as retention does.
+    pub(crate) fn cut(&self, last: Position) {
+        self.cut.store(last.0, Ordering::SeqCst);
     }
 
     /// From now on every call gives this error.
@@ -135,26 +144,30 @@ impl EventLog for Memory {
     }
 
     fn first(&self) -> Position {
-        Position::START.next()
+        Position(self.cut.load(Ordering::SeqCst)).next()
     }
 
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        Ok(self.state()?.events.iter().skip(after.0 as usize).take(limit).cloned().collect())
+        let skipped = after.max(self.first().previous()).0 as usize;
+        Ok(self.state()?.events.iter().skip(skipped).take(limit).cloned().collect())
     }
 
     async fn events_before(&self, before: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
-        let earlier = |event: &&Arc<Event>| event.position() < before;
-        Ok(self.state()?.events.iter().rev().filter(earlier).take(limit).cloned().collect())
+        let first = self.first();
+        let within = |event: &&Arc<Event>| event.position() < before && event.position() >= first;
+        Ok(self.state()?.events.iter().rev().filter(within).take(limit).cloned().collect())
     }
 
     async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError> {
-        Ok(self.state()?.events.iter().find(|event| event.position() == position).cloned())
+        let first = self.first();
+        let meant = |event: &&Arc<Event>| event.position() == position && position >= first;
+        Ok(self.state()?.events.iter().find(meant).cloned())
     }
 
     async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
         let state = self.state()?;
         let earlier = state.events.iter().take_while(|event| event.timestamp() < instant).count();
-        Ok(Position(earlier as u64 + 1))
+        Ok(Position(earlier as u64 + 1).max(self.first()))
     }
 }
 
