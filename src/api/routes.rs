@@ -30,6 +30,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
         .route("/v1/endpoints/{name}/test", post(endpoints::test))
         .route("/v1/events", get(events::list))
+        .route("/v1/events/stream", get(events::stream))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/events/{id}/deliveries", get(deliveries::list_of_event))
         .route("/v1/event-types", get(event_types::list))

@@ -134,4 +134,30 @@ mod tests {
         stop.cancel();
         while tasks.join_next().await.is_some() {}
     }
+    #[tokio::test]
+    async fn no_deadline_cuts_an_answer_that_takes_its_time() {
+        const PIECES: u32 = 4;
+        let deadline = Duration::from_millis(50);
+        let slow = move || async move {
+            let pieces = futures_util::stream::unfold(0, move |sent| async move {
+                tokio::time::sleep(deadline).await;
+                (sent < PIECES).then_some((Ok::<_, Infallible>("piece"), sent + 1))
+            });
+            axum::body::Body::from_stream(pieces)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_within(deadline, listener, Router::new().route("/", get(slow)), stop.clone()));
+        let mut connection = TcpStream::connect(address).await.expect("a connection");
+        connection.write_all(b"GET / HTTP/1.1\r\nhost: here\r\n\r\n").await.expect("it is taken");
+        let mut answer = Vec::new();
+        tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await.expect("an end").expect("an answer");
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(answer.matches("piece").count(), PIECES as usize, "{answer}");
+        assert!(answer.ends_with("\r\n0\r\n\r\n"), "it ends as it should: {answer}");
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
+    }
 }

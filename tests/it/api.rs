@@ -13,3 +13,4 @@ mod headers;
 mod rotation;
 mod rules;
 mod sources;
+mod stream;

@@ -5,6 +5,7 @@ mod config;
 mod crash;
 mod deliver;
 mod end_to_end;
+mod following;
 mod house;
 mod modes;
 mod queue;

@@ -1,7 +1,7 @@
 //! Events: the log, read through filters, byte for byte as subscribers get it.
 //!
 //! In reading order: the calls below, `wanted` (which events are meant), `reading` (a page of the log, and where a
-//! reader goes on).
+//! reader goes on), `stream` (events as they come).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,10 @@ use crate::model::json::Json;
 use crate::store::EventLog;
 
 mod reading;
+mod stream;
 mod wanted;
+
+pub(super) use stream::stream;
 
 /// The longest wait of a long poll: proxies give up on answers that take longer.
 const WAIT_MAX: Duration = Duration::from_secs(60);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use certhook::api::commands::{Catalogue, Deliveries, Sources, Undecided};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
@@ -74,10 +75,14 @@ impl Door {
         Self { router, store, clock, deliveries, sources, stop }
     }
 
+    /// Sends any request, and leaves it to the caller to read what comes.
+    pub(super) async fn begin(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// Sends any request.
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
+        let (head, body) = self.begin(request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { status: head.status, headers: head.headers, text: String::from_utf8(bytes.into()).unwrap() }
     }

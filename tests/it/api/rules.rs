@@ -24,6 +24,7 @@ const CALLS: &[&str] = &[
     "POST /v1/endpoints/crm/disable",
     "POST /v1/endpoints/crm/test",
     "GET /v1/events",
+    "GET /v1/events/stream",
     "GET /v1/events/evt_0000000000000000000000",
     "GET /v1/events/evt_0000000000000000000000/deliveries",
     "GET /v1/event-types",

@@ -1,6 +1,7 @@
 //! What tests of several rooms need.
 
 pub(crate) mod book;
+pub(crate) mod event_source;
 pub(crate) mod memory;
 pub(crate) mod process;
 pub(crate) mod receiver;
