@@ -6,8 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::error::{ApiError, ErrorKind, Problems};
-use super::events;
+use super::error::{ApiError, ErrorKind};
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Named, NoQuery, Query};
 use super::state::Api;
@@ -86,33 +85,6 @@ pub(super) async fn list(
     let meant = |record: &DeliveryRecord| {
         endpoint_id.is_none_or(|id| id == record.endpoint_id) && event_id.is_none_or(|id| id == record.event_id)
     };
-    read(&api, page, query, meant).await
-}
-
-/// `GET /v1/events/{id}/deliveries`.
-pub(super) async fn list_of_event(
-    State(api): State<Arc<Api>>,
-    Named(id): Named,
-    Query(mut input): Query,
-) -> Result<Json<Page<DeliveryView>>, ApiError> {
-    let page = PageQuery::<DeliveryId>::take(&mut input, List::EventDeliveries);
-    input.finish()?;
-    let event = events::find(&api, &id).await?;
-    if page.after.is_some_and(|last| last.position != event.position()) {
-        let mut problems = Problems::default();
-        problems.report("cursor", "belongs to the deliveries of another event");
-        problems.finish()?;
-    }
-    let query = DeliveryQuery { position: Some(event.position()), ..DeliveryQuery::default() };
-    read(&api, page, query, |_| true).await
-}
-
-async fn read(
-    api: &Api,
-    page: PageQuery<DeliveryId>,
-    query: DeliveryQuery,
-    meant: impl Fn(&DeliveryRecord) -> bool,
-) -> Result<Json<Page<DeliveryView>>, ApiError> {
     let ascending = page.order == Order::OldestFirst;
     let query = DeliveryQuery { after: page.after, ascending, limit: page.limit, ..query };
     let read = api.store.deliveries(query).await?;

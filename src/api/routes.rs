@@ -32,7 +32,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/events/{id}", get(events::show))
-        .route("/v1/events/{id}/deliveries", get(deliveries::list_of_event))
+        .route("/v1/events/{id}/deliveries", get(events::deliveries))
         .route("/v1/event-types", get(event_types::list))
         .route("/v1/event-types/{name}", get(event_types::show))
         .route("/v1/deliveries", get(deliveries::list))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::id::{EventId, Position};
+use super::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use super::json::{Fields, Json};
 use super::resource::{Kind, ResourceKey, SourceName};
 use super::time::Timestamp;
@@ -300,6 +300,13 @@ impl Event {
     /// Where the event stands in the log.
     pub fn position(&self) -> Position {
         self.id.position
+    }
+
+    /// The endpoint that the event speaks of, itself or one of its deliveries: it is not told.
+    pub fn speaks_of(&self) -> Option<EndpointNumber> {
+        let Subject::Own(id) = &self.sight.subject else { return None };
+        let endpoint = id.parse::<EndpointId>().map(|id| id.number);
+        endpoint.or_else(|_| id.parse::<DeliveryId>().map(|id| id.endpoint)).ok()
     }
 
     /// When the transition was observed.

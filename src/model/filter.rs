@@ -26,6 +26,22 @@ pub struct Filter {
     pub will_expire_days: Vec<u32>,
 }
 
+/// What a filter can ask of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// Its source is one of `sources`.
+    Source,
+    /// One of its customers, now or before, is in one of the two lists.
+    Customer,
+    /// One of its jurisdictions is one of `jurisdictions`.
+    Jurisdiction,
+    /// Its certificate type is one of `certificate_type_ids`.
+    CertificateType,
+    /// Its threshold is one of `will_expire_days`.
+    WillExpireDays,
+}
+
 /// What filters look at, taken from an event once and matched against many filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facets {
@@ -109,20 +125,32 @@ impl Filter {
 
     /// Whether an event with these facets is let through.
     pub fn matches(&self, facets: &Facets) -> bool {
-        let source = self.sources.is_empty() || facets.source.as_ref().is_some_and(|name| self.sources.contains(name));
-        source && (!facets.about_a_resource || self.matches_resource(facets))
+        self.mismatch(facets).is_none()
     }
 
-    fn matches_resource(&self, facets: &Facets) -> bool {
+    /// The first condition that an event with these facets does not meet; `None` if it is let through.
+    pub fn mismatch(&self, facets: &Facets) -> Option<Condition> {
+        if !self.sources.is_empty() && !facets.source.as_ref().is_some_and(|name| self.sources.contains(name)) {
+            return Some(Condition::Source);
+        }
+        if !facets.about_a_resource {
+            return None;
+        }
         let customers = self.customer_ids.is_empty() && self.reference_customer_ids.is_empty()
             || any(&self.customer_ids, &facets.customer_ids)
             || any(&self.reference_customer_ids, &facets.reference_customer_ids);
+        if !customers {
+            return Some(Condition::Customer);
+        }
+        if !self.jurisdictions.is_empty() && !any(&self.jurisdictions, &facets.jurisdictions) {
+            return Some(Condition::Jurisdiction);
+        }
+        if !self.certificate_type_ids.is_empty() && !any(&self.certificate_type_ids, &facets.certificate_type_ids) {
+            return Some(Condition::CertificateType);
+        }
         let days = self.will_expire_days.is_empty()
             || facets.threshold_days.is_none_or(|days| self.will_expire_days.iter().any(|&one| u64::from(one) == days));
-        customers
-            && days
-            && (self.jurisdictions.is_empty() || any(&self.jurisdictions, &facets.jurisdictions))
-            && (self.certificate_type_ids.is_empty() || any(&self.certificate_type_ids, &facets.certificate_type_ids))
+        if days { None } else { Some(Condition::WillExpireDays) }
     }
 }
 

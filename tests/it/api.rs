@@ -6,6 +6,7 @@ mod broken_calls;
 mod deliveries;
 mod door;
 mod endpoints;
+mod event_deliveries;
 mod event_types;
 mod events;
 mod following;

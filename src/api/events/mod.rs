@@ -1,7 +1,7 @@
 //! Events: the log, read through filters, byte for byte as subscribers get it.
 //!
 //! In reading order: the calls below, `wanted` (which events are meant), `reading` (a page of the log, and where a
-//! reader goes on), `stream` (events as they come).
+//! reader goes on), `stream` (events as they come), `deliveries` (who gets an event and who does not).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,10 +22,12 @@ use crate::model::id::EventId;
 use crate::model::json::Json;
 use crate::store::EventLog;
 
+mod deliveries;
 mod reading;
 mod stream;
 mod wanted;
 
+pub(super) use deliveries::list as deliveries;
 pub(super) use stream::stream;
 
 /// The longest wait of a long poll: proxies give up on answers that take longer.

@@ -11,7 +11,7 @@ use super::door::Door;
 use super::events::tell;
 
 /// Two endpoints, three events, and a record of each event for each endpoint; of the third still pending.
-async fn fill(door: &Door) -> Vec<DeliveryRecord> {
+pub(super) async fn fill(door: &Door) -> Vec<DeliveryRecord> {
     let mut endpoints = Vec::new();
     for uid in ["e1", "e2"] {
         let endpoint = door.json(&format!("PUT /v1/endpoints/{uid}"), r#"{"url":"https://a.example/"}"#).await;
@@ -59,7 +59,7 @@ fn attempt(at: Timestamp) -> Attempt {
     }
 }
 
-fn ids(list: &[Value]) -> Vec<String> {
+pub(super) fn ids(list: &[Value]) -> Vec<String> {
     list.iter().map(|row| row["id"].as_str().unwrap().into()).collect()
 }
 
@@ -110,22 +110,6 @@ async fn deliveries_are_found_by_what_they_are_for() {
         expected.reverse();
         assert_eq!(ids(&door.pages(&format!("/v1/deliveries?{query}")).await.1), expected, "{query}");
     }
-}
-
-#[tokio::test]
-async fn the_deliveries_of_an_event_are_those_alone() {
-    let door = Door::open().await;
-    let records = fill(&door).await;
-    let path = format!("/v1/events/{}/deliveries?limit=1&order=asc", records[2].event_id);
-    let (sizes, rows) = door.pages(&path).await;
-    assert_eq!((sizes, ids(&rows)), (vec![1, 1], vec![records[2].id.to_string(), records[3].id.to_string()]));
-    let mut page = door.json(&format!("GET {path}"), "").await;
-    let cursor = page["next_cursor"].take();
-    let line = format!("GET /v1/deliveries?cursor={}", cursor.as_str().unwrap());
-    assert_eq!(door.call(&line, "").await.json()["message"], "cursor: belongs to another list (event_deliveries)");
-    let line = format!("GET /v1/events/{}/deliveries?cursor={}", records[0].event_id, cursor.as_str().unwrap());
-    let message = door.call(&line, "").await.json()["message"].take();
-    assert_eq!(message, "cursor: belongs to the deliveries of another event");
 }
 
 #[tokio::test]
