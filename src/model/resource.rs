@@ -271,7 +271,7 @@ pub struct Agenda {
     pub reminded: Vec<Reminded>,
 }
 
-/// Why a resource that no list shows any more has not been removed yet.
+/// How a resource stands of which the last complete sweep was no sight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AbsenceState {
@@ -281,9 +281,12 @@ pub enum AbsenceState {
     Kept,
     /// Somebody decided that it may go; it is asked for by id before it does.
     Confirmed,
+    /// Nobody is asked: whether it is gone could not be told, or it was shown and what was shown could not be used.
+    Unknown,
 }
 
-/// A resource that complete sweeps did not show, and which was not removed.
+/// A resource of which complete sweeps were no sight: they did not show it and it was not removed, or they showed it
+/// and could not use what they showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absence {
     /// Which resource.

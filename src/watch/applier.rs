@@ -299,6 +299,9 @@ impl Applier {
             commits.extend(self.commit_of(before, &to_apply, arrival, swept_at, at));
         }
         self.commit(commits, &mut applied).await?;
+        let is_refused = |id: &&ResourceId| applied.malformed.iter().any(|item| item.id.as_ref() == Some(*id));
+        let read = sorted.confirmed.iter().filter(|id| !is_refused(id));
+        read.for_each(|id| self.recognised.read(arrival.kind, id));
         self.crossings.arrived(arrival.exchange.answered_at, arrival.kind, sorted.confirmed);
         Ok(applied)
     }

@@ -32,6 +32,7 @@ mod running;
 mod shapes;
 mod sharing;
 mod strays;
+mod unread;
 mod withheld;
 
 const CERTIFICATE: Kind = Kind::Certificate;

@@ -1,4 +1,4 @@
-//! What no list shows any more: who is absent, what is withheld, what is removed.
+//! What no list shows any more: who is absent, what is withheld, what is removed; and of whom a sweep was no sight.
 
 use std::collections::HashSet;
 
@@ -8,15 +8,15 @@ use super::Applier;
 use crate::detect::gateway;
 use crate::detect::removal::removed;
 use crate::model::event::Cause;
-use crate::model::resource::{Absence, AbsenceState, Kind, OpenList, RemovalReason, ResourceId, ResourceKey};
+use crate::model::resource::{Absence, AbsenceState, Kind, OpenList, RemovalReason, ResourceId, ResourceKey, Snapshot};
 use crate::model::time::Timestamp;
 use crate::store::{SightCommit, StoreError};
 
 /// So many ids are looked at at a time.
 const PAGE: usize = 1_000;
 
-/// So many are removed in one commit: as many as a page has rows.
-const REMOVED_AT_ONCE: usize = 100;
+/// So many snapshots are written in one commit: as many as a page has rows.
+const WRITTEN_AT_ONCE: usize = 100;
 
 /// Where a walk over all resources stands.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,9 @@ impl Applier {
         let absent = ids.into_iter().zip(entries).filter_map(|(id, entry)| match entry.map(|entry| entry.state) {
             // Somebody has decided on these.
             Some(AbsenceState::Kept | AbsenceState::Confirmed) => None,
-            state @ (Some(AbsenceState::Withheld) | None) => Some(Absent { kind, id, is_withheld: state.is_some() }),
+            state @ (Some(AbsenceState::Withheld | AbsenceState::Unknown) | None) => {
+                Some(Absent { kind, id, is_withheld: state == Some(AbsenceState::Withheld) })
+            }
         });
         Ok(Some(absent.collect()))
     }
@@ -119,7 +121,7 @@ impl Applier {
         spare_seen: bool,
     ) -> Result<u64, StoreError> {
         let mut removals = 0;
-        for gone in gone.chunks(REMOVED_AT_ONCE) {
+        for gone in gone.chunks(WRITTEN_AT_ONCE) {
             removals += self.remove_some(gone, cause, spare_seen).await?;
         }
         Ok(removals)
@@ -160,7 +162,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Forgets the entries of those that were seen since the sweep began.
+    /// Forgets the entries of those that were seen since the sweep began; of what could not be used, nobody knows.
     pub(in super::super) async fn forget_present(&self) -> Result<(), StoreError> {
         let _right = self.progress.lock().await;
         self.forget_seen().await
@@ -173,10 +175,69 @@ impl Applier {
             let page = self.store.absences_after(self.source.name(), beyond, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some((last.key.kind, last.key.id.clone()));
-            let present = page.into_iter().map(|absence| absence.key);
-            let present = present.filter(|key| self.recognised.has_seen(key.kind, &key.id));
-            self.set_absences(present.map(|key| (key, None)).collect()).await?;
+            let present =
+                page.into_iter().filter(|absence| self.recognised.has_seen(absence.key.kind, &absence.key.id));
+            let entry = |absence: Absence| {
+                let is_read = self.recognised.has_read(absence.key.kind, &absence.key.id);
+                let left = (!is_read).then(|| Absence { state: AbsenceState::Unknown, ..absence.clone() });
+                (absence.key, left)
+            };
+            self.set_absences(present.map(entry).collect()).await?;
         }
+    }
+
+    /// Notes of whom the sweep that began at `began`, and is about to count as complete, was no sight: of those whom
+    /// it did not show and who are not gone, and of those of whom it showed what could not be used. Someone who is
+    /// gone was seen to be so exactly if it did not show them.
+    pub(in super::super) async fn note_unread(&self, began: Timestamp) -> Result<(), StoreError> {
+        for kind in Kind::ALL {
+            let mut after = None;
+            loop {
+                let right = self.progress.lock().await;
+                let swept_at = right.as_ref().and_then(|progress| progress.swept_at);
+                let page = self.store.ids_after(self.source.name(), kind, after.as_ref(), PAGE).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                let in_doubt =
+                    page.into_iter().filter(|(id, is_removed)| *is_removed || !self.recognised.has_read(kind, id));
+                let (ids, are_removed): (Vec<ResourceId>, Vec<bool>) = in_doubt.unzip();
+                let entries = self.store.absences(self.source.name(), kind, &ids).await?;
+                let (mut unread, mut read) = (Vec::new(), Vec::new());
+                for ((id, is_removed), entry) in ids.into_iter().zip(are_removed).zip(entries) {
+                    match (!is_removed || self.recognised.has_seen(kind, &id), entry) {
+                        (true, None) => unread.push(id),
+                        (false, Some(entry)) => read.push((entry.key, None)),
+                        (true, Some(_)) | (false, None) => {}
+                    }
+                }
+                self.set_absences(read).await?;
+                self.set_unknown(kind, &unread, began, swept_at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that nobody knows how these stand. The former sweep, of which no later one takes the place for them, goes
+    /// down in their snapshots as the last sight.
+    async fn set_unknown(
+        &self,
+        kind: Kind,
+        ids: &[ResourceId],
+        since: Timestamp,
+        swept_at: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        for ids in ids.chunks(WRITTEN_AT_ONCE) {
+            let known = self.store.snapshots(self.source.name(), kind, ids).await?;
+            let commits = known.into_iter().flatten().map(|known| {
+                let key = known.key.clone();
+                let absence = Absence { key: key.clone(), state: AbsenceState::Unknown, since };
+                let later = swept_at.filter(|swept_at| known.observed_at < *swept_at);
+                let snapshot = later.map(|observed_at| Snapshot { observed_at, ..known });
+                SightCommit { snapshot, absence: Some((key, Some(absence))), told: Vec::new() }
+            });
+            self.store.commit_sights(commits.collect(), None).await?;
+        }
+        Ok(())
     }
 
     /// When something that is absent was last seen: when its snapshot was, or when the last complete sweep began,
@@ -190,7 +251,7 @@ impl Applier {
         Ok(swept_at.map_or(observed_at, |swept_at| swept_at.max(observed_at)))
     }
 
-    /// Those of these resources that the last complete sweep did not show, which therefore was no sight of them.
+    /// Those of these resources of which the last complete sweep was no sight.
     pub(super) async fn missed_by_sweeps(
         &self,
         kind: Kind,

@@ -49,6 +49,7 @@ impl Applier {
                 Item::Row(row, shown)
                     if arrival.list.is_none() && self.recognised.knows(arrival.kind, &row.id, *shown) =>
                 {
+                    self.recognised.read(arrival.kind, &row.id);
                     if !self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &row.id) {
                         confirmed.push(row.id.clone());
                     }

@@ -27,12 +27,22 @@ fn list(ids: &[ResourceId]) -> String {
 }
 
 impl Watcher {
-    /// Up to `limit` resources that no list shows and that were not removed, beyond one, by kind and id.
+    /// Up to `limit` resources whose removal is withheld, or was until somebody decided, beyond one, by kind and id.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn absences(&self, after: Option<(Kind, &ResourceId)>, limit: usize) -> Result<Vec<Absence>, StoreError> {
-        self.applier.absences(after, limit).await
+        let mut after = after.map(|(kind, id)| (kind, id.clone()));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let beyond = after.as_ref().map(|(kind, id)| (*kind, id));
+            let page = self.applier.absences(beyond, limit).await?;
+            let Some(last) = page.last() else { break };
+            after = Some((last.key.kind, last.key.id.clone()));
+            found.extend(page.into_iter().filter(is_for_somebody));
+        }
+        found.truncate(limit);
+        Ok(found)
     }
 
     /// Decides on the withheld removals of these ids, or of all. An earlier decision can be taken back as long as it
@@ -54,7 +64,8 @@ impl Watcher {
 
     async fn decide_on(&self, decision: RemovalDecision, ids: &[ResourceId]) -> Result<u64, Undecided> {
         let each_once: BTreeSet<&ResourceId> = ids.iter().collect();
-        let known = self.applier.absences_of(&each_once.into_iter().cloned().collect::<Vec<_>>()).await?;
+        let mut known = self.applier.absences_of(&each_once.into_iter().cloned().collect::<Vec<_>>()).await?;
+        known.retain(is_for_somebody);
         let is_unknown = |id: &&ResourceId| !known.iter().any(|absence| absence.key.id == **id);
         let unknown: Vec<ResourceId> = ids.iter().filter(is_unknown).cloned().collect();
         if !unknown.is_empty() {
@@ -78,6 +89,11 @@ impl Watcher {
             self.applier.put_absences(entries).await?;
         }
     }
+}
+
+/// Whether somebody is asked to decide on it, or has.
+fn is_for_somebody(absence: &Absence) -> bool {
+    absence.state != AbsenceState::Unknown
 }
 
 fn decided(absence: Absence, decision: RemovalDecision) -> (ResourceKey, Option<Absence>) {

@@ -102,6 +102,7 @@ impl Watcher {
                 self.applier.begin_sweep().await?;
                 let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
                 let Some(proof) = pass.infer_removals(started_at, proof).await? else { return Ok(()) };
+                self.applier.note_unread(started_at).await?;
                 let step = |progress: &_| (after_sweep(progress, started_at, &proof), Vec::new());
                 Ok(self.applier.advance(step).await?)
             }
@@ -112,6 +113,7 @@ impl Watcher {
     async fn look_first(&self, started_at: Timestamp, pass: &mut Pass<'_>) -> Result<(), Halt> {
         self.applier.begin_sweep().await?;
         let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
+        self.applier.note_unread(started_at).await?;
         self.complete_baseline(started_at, pass.behind(), &proof).await
     }
 

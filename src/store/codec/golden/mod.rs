@@ -151,7 +151,7 @@ fn former_rows_of_snapshots_are_read() {
 
 #[test]
 fn absences() {
-    let states = [AbsenceState::Withheld, AbsenceState::Kept, AbsenceState::Confirmed];
+    let states = [AbsenceState::Withheld, AbsenceState::Kept, AbsenceState::Confirmed, AbsenceState::Unknown];
     let values = states.map(|state| Absence { key: key(Kind::Certificate), state, since: at(17) });
     check(include_str!("absence.hex"), &values, absence, |value, bytes| read_absence(value.key.clone(), bytes));
 }
