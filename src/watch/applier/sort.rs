@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::super::ruling::{Ruling, fulfilling_certificate, is_stray, rule};
 use super::{Applied, Applier, Arrival, Fetch, Findings, Held, Item, Strays, Way};
 use crate::detect::diff::FirstSight;
-use crate::model::resource::{Kind, ResourceId, Seen, Snapshot};
+use crate::model::resource::{Kind, OpenList, ResourceId, Seen, Snapshot};
 use crate::model::source::SourceProgress;
 use crate::store::StoreError;
 
@@ -33,6 +33,16 @@ struct Known<'a> {
     crossed: bool,
     progress: &'a SourceProgress,
     strays: Strays,
+    /// The open list that shows it, if it is one.
+    list: Option<OpenList>,
+}
+
+impl Known<'_> {
+    /// Whether it stands in a list of another status than the one that is known.
+    fn has_moved_list(&self) -> bool {
+        let known = self.before.filter(|known| known.removed.is_none());
+        self.list.is_some() && known.is_some_and(|known| known.open_list != self.list)
+    }
 }
 
 impl Applier {
@@ -92,7 +102,7 @@ impl Applier {
                     }
                 }
             };
-            let known = Known { before, crossed, progress, strays: findings.strays };
+            let known = Known { before, crossed, progress, strays: findings.strays, list: arrival.list };
             self.rule_on(seen, row_fingerprint, way, &known, &mut sorted, applied);
         }
         sorted
@@ -134,7 +144,11 @@ impl Applier {
             }
             Strays::HoldBack | Strays::Tell | Strays::Absorb => {}
         }
+        let tells_by_list = seen.status().is_none() && known.has_moved_list();
         match rule(known.before, &seen, way, known.crossed, &self.ignored_fields) {
+            Ruling::Ignore | Ruling::Apply if tells_by_list => {
+                applied.fetches.push(Fetch { kind, id, row: row_fingerprint.map(|shown| (seen, shown)) });
+            }
             Ruling::Ignore => {}
             Ruling::Apply => {
                 let is_absorbed = is_stray && known.strays == Strays::Absorb;

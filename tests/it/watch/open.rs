@@ -87,6 +87,18 @@ async fn members_that_stay_cost_no_commit_and_no_fetch() {
 }
 
 #[tokio::test]
+async fn a_row_without_a_status_tells_by_its_list_however_it_is_spelled() {
+    let world = World::new();
+    world.source.drop_status_from_rows();
+    world.put(CERTIFICATE, certificate("it", "active"));
+    let watcher = world.settled().await;
+    move_silently(&world, CERTIFICATE, "it", "expiring");
+    world.source.edit(|book| book.change(CERTIFICATE, "it", |it| it["updated_at"] = json!("2026-01-05T11:00:00.000Z")));
+    assert_eq!(run(&watcher, PassKind::Open).await.status, PassStatus::Complete);
+    assert_eq!(world.told(), ["it certificate.expiring"]);
+}
+
+#[tokio::test]
 async fn what_is_new_in_a_list_is_told() {
     let world = World::new();
     let watcher = stocked(&world, 30).await;
