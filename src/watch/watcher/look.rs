@@ -46,7 +46,14 @@ impl Watcher {
         let (applier, upstream, clock, settings) = (&self.applier, &self.upstream, &*self.clock, &self.settings);
         let surroundings = Surroundings { applier, upstream, clock, settings, stop, observe: &observe };
         let mut pass = Pass::new(kind, surroundings);
-        let looked = AssertUnwindSafe(self.look(kind, started_at, &mut pass)).catch_unwind().await;
+        let looked = async {
+            let looked = self.look(kind, started_at, &mut pass).await;
+            // What was seen is known to this process only, while a decision outlives it.
+            let forgotten = self.applier.forget_present().await;
+            looked?;
+            Ok(forgotten?)
+        };
+        let looked = AssertUnwindSafe(looked).catch_unwind().await;
         let tally = pass.tally().clone();
         let ending = match looked {
             // Nobody was asked: that says nothing of how the source stands.

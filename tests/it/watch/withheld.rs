@@ -173,18 +173,22 @@ async fn what_somebody_wants_to_keep_is_neither_counted_nor_asked_for() {
 
 #[tokio::test]
 async fn what_is_kept_and_listed_again_is_kept_no_longer() {
-    for pass in [PassKind::Changes, PassKind::Sweep] {
+    let passes = [PassKind::Changes, PassKind::Sweep];
+    for (pass, restarts) in passes.into_iter().flat_map(|pass| [(pass, false), (pass, true)]) {
         let world = World::new();
-        let watcher = withheld(&world).await;
+        let mut watcher = withheld(&world).await;
         decide(&watcher, RemovalDecision::Keep, 0..12).await;
         put(&world, CERTIFICATE, 5);
         world.set_status(CERTIFICATE, &name(CERTIFICATE, 5), "expiring");
         world.told();
         run(&watcher, pass).await;
         assert_eq!(world.told(), ["cert_005 certificate.expiring"]);
+        if restarts {
+            watcher = world.watcher().await;
+        }
         world.remove(CERTIFICATE, &name(CERTIFICATE, 5));
         run(&watcher, PassKind::Sweep).await;
-        assert_eq!(world.told(), removed([5]), "{pass:?}");
+        assert_eq!(world.told(), removed([5]), "{pass:?}, restarts: {restarts}");
         assert_eq!(in_state(&watcher, AbsenceState::Kept).await.len(), 11);
     }
 }
