@@ -70,10 +70,9 @@ pub(super) struct Rig {
     pub(super) documents: Documents,
     pub(super) reminders: Reminders,
     waits: u32,
-    /// Upstream was told to answer by id with what is no resource: it is left as it was, and no sweep is a sight of it.
-    pub(super) garbled: bool,
-    shows_a_further_field: bool,
-    /// When those complete sweeps began that may have missed something.
+    /// Upstream was told to end a list early and to say that it is whole.
+    pub(super) is_lied_to: bool,
+    /// When those complete sweeps began that may have missed something without any way to know.
     pub(super) unsure: BTreeSet<Timestamp>,
     /// Since the last complete sweep a pass may have missed something without any way to know.
     pub(super) deceived: bool,
@@ -114,8 +113,7 @@ impl Rig {
             documents: Documents::default(),
             reminders,
             waits: 0,
-            garbled: false,
-            shows_a_further_field: false,
+            is_lied_to: false,
             unsure: BTreeSet::new(),
             deceived: false,
             _folder: folder,
@@ -156,8 +154,6 @@ impl Rig {
         }
         let report = self.watcher_pass(PassKind::Sweep).await;
         assert_eq!(report.status, PassStatus::Complete, "{}: {:?}", self.label, report.error);
-        // What an earlier try had seen may have gone before this one began.
-        self.unsure.extend(self.progress().await.swept_at);
         self.before = self.snapshots().await;
         self.reminders.meet(&self.before, self.clock.now());
         self.assert_in_step(Look::Sweep, "after the baseline").await;
@@ -186,11 +182,8 @@ impl Rig {
         let waits = [
             json!({"fault": "status", "status": 503}),
             json!({"fault": "status", "status": 408}),
-            if self.shows_a_further_field {
-                json!({"fault": "html", "status": 200})
-            } else {
-                json!({"fault": "status", "status": 200})
-            },
+            json!({"fault": "status", "status": 200}),
+            json!({"fault": "html", "status": 200}),
             json!({"fault": "html"}),
             json!({"fault": "html", "status": 404}),
             json!({"fault": "close"}),
@@ -215,13 +208,14 @@ impl Rig {
         let waiting = self.waits < WAITS_MAX && self.dice.chance() < 0.4;
         self.waits += u32::from(waiting);
         let mut order = if waiting { self.dice.pick(&waits).clone() } else { self.dice.pick(&others).clone() };
-        self.garbled |= order["status"] == 200;
+        self.is_lied_to = order["fault"] == "cut_short";
         order["next"] = json!(1);
         order["share"] = json!(0.3);
         self.upstream.order("POST", "/sandbox/faults", &order).await;
     }
 
-    pub(super) async fn clear_faults(&self) {
+    pub(super) async fn clear_faults(&mut self) {
+        self.is_lied_to = false;
         self.upstream.order("DELETE", "/sandbox/faults", &Value::Null).await;
     }
 
@@ -255,11 +249,7 @@ impl Rig {
 
     /// Upstream shows a further field from now on. Nothing else happens in that very millisecond.
     pub(super) async fn show_a_further_field(&mut self) {
-        if self.garbled {
-            return;
-        }
         self.clock_on(Duration::from_millis(1)).await;
-        self.shows_a_further_field = true;
         let fields = json!({FURTHER_FIELD: "low"});
         self.upstream.order("POST", "/sandbox/options", &json!({"further_fields": fields})).await;
         self.clock_on(Duration::from_millis(1)).await;

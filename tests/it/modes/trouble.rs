@@ -95,7 +95,7 @@ async fn what_is_refused_is_not_tried_again_and_keeps_the_watermark() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_key_stops_the_pass_at_once_and_is_said() {
     for status in [401, 403] {
-        let rig = with_a_change().await;
+        let mut rig = with_a_change().await;
         let before = rig.progress().await;
         fail(&rig, json!({"fault": "status", "status": status, "next": 9})).await;
         let report = rig.watcher_pass(PassKind::Changes).await;
