@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use certhook::clock::{Clock, SystemClock};
 use certhook::deliver::guard::Guard;
+use certhook::deliver::health::Circuit;
 use certhook::deliver::transport::{HttpTransport, Request, Transport};
 use certhook::deliver::{Deliverer, Settings, sign};
 use certhook::model::delivery::Outcome;
@@ -188,6 +189,7 @@ fn settings_of_delivery() -> Settings {
         max_in_flight: 512,
         per_endpoint_in_flight: WIDTH,
         order_wait: Duration::from_secs(3600),
+        circuit: Circuit::probing_every(Duration::from_secs(300)),
         allow_networks: vec!["127.0.0.0/8".parse().expect("a network")],
         allow_http: true,
         ca_file: None,

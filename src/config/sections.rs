@@ -23,6 +23,7 @@ use super::error::Problems;
 use super::layers::Layers;
 use super::reader::{Reader, Surroundings, duration, expected_duration, text};
 use super::secret::Secret;
+use crate::deliver::health::Circuit;
 use crate::{api, deliver, store, telemetry};
 
 mod source;
@@ -54,6 +55,9 @@ const IN_FLIGHT_MAX: i64 = 10_000;
 
 /// Beyond it, nobody waits for the order of events any more.
 const ORDER_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * 24 * 60 * 60);
+
+/// More often is no look but a knock without end; less often, the schedule looks as often by itself.
+const PROBE: RangeInclusive<Duration> = SECOND..=DAY;
 
 /// Judges everything. `None` if anything was wrong, and then `problems` says what.
 pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Problems) -> Option<Config> {
@@ -201,6 +205,7 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
     let per_endpoint_max = max_in_flight.unwrap_or(IN_FLIGHT_MAX);
     let per_endpoint_in_flight = reader.integer("per_endpoint_in_flight", 1..=per_endpoint_max);
     let order_wait = reader.duration("order_wait", ORDER_WAIT);
+    let probe = reader.duration("probe", PROBE);
     let expected = "a network such as \"10.1.0.0/16\" or \"fd00::/8\", with no bits set behind the prefix";
     let is_exact = |network: &IpNet| network.addr() == network.network();
     let allow_networks = reader.list("allow_networks", expected, |text| text.parse().ok().filter(is_exact));
@@ -211,6 +216,7 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
         max_in_flight: usize::try_from(max_in_flight?).ok()?,
         per_endpoint_in_flight: usize::try_from(per_endpoint_in_flight?).ok()?,
         order_wait: order_wait?,
+        circuit: Circuit::probing_every(probe?),
         allow_networks: allow_networks?,
         allow_http: allow_http?,
         ca_file: None,

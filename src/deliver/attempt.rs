@@ -63,7 +63,7 @@ impl Tools {
             None => self.load(endpoint, work, known).await?,
         };
         let number = record.as_ref().map_or(0, |known| known.attempt_count) + 1;
-        let (attempt, retry_after) = self.send(endpoint, &event, number, Trigger::Scheduled).await;
+        let (attempt, retry_after) = self.send(endpoint, &event, number, work.trigger).await;
         Ok(Tried { event, record, attempt, retry_after })
     }
 

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::delivery::{Attempt, Outcome};
-use crate::model::endpoint::{Health, HealthState};
+use crate::model::endpoint::Health;
 use crate::model::id::EndpointNumber;
 
 /// Health by endpoint, written by the dispatcher and read by the API.
@@ -14,19 +13,9 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Notes an attempt.
-    pub(super) fn note(&self, endpoint: EndpointNumber, attempt: &Attempt) {
-        let mut all = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let health = all.entry(endpoint).or_default();
-        if attempt.outcome == Outcome::Delivered {
-            health.state = HealthState::Healthy;
-            health.last_success_at = Some(attempt.at);
-            health.consecutive_failures = 0;
-        } else {
-            health.state = HealthState::Failing;
-            health.last_failure_at = Some(attempt.at);
-            health.consecutive_failures = health.consecutive_failures.saturating_add(1);
-        }
+    /// Shows how an endpoint is doing by now.
+    pub(super) fn show(&self, endpoint: EndpointNumber, health: Health) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).insert(endpoint, health);
     }
 
     /// How an endpoint has been doing.

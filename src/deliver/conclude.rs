@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::attempt::{Tried, Untried};
 use super::dispatch::{Dispatcher, Done, UNREADABLE_WAIT};
+use super::health::Recovery;
 use super::lane::{Verdict, Work};
-use super::policy::{self, Next};
+use super::policy::{self, Next, Turn};
 use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::{DisabledReason, Endpoint};
@@ -26,8 +27,12 @@ impl Dispatcher {
     ) {
         let has_record = result.is_ok();
         let is_moot = matches!(result, Err(Untried::Moot));
+        let mut recovery = None;
         let verdict = match result {
-            Ok(tried) => self.concluded(number, endpoint, tried, now),
+            Ok(tried) => {
+                recovery = self.note(number, &tried.attempt, now);
+                self.concluded(number, endpoint, tried, now)
+            }
             Err(Untried::Moot) => Verdict::Ended,
             Err(Untried::Unreadable(error)) => {
                 tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
@@ -43,6 +48,9 @@ impl Dispatcher {
         }
         if let Some(station) = self.stations.get_mut(&number) {
             station.lane.finish(work, verdict, now);
+            if let Some(recovery) = recovery {
+                station.lane.hurry(recovery);
+            }
             if is_moot {
                 // There will be no record that closes it.
                 station.lane.close(work.position);
@@ -51,16 +59,29 @@ impl Dispatcher {
         }
     }
 
+    /// What an attempt says of its endpoint, unless that was deleted meanwhile.
+    fn note(&mut self, number: EndpointNumber, attempt: &Attempt, now: Timestamp) -> Option<Recovery> {
+        let condition = match self.stations.get_mut(&number) {
+            Some(station) => &mut station.lane.condition,
+            None => self.conditions.get_mut(&number)?,
+        };
+        let recovery = condition.note(attempt.outcome, attempt.at, now);
+        self.board.show(number, condition.health());
+        recovery
+    }
+
     fn concluded(&mut self, number: EndpointNumber, endpoint: &Arc<Endpoint>, tried: Tried, now: Timestamp) -> Verdict {
         let Tried { event, record, attempt, retry_after } = tried;
         let schedule = endpoint.retry.as_deref().unwrap_or(&self.settings.retry);
         let retry_after = retry_after.as_deref();
-        let next = policy::next(attempt.outcome, attempt.number, schedule, retry_after, now, chance());
+        let mut record = record.unwrap_or_else(|| new_record(endpoint, &event));
+        let turn = policy::turn(attempt.trigger, record.charged, record.next_attempt_at, attempt.at);
+        let next = policy::next(attempt.outcome, turn, schedule, retry_after, now, chance());
         log(endpoint, &event, &attempt, &next);
         if let Some(station) = self.stations.get_mut(&number)
             && let Some(until) = policy::paused_until(attempt.outcome, retry_after, now)
         {
-            station.lane.pause(until);
+            station.lane.condition.pause(until);
         }
         let verdict = match next {
             Next::Delivered => Verdict::Delivered,
@@ -72,10 +93,12 @@ impl Dispatcher {
             }
         };
         let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
-        if is_registered {
-            self.board.note(number, &attempt);
+        // Who wants no more has not refused this one.
+        if let Turn::Charged(charged) = turn
+            && next != Next::EndpointGone
+        {
+            record.charged = charged;
         }
-        let mut record = record.unwrap_or_else(|| new_record(endpoint, &event));
         record.push(attempt);
         (record.status, record.next_attempt_at) = match verdict {
             Verdict::Delivered => (DeliveryStatus::Delivered, None),
@@ -115,6 +138,7 @@ fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
         status: DeliveryStatus::Pending,
         next_attempt_at: None,
         attempt_count: 0,
+        charged: 0,
         attempts: Vec::new(),
     }
 }

@@ -17,9 +17,11 @@ use super::Settings;
 use super::attempt::{Tools, Tried, Untried};
 use super::board::Board;
 use super::feed::Page;
+use super::health::Condition;
 use super::index::Index;
-use super::lane::{Feed, Lane, Room, Work};
+use super::lane::{Feed, Lane, Work};
 use super::ledger::Ledger;
+use super::room::Room;
 use super::roster::{Arrival, Resumed};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointNumber, Position};
@@ -77,6 +79,8 @@ pub(super) struct Dispatcher {
     pub(super) stations: HashMap<EndpointNumber, Station>,
     /// Where endpoints without a lane stopped.
     pub(super) stopped: HashMap<EndpointNumber, Position>,
+    /// How they were doing then.
+    pub(super) conditions: HashMap<EndpointNumber, Condition>,
     /// Endpoints that get a lane as soon as it can know all that was tried before.
     pub(super) arriving: HashMap<EndpointNumber, Arrival>,
     /// Counts the reads of what waits for them.
@@ -111,6 +115,7 @@ impl Dispatcher {
             board,
             stations: HashMap::new(),
             stopped: HashMap::new(),
+            conditions: HashMap::new(),
             arriving: HashMap::new(),
             reads: 0,
             disabling: 0,
@@ -354,7 +359,9 @@ impl Dispatcher {
             self.hungry.retain(|waiting| *waiting != number);
         }
         self.own_moved.remove(&number);
-        Some(station.lane.position(self.routed))
+        let position = station.lane.position(self.routed);
+        self.conditions.insert(number, station.lane.condition);
+        Some(position)
     }
 }
 

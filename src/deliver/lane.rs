@@ -9,52 +9,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::{Condition, Recovery};
+use super::room::Room;
+use crate::model::delivery::Trigger;
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::event::Event;
 use crate::model::id::Position;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
-/// First attempts that are ready at one endpoint, and at all of them. Enough to keep the widest endpoint busy while a
-/// page is read; each costs some 600 bytes.
-const READY: Bound = Bound { least: 8, most: 256, all: 1 << 18 };
-
-/// Deliveries parked behind others of their resource; beyond it the endpoint's position waits.
-const PARKED: Bound = Bound { least: 16, most: 1_000, all: 1 << 20 };
-
-/// Deliveries waiting for a retry; beyond it the endpoint's position waits. Each costs some 250 bytes.
-const WAITING: Bound = Bound { least: 32, most: 4_096, all: 1 << 20 };
-
 /// Events taken and not yet recorded at one endpoint: what a crash sends again at most.
 const OPEN_MAX: usize = 1_024;
-
-/// How much of something an endpoint may hold in memory: its share of what all may hold, within limits.
-struct Bound {
-    least: usize,
-    most: usize,
-    all: usize,
-}
-
-impl Bound {
-    fn share(&self, lanes: usize) -> usize {
-        (self.all / lanes.max(1)).clamp(self.least, self.most)
-    }
-}
-
-/// How much a lane may hold, so that all together have room in memory however many there are.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
-    ready: usize,
-    parked: usize,
-    waiting: usize,
-}
-
-impl Room {
-    /// For each of so many lanes.
-    pub(super) fn of(lanes: usize) -> Self {
-        Self { ready: READY.share(lanes), parked: PARKED.share(lanes), waiting: WAITING.share(lanes) }
-    }
-}
 
 /// Where a lane gets its events from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +39,15 @@ pub(super) struct Work {
     pub(super) event: Option<Arc<Event>>,
     /// The resource that it is about.
     pub(super) resource: Option<ResourceKey>,
+    /// What makes it happen.
+    pub(super) trigger: Trigger,
+}
+
+impl Work {
+    /// A delivery that was tried before, or that waited behind another one: its event is in the log.
+    fn again(position: Position, resource: Option<ResourceKey>) -> Self {
+        Self { position, event: None, resource, trigger: Trigger::Scheduled }
+    }
 }
 
 /// What an attempt leads to, for the lane.
@@ -92,7 +66,7 @@ pub(super) enum Verdict {
 struct Chain {
     /// In flight or to be retried; with the instant of the first failure, once there was one.
     holders: BTreeMap<Position, Option<Timestamp>>,
-    parked: VecDeque<Position>,
+    parked: BTreeSet<Position>,
 }
 
 /// One endpoint's queue.
@@ -108,10 +82,9 @@ pub(super) struct Lane {
     pub(super) recheck_until: Position,
     /// Whether a page for it is being read.
     pub(super) reading: bool,
-    limit: usize,
-    allowed: usize,
+    /// How it is doing, and what it may be sent therefore.
+    pub(super) condition: Condition,
     in_flight: usize,
-    paused_until: Timestamp,
     order_wait: Duration,
     ready: VecDeque<Work>,
     open: BTreeSet<Position>,
@@ -120,22 +93,28 @@ pub(super) struct Lane {
     waiting: BTreeMap<(Timestamp, Position), Option<ResourceKey>>,
     /// Holders that have failed, by the instant of their first failure.
     failing: BTreeMap<(Timestamp, Position), ResourceKey>,
+    /// What was made due early by a success after a mere slip: once is enough for what keeps failing by itself.
+    hurried: BTreeSet<Position>,
 }
 
 impl Lane {
     /// A lane that has dealt with everything up to `taken`.
-    pub(super) fn new(endpoint: Arc<Endpoint>, limit: usize, order_wait: Duration, taken: Position) -> Self {
-        let limit = limit_of(&endpoint, limit);
+    pub(super) fn new(
+        endpoint: Arc<Endpoint>,
+        limit: usize,
+        mut condition: Condition,
+        order_wait: Duration,
+        taken: Position,
+    ) -> Self {
+        condition.limit(limit_of(&endpoint, limit));
         Self {
             endpoint,
             feed: Feed::Behind,
             taken,
             recheck_until: Position::START,
             reading: false,
-            limit,
-            allowed: limit,
+            condition,
             in_flight: 0,
-            paused_until: Timestamp::EPOCH,
             order_wait,
             ready: VecDeque::new(),
             open: BTreeSet::new(),
@@ -143,13 +122,13 @@ impl Lane {
             parked: 0,
             waiting: BTreeMap::new(),
             failing: BTreeMap::new(),
+            hurried: BTreeSet::new(),
         }
     }
 
     /// Goes on for an endpoint that was changed.
     pub(super) fn replace(&mut self, endpoint: Arc<Endpoint>, limit: usize) {
-        self.limit = limit_of(&endpoint, limit);
-        self.allowed = self.allowed.min(self.limit);
+        self.condition.limit(limit_of(&endpoint, limit));
         self.endpoint = endpoint;
     }
 
@@ -189,40 +168,94 @@ impl Lane {
         if let Some(key) = self.ordered(resource.as_ref()) {
             let chain = self.chains.entry(key).or_default();
             if !chain.holders.is_empty() {
-                chain.parked.push_back(position);
+                chain.parked.insert(position);
                 self.parked += 1;
                 return;
             }
             chain.holders.insert(position, None);
         }
-        self.ready.push_back(Work { position, event: Some(Arc::clone(event)), resource });
+        let trigger = Trigger::Scheduled;
+        self.ready.push_back(Work { position, event: Some(Arc::clone(event)), resource, trigger });
     }
 
     /// The next attempt that may start at `now`, if any; it counts as in flight from here on.
     pub(super) fn start(&mut self, now: Timestamp) -> Option<Work> {
-        if self.in_flight >= self.allowed || now < self.paused_until {
-            return None;
-        }
-        let work = self.ready.pop_front()?;
+        let due = if self.condition.permits(self.in_flight, now) { self.ready.pop_front() } else { None };
+        let work = match due {
+            None if self.condition.wants_probe(self.in_flight, now) => self.oldest()?,
+            due => due?,
+        };
         self.in_flight += 1;
         Some(work)
+    }
+
+    /// The oldest delivery that waits for anything but another one, for a probe.
+    fn oldest(&mut self) -> Option<Work> {
+        let ready = self.ready.iter().enumerate().min_by_key(|(_, work)| work.position);
+        let ready = ready.map(|(index, work)| (work.position, index));
+        let waiting = self.waiting.keys().min_by_key(|(_, position)| *position).copied();
+        let work = match (ready, waiting) {
+            (Some((position, index)), waiting) if waiting.is_none_or(|(_, other)| position < other) => {
+                self.ready.remove(index)?
+            }
+            (_, waiting) => {
+                let resource = self.waiting.remove(&waiting?)?;
+                Work::again(waiting?.1, resource)
+            }
+        };
+        Some(Work { trigger: Trigger::Probe, ..work })
     }
 
     /// An attempt has ended. What follows from it for the deliveries behind it is ready at once.
     pub(super) fn finish(&mut self, work: &Work, verdict: Verdict, now: Timestamp) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match verdict {
-            Verdict::Delivered => {
-                self.allowed = (self.allowed * 2).min(self.limit);
+            Verdict::Delivered | Verdict::Ended => {
+                self.hurried.remove(&work.position);
                 self.release(work.position, work.resource.as_ref());
             }
-            Verdict::Ended => self.release(work.position, work.resource.as_ref()),
             Verdict::RetryAt(due) => {
-                self.allowed = 1;
                 self.waiting.insert((due, work.position), work.resource.clone());
                 self.hold(work, now);
             }
         }
+    }
+
+    /// Makes what waits due at once, before anything that is ready, in the order of the log, and each behind the
+    /// earlier ones of its resource. After a mere slip it does so once for each delivery: the next time, that one may
+    /// be what fails.
+    pub(super) fn hurry(&mut self, recovery: Recovery) {
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (chosen, rest): (Vec<_>, Vec<_>) = waiting.partition(|((_, position), _)| match recovery {
+            Recovery::Outage => true,
+            Recovery::Slip => self.hurried.insert(*position),
+        });
+        if recovery == Recovery::Outage {
+            self.hurried.clear();
+        }
+        self.waiting = rest.into_iter().collect();
+        let chosen: BTreeMap<_, _> = chosen.into_iter().map(|((_, position), resource)| (position, resource)).collect();
+        let ready: Vec<_> =
+            chosen.into_iter().filter(|(position, resource)| self.lines_up(*position, resource)).collect();
+        for (position, resource) in ready.into_iter().rev() {
+            self.ready.push_front(Work::again(position, resource));
+        }
+    }
+
+    /// Whether a delivery is the first one of its resource; if not, it is parked behind that.
+    fn lines_up(&mut self, position: Position, resource: &Option<ResourceKey>) -> bool {
+        let Some(key) = self.ordered(resource.as_ref()) else { return true };
+        let chain = self.chains.entry(key).or_default();
+        if chain.holders.keys().next().is_none_or(|first| *first >= position) {
+            chain.holders.entry(position).or_insert(None);
+            return true;
+        }
+        if let Some(Some(since)) = chain.holders.remove(&position) {
+            self.failing.remove(&(since, position));
+        }
+        chain.parked.insert(position);
+        self.parked += 1;
+        false
     }
 
     /// A holder that fails for the first time starts the wait after which later events may overtake it.
@@ -235,11 +268,6 @@ impl Lane {
         }
     }
 
-    /// Starts nothing before `until`.
-    pub(super) fn pause(&mut self, until: Timestamp) {
-        self.paused_until = self.paused_until.max(until);
-    }
-
     /// The record of this event goes to the store: it no longer holds the position back.
     pub(super) fn close(&mut self, position: Position) {
         self.open.remove(&position);
@@ -249,7 +277,7 @@ impl Lane {
     pub(super) fn wake(&mut self, now: Timestamp) {
         let later = self.waiting.split_off(&(now.plus(Duration::from_millis(1)), Position::START));
         for ((_, position), resource) in std::mem::replace(&mut self.waiting, later).into_iter().rev() {
-            self.ready.push_front(Work { position, event: None, resource });
+            self.ready.push_front(Work::again(position, resource));
         }
         while let Some(first) = self.failing.first_entry() {
             if first.key().0.plus(self.order_wait) > now {
@@ -260,12 +288,18 @@ impl Lane {
         }
     }
 
-    /// When [`Lane::wake`] has something to do next, or a pause ends that something waits for.
+    /// When [`Lane::wake`] has something to do next, or when something may start that may not start yet.
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.waiting.first_key_value().map(|((due, _), _)| *due);
         let overtake = self.failing.first_key_value().map(|((since, _), _)| since.plus(self.order_wait));
-        let pause = (!self.ready.is_empty() && self.paused_until > now).then_some(self.paused_until);
-        [due, overtake.filter(|_| self.parked > 0), pause].into_iter().flatten().min()
+        let opens = self.condition.opens_at(now).filter(|_| !self.ready.is_empty());
+        let probe = self.condition.probes_at().filter(|at| *at > now && self.in_flight == 0 && self.has_any());
+        [due, overtake.filter(|_| self.parked > 0), opens, probe].into_iter().flatten().min()
+    }
+
+    /// Whether there is anything to be tried, now or later.
+    fn has_any(&self) -> bool {
+        !self.ready.is_empty() || !self.waiting.is_empty()
     }
 
     /// The last position with nothing open at or below it; `routed` is how far the router is.
@@ -284,7 +318,8 @@ impl Lane {
 
     /// Whether it has something that could start if there were a slot.
     pub(super) fn has_ready(&self, now: Timestamp) -> bool {
-        !self.ready.is_empty() && self.in_flight < self.allowed && now >= self.paused_until
+        !self.ready.is_empty() && self.condition.permits(self.in_flight, now)
+            || self.has_any() && self.condition.wants_probe(self.in_flight, now)
     }
 
     fn ordered(&self, resource: Option<&ResourceKey>) -> Option<ResourceKey> {
@@ -315,11 +350,11 @@ impl Lane {
     /// The first one parked in a chain that nothing holds becomes ready and holds the rest.
     fn unpark(&mut self, key: &ResourceKey) {
         let Some(chain) = self.chains.get_mut(key) else { return };
-        match chain.parked.pop_front() {
+        match chain.parked.pop_first() {
             Some(position) => {
                 chain.holders.insert(position, None);
                 self.parked -= 1;
-                self.ready.push_back(Work { position, event: None, resource: Some(key.clone()) });
+                self.ready.push_back(Work::again(position, Some(key.clone())));
             }
             None => {
                 self.chains.remove(key);
@@ -329,7 +364,7 @@ impl Lane {
 }
 
 fn limit_of(endpoint: &Endpoint, limit: usize) -> usize {
-    endpoint.max_in_flight.map_or(limit, |own| own as usize).max(1)
+    endpoint.max_in_flight.map_or(limit, |own| own as usize)
 }
 
 #[cfg(test)]
@@ -337,10 +372,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::deliver::health::Circuit;
     use crate::deliver::testing::{endpoint, event};
+    use crate::model::delivery::Outcome;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3600);
+    const CIRCUIT: Circuit = Circuit::probing_every(Duration::from_secs(300));
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
@@ -350,7 +388,7 @@ mod tests {
     fn lane(ordering: Ordering) -> Lane {
         let mut endpoint = endpoint(1);
         endpoint.ordering = ordering;
-        let mut lane = Lane::new(Arc::new(endpoint), 8, HOUR, Position::START);
+        let mut lane = Lane::new(Arc::new(endpoint), 8, Condition::new(CIRCUIT), HOUR, Position::START);
         lane.feed = Feed::Live;
         lane
     }
@@ -361,7 +399,7 @@ mod tests {
 
     fn work(position: u64, resource: &str) -> Work {
         let event = event(position, resource);
-        Work { position: Position(position), resource: event.sight.resource().cloned(), event: None }
+        Work::again(event.position(), event.sight.resource().cloned())
     }
 
     #[test]
@@ -414,6 +452,13 @@ mod tests {
         assert_eq!(lane.position(Position(9)), Position(9));
     }
 
+    /// A lane whose attempt ends like this.
+    fn end(lane: &mut Lane, work: &Work, outcome: Outcome, verdict: Verdict, now: Timestamp) {
+        let recovery = lane.condition.note(outcome, now, now);
+        lane.finish(work, verdict, now);
+        recovery.into_iter().for_each(|recovery| lane.hurry(recovery));
+    }
+
     #[test]
     fn after_a_failure_one_request_at_a_time_and_then_twice_as_many() {
         let mut lane = lane(Ordering::None);
@@ -421,22 +466,122 @@ mod tests {
             lane.take(&event(position, "a"));
         }
         assert_eq!(started(&mut lane, at(0)).len(), 8);
-        for position in 1..=8 {
-            lane.finish(&work(position, "a"), Verdict::RetryAt(at(60)), at(0));
+        for position in 1..=6 {
+            end(&mut lane, &work(position, "a"), Outcome::Rejected, Verdict::RetryAt(at(60)), at(0));
+        }
+        for position in 7..=8 {
+            lane.finish(&work(position, "a"), Verdict::Ended, at(0));
         }
         assert_eq!(started(&mut lane, at(1)), [9]);
-        lane.finish(&work(9, "a"), Verdict::Delivered, at(1));
-        assert_eq!(started(&mut lane, at(1)), [10, 11]);
+        end(&mut lane, &work(9, "a"), Outcome::Delivered, Verdict::Delivered, at(1));
+        assert_eq!(started(&mut lane, at(1)), [1, 2], "what failed is due at once, and first");
+        end(&mut lane, &work(1, "a"), Outcome::Delivered, Verdict::Delivered, at(1));
+        assert_eq!(started(&mut lane, at(1)), [3, 4, 5]);
     }
 
     #[test]
     fn a_paused_lane_starts_nothing_and_wakes_when_the_pause_ends() {
         let mut lane = lane(Ordering::None);
         lane.take(&event(1, "a"));
-        lane.pause(at(60));
+        lane.condition.pause(at(60));
         assert_eq!(started(&mut lane, at(59)), [] as [u64; 0]);
         assert_eq!(lane.next_wake(at(59)), Some(at(60)));
         assert_eq!(started(&mut lane, at(60)), [1]);
+    }
+
+    #[test]
+    fn a_failing_endpoint_is_probed_with_the_oldest_that_waits() {
+        let mut lane = lane(Ordering::PerResource);
+        for (position, resource) in [(1, "a"), (2, "b"), (3, "c")] {
+            lane.take(&event(position, resource));
+        }
+        assert_eq!(started(&mut lane, at(0)), [1, 2, 3]);
+        for (position, resource, due) in [(1, "a", 7200), (2, "b", 3600), (3, "c", 5400)] {
+            let verdict = Verdict::RetryAt(at(due));
+            end(&mut lane, &work(position, resource), Outcome::TimedOut, verdict, at(0));
+        }
+        assert_eq!(lane.next_wake(at(0)), Some(at(300)));
+        assert!(lane.start(at(299)).is_none() && !lane.has_ready(at(299)));
+        assert!(lane.has_ready(at(300)));
+        let probe = lane.start(at(300)).expect("a probe");
+        assert_eq!((probe.position, probe.trigger), (Position(1), Trigger::Probe));
+        assert!(lane.start(at(300)).is_none(), "one at a time");
+        end(&mut lane, &probe, Outcome::TimedOut, Verdict::RetryAt(at(7200)), at(315));
+        assert_eq!(lane.next_wake(at(315)), Some(at(615)));
+        let probe = lane.start(at(615)).expect("a probe");
+        end(&mut lane, &probe, Outcome::Delivered, Verdict::Delivered, at(616));
+        assert_eq!(started(&mut lane, at(616)), [2, 3], "it is back, and so all that waits is due");
+    }
+
+    #[test]
+    fn an_open_breaker_does_not_keep_probes_out() {
+        let mut lane = lane(Ordering::None);
+        for position in 1..=5 {
+            lane.take(&event(position, "a"));
+        }
+        for position in 1..=3 {
+            let work = lane.start(at(0)).expect("it may");
+            assert_eq!(work.position, Position(position));
+            end(&mut lane, &work, Outcome::ConnectFailed, Verdict::RetryAt(at(5)), at(0));
+        }
+        lane.wake(at(5));
+        assert_eq!(lane.next_wake(at(5)), Some(at(30)), "the breaker is open");
+        assert!(!lane.has_ready(at(29)) && lane.start(at(29)).is_none());
+        let due = lane.start(at(30)).expect("one may start");
+        assert_eq!((due.position, due.trigger), (Position(1), Trigger::Scheduled));
+        assert!(lane.start(at(30)).is_none());
+        lane.condition.note(Outcome::ConnectFailed, at(30), at(30));
+        lane.condition.note(Outcome::ConnectFailed, at(90), at(90));
+        lane.condition.note(Outcome::ConnectFailed, at(210), at(210));
+        lane.condition.note(Outcome::ConnectFailed, at(450), at(450));
+        lane.finish(&due, Verdict::RetryAt(at(9_999)), at(450));
+        assert_eq!(lane.next_wake(at(450)), Some(at(750)), "it is open for eight minutes, and probed in five");
+        let probe = lane.start(at(750)).expect("a probe");
+        assert_eq!((probe.position, probe.trigger), (Position(1), Trigger::Probe));
+    }
+
+    #[test]
+    fn what_fails_by_itself_is_hurried_once_and_not_again_by_every_success() {
+        let mut lane = lane(Ordering::None);
+        (1..=3).for_each(|position| lane.take(&event(position, "a")));
+        let poison = lane.start(at(0)).expect("it may");
+        end(&mut lane, &poison, Outcome::ServerError, Verdict::RetryAt(at(60)), at(0));
+        for (position, expected) in [(2, 1), (3, 3)] {
+            let work = lane.start(at(1)).expect("it may");
+            assert_eq!(work.position, Position(position));
+            end(&mut lane, &work, Outcome::Delivered, Verdict::Delivered, at(1));
+            let next = lane.start(at(1));
+            assert_eq!(next.as_ref().map(|work| work.position.0), (position == 2).then_some(expected));
+            if let Some(work) = next {
+                end(&mut lane, &work, Outcome::ServerError, Verdict::RetryAt(at(60)), at(1));
+            }
+        }
+        lane.wake(at(60));
+        assert_eq!(started(&mut lane, at(60)), [1], "but it keeps its own time");
+    }
+
+    #[test]
+    fn after_an_outage_the_events_of_a_resource_go_out_in_order_again() {
+        let mut lane = lane(Ordering::PerResource);
+        (1..=3).for_each(|position| lane.take(&event(position, "a")));
+        let mut now = at(0);
+        for position in 1..=3 {
+            assert_eq!(started(&mut lane, now), [position]);
+            end(&mut lane, &work(position, "a"), Outcome::Rejected, Verdict::RetryAt(at(99_999)), now);
+            now = now.plus(HOUR);
+            lane.wake(now);
+        }
+        lane.take(&event(4, "b"));
+        assert_eq!(started(&mut lane, now), [4]);
+        end(&mut lane, &work(4, "b"), Outcome::Rejected, Verdict::RetryAt(at(99_999)), now);
+        lane.take(&event(5, "c"));
+        assert_eq!(started(&mut lane, now), [5]);
+        end(&mut lane, &work(5, "c"), Outcome::Delivered, Verdict::Delivered, now);
+        assert_eq!(started(&mut lane, now), [1, 4], "all are due, but of one resource the first goes first");
+        for (position, next) in [(1, vec![2]), (2, vec![3]), (3, vec![])] {
+            end(&mut lane, &work(position, "a"), Outcome::Delivered, Verdict::Delivered, now);
+            assert_eq!(started(&mut lane, now), next);
+        }
     }
 
     #[test]
@@ -447,19 +592,8 @@ mod tests {
             taken += 1;
             lane.take(&event(taken, "a"));
         }
-        assert_eq!(taken, PARKED.most as u64 + 1);
+        assert_eq!(taken, Room::of(1).parked as u64 + 1);
         assert!(!lane.wants_page(Room::of(1)), "a lane that is full reads nothing");
-    }
-
-    #[test]
-    fn ten_thousand_lanes_together_hold_little_more_than_a_thousand() {
-        for lanes in [0, 1, 100, 1_000, 10_000] {
-            let room = Room::of(lanes);
-            assert!(room.ready >= 16 && room.parked >= 100 && room.waiting >= 100, "{lanes}: {room:?}");
-            assert!(room.ready * lanes <= 1_024 * READY.most, "{lanes}: {room:?}");
-            assert!(room.parked * lanes <= 1_050 * PARKED.most, "{lanes}: {room:?}");
-            assert!(room.waiting * lanes <= 256 * WAITING.most, "{lanes}: {room:?}");
-        }
     }
 
     proptest! {

@@ -8,8 +8,9 @@
 //!
 //! This room knows nothing of sources, detection, passes or our API.
 //!
-//! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called), [`transport`] (one HTTP request),
-//! [`policy`] (what follows from an outcome), `attempt` (one try, whole), `lane` (one endpoint's queue, as a value),
+//! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called),
+//! [`transport`] (one HTTP request), [`policy`] (what follows from an outcome), `attempt` (one try, whole), [`health`]
+//! (how an endpoint is doing, as a value), `lane` (one endpoint's queue, as a value, with `room`, its bounds),
 //! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
 //! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
 //! attempt), `board` (health); `former_secrets` (which is no delivery, but ends what signs them).
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Tools;
 use self::board::Board;
 use self::dispatch::Dispatcher;
+use self::health::Circuit;
 use self::transport::Transport;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, Trigger};
@@ -39,10 +41,12 @@ mod dispatch;
 mod feed;
 mod former_secrets;
 pub mod guard;
+pub mod health;
 mod index;
 mod lane;
 mod ledger;
 pub mod policy;
+mod room;
 mod roster;
 pub mod sign;
 #[cfg(test)]
@@ -64,6 +68,8 @@ pub struct Settings {
     pub per_endpoint_in_flight: usize,
     /// How long an event that is being retried may hold back later events of its resource.
     pub order_wait: Duration,
+    /// When to leave a failing endpoint alone, and when to look whether it is back.
+    pub circuit: Circuit,
     /// Networks that may be called although they are private, loopback or link-local.
     pub allow_networks: Vec<IpNet>,
     /// Whether plain http is allowed everywhere, and not only to `allow_networks`.

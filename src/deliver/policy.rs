@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::model::delivery::Outcome;
+use crate::model::delivery::{Outcome, Trigger};
 use crate::model::http_date::http_date;
 use crate::model::time::Timestamp;
 
@@ -30,13 +30,32 @@ pub enum Next {
     EndpointGone,
 }
 
-/// What follows from the attempt `number` (counted from 1) that had this outcome.
+/// On whose account an attempt was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The delivery's schedule is charged with it, as its so-manieth, counted from 1.
+    Charged(u32),
+    /// Nobody's: it was a probe, or came before its time. The delivery is still due at that instant.
+    Free(Timestamp),
+}
+
+/// On whose account an attempt is made that begins at `now`: a delivery that was charged so often, and is due at
+/// `due` if it was tried before.
+pub fn turn(trigger: Trigger, charged: u32, due: Option<Timestamp>, now: Timestamp) -> Turn {
+    match (trigger, due) {
+        (Trigger::Scheduled, Some(due)) if now < due => Turn::Free(due),
+        (Trigger::Scheduled, _) => Turn::Charged(charged.saturating_add(1)),
+        (Trigger::Manual | Trigger::Replay | Trigger::Probe, due) => Turn::Free(due.unwrap_or(now)),
+    }
+}
+
+/// What follows from an attempt that had this outcome.
 ///
 /// `schedule` holds the waits between attempts, so `n` waits make `n + 1` attempts. `retry_after` is the header's
 /// text as it came. `chance` is drawn evenly from 0 (included) to 1 (excluded).
 pub fn next(
     outcome: Outcome,
-    number: u32,
+    turn: Turn,
     schedule: &[Duration],
     retry_after: Option<&str>,
     now: Timestamp,
@@ -56,9 +75,14 @@ pub fn next(
         | Outcome::TlsFailed
         | Outcome::TimedOut
         | Outcome::Broken => {
-            let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
-            let Some(wait) = schedule.get(index) else { return Next::Exhausted };
-            let due = now.plus(jittered(*wait, chance));
+            let due = match turn {
+                Turn::Free(due) => due.max(now),
+                Turn::Charged(number) => {
+                    let index = usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+                    let Some(wait) = schedule.get(index) else { return Next::Exhausted };
+                    now.plus(jittered(*wait, chance))
+                }
+            };
             Next::RetryAt(paused_until(outcome, retry_after, now).map_or(due, |asked| asked.max(due)))
         }
     }
@@ -126,7 +150,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(784_111_777_000);
 
     fn wait(outcome: Outcome, number: u32, retry_after: Option<&str>, chance: f64) -> Option<f64> {
-        match next(outcome, number, &DEFAULT, retry_after, NOW, chance) {
+        match next(outcome, Turn::Charged(number), &DEFAULT, retry_after, NOW, chance) {
             Next::RetryAt(at) => Some(at.since(NOW).as_secs_f64()),
             Next::Delivered | Next::Exhausted | Next::EndpointGone => None,
         }
@@ -152,18 +176,22 @@ mod tests {
             }
         }
         for outcome in FAILURES {
-            assert_eq!(next(outcome, 10, &DEFAULT, None, NOW, 0.5), Next::Exhausted);
-            assert_eq!(next(outcome, u32::MAX, &DEFAULT, None, NOW, 0.5), Next::Exhausted);
-            assert_eq!(next(outcome, 1, &[], None, NOW, 0.5), Next::Exhausted, "an empty schedule is one attempt");
+            assert_eq!(next(outcome, Turn::Charged(10), &DEFAULT, None, NOW, 0.5), Next::Exhausted);
+            assert_eq!(next(outcome, Turn::Charged(u32::MAX), &DEFAULT, None, NOW, 0.5), Next::Exhausted);
+            assert_eq!(
+                next(outcome, Turn::Charged(1), &[], None, NOW, 0.5),
+                Next::Exhausted,
+                "an empty schedule is one attempt"
+            );
         }
     }
 
     #[test]
     fn a_success_and_a_receiver_that_wants_no_more_end_it_whatever_the_attempt() {
         for number in [1, 9, 10, 11] {
-            assert_eq!(next(Outcome::Delivered, number, &DEFAULT, Some("5"), NOW, 0.5), Next::Delivered);
-            assert_eq!(next(Outcome::Gone, number, &DEFAULT, Some("5"), NOW, 0.5), Next::EndpointGone);
-            assert_eq!(next(Outcome::Aborted, number, &DEFAULT, Some("5"), NOW, 0.5), Next::Exhausted);
+            assert_eq!(next(Outcome::Delivered, Turn::Charged(number), &DEFAULT, Some("5"), NOW, 0.5), Next::Delivered);
+            assert_eq!(next(Outcome::Gone, Turn::Charged(number), &DEFAULT, Some("5"), NOW, 0.5), Next::EndpointGone);
+            assert_eq!(next(Outcome::Aborted, Turn::Charged(number), &DEFAULT, Some("5"), NOW, 0.5), Next::Exhausted);
         }
     }
 
@@ -204,7 +232,31 @@ mod tests {
         assert_eq!(wait(Outcome::Throttled, 9, Some("60"), 0.5), Some(86_400.0));
         assert_eq!(wait(Outcome::Throttled, 1, Some("later"), 0.5), Some(5.0));
         assert_eq!(wait(Outcome::ServerError, 1, Some("60"), 0.5), Some(5.0), "only a 429 or 503 asks");
-        assert_eq!(next(Outcome::Throttled, 10, &DEFAULT, Some("60"), NOW, 0.5), Next::Exhausted);
+        assert_eq!(next(Outcome::Throttled, Turn::Charged(10), &DEFAULT, Some("60"), NOW, 0.5), Next::Exhausted);
+    }
+
+    #[test]
+    fn nobody_is_charged_for_a_probe_or_for_what_comes_before_its_time() {
+        let (before, after) = (NOW.minus(Duration::from_secs(9)), NOW.plus(Duration::from_secs(9)));
+        for (trigger, charged, due, expected) in [
+            (Trigger::Scheduled, 0, None, Turn::Charged(1)),
+            (Trigger::Scheduled, 3, Some(before), Turn::Charged(4)),
+            (Trigger::Scheduled, 3, Some(NOW), Turn::Charged(4)),
+            (Trigger::Scheduled, 3, Some(after), Turn::Free(after)),
+            (Trigger::Probe, 3, Some(before), Turn::Free(before)),
+            (Trigger::Probe, 3, Some(after), Turn::Free(after)),
+            (Trigger::Probe, 0, None, Turn::Free(NOW)),
+        ] {
+            assert_eq!(turn(trigger, charged, due, NOW), expected, "{trigger:?} {charged} {due:?}");
+        }
+        for (due, expected) in [(before, NOW), (after, after)] {
+            for outcome in FAILURES {
+                assert_eq!(next(outcome, Turn::Free(due), &[], None, NOW, 0.5), Next::RetryAt(expected));
+            }
+            assert_eq!(next(Outcome::Aborted, Turn::Free(due), &DEFAULT, None, NOW, 0.5), Next::Exhausted);
+        }
+        let asked = next(Outcome::Throttled, Turn::Free(after), &DEFAULT, Some("60"), NOW, 0.5);
+        assert_eq!(asked, Next::RetryAt(NOW.plus(Duration::from_secs(60))), "what the receiver asks counts");
     }
 
     fn any_failure() -> impl Strategy<Value = Outcome> {
@@ -216,7 +268,7 @@ mod tests {
         fn a_wait_stays_within_a_fifth_of_the_schedule(outcome in any_failure(), waits in prop::collection::vec(0..1_000_000_u64, 1..12), place: prop::sample::Index, chance in 0.0..1.0) {
             let index = place.index(waits.len());
             let schedule: Vec<Duration> = waits.iter().copied().map(Duration::from_secs).collect();
-            let Next::RetryAt(at) = next(outcome, index as u32 + 1, &schedule, None, NOW, chance) else {
+            let Next::RetryAt(at) = next(outcome, Turn::Charged(index as u32 + 1), &schedule, None, NOW, chance) else {
                 return Err(TestCaseError::fail("a wait was left"));
             };
             let (waited, planned) = (at.since(NOW).as_secs_f64(), schedule[index].as_secs_f64());

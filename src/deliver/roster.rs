@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::dispatch::{Dispatcher, Done};
+use super::health::Condition;
 use super::lane::{Feed, Lane};
 use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::id::{EndpointNumber, Position};
@@ -104,6 +105,7 @@ impl Dispatcher {
             None => {
                 self.close(number);
                 self.stopped.remove(&number);
+                self.conditions.remove(&number);
                 self.arriving.remove(&number);
                 self.board.forget(number);
                 self.ledger.position(number, None);
@@ -112,6 +114,8 @@ impl Dispatcher {
             Some(endpoint) if endpoint.status == EndpointStatus::Disabled => {
                 self.park(&endpoint, mark);
                 self.arriving.remove(&number);
+                // Whoever enables it again means that it should be tried.
+                self.conditions.get_mut(&number).into_iter().for_each(Condition::give_a_chance);
                 Ok(())
             }
             Some(endpoint) => match self.stations.get(&number).map(|station| station.lane.endpoint.ordering) {
@@ -194,8 +198,9 @@ impl Dispatcher {
         let number = endpoint.id.number;
         let own = self.stopped.remove(&number);
         let taken = own.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
+        let condition = self.conditions.remove(&number).unwrap_or_else(|| Condition::new(self.settings.circuit));
         let settings = (self.settings.per_endpoint_in_flight, self.settings.order_wait);
-        let mut lane = Lane::new(Arc::new(endpoint), settings.0, settings.1, taken);
+        let mut lane = Lane::new(Arc::new(endpoint), settings.0, condition, settings.1, taken);
         lane.recheck_until = match (mark, own) {
             (Some(_), _) => self.recheck_until,
             // It had a lane before, which may have been ahead of the router.

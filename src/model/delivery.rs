@@ -135,6 +135,8 @@ pub struct DeliveryRecord {
     pub next_attempt_at: Option<Timestamp>,
     /// Attempts so far, kept or not.
     pub attempt_count: u32,
+    /// Those among them that its schedule was charged with: not probes, nor what was tried before its time.
+    pub charged: u32,
     /// The first and the last ten.
     pub attempts: Vec<Attempt>,
 }

@@ -287,6 +287,8 @@ pub enum HealthState {
     Healthy,
     /// Its last attempt failed.
     Failing,
+    /// It failed so often that it is tried only now and then.
+    CircuitOpen,
 }
 
 /// How an endpoint has been doing since this process started.

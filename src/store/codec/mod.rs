@@ -31,7 +31,11 @@ pub mod snapshot;
 /// The version that every row is written in so far, but for those that say otherwise.
 const VERSION: u8 = 1;
 
-/// The bytes of a hot row of that version.
+/// The version that delivery records are written in. The first one did not tell probes from what a schedule is
+/// charged with: there were none.
+const DELIVERY_VERSION: u8 = 2;
+
+/// The bytes of a hot row of the first version.
 fn compact<T: Serialize>(row: &T) -> Vec<u8> {
     compact_as(VERSION, row)
 }
@@ -72,15 +76,20 @@ fn from_plain<T: DeserializeOwned>(newest: u8, what: &'static str, bytes: &[u8])
     serde_json::from_slice(payload(newest, what, bytes)?).map_err(|error| unreadable(what, error))
 }
 
-fn payload<'a>(newest: u8, what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+/// A row in parts: its version, up to the newest that we know, and what comes after it.
+fn versioned<'a>(newest: u8, what: &'static str, bytes: &'a [u8]) -> Result<(u8, &'a [u8]), StoreError> {
     match bytes.split_first() {
-        Some((version, payload)) if (1..=newest).contains(version) => Ok(payload),
+        Some((&version, payload)) if (1..=newest).contains(&version) => Ok((version, payload)),
         Some((version, _)) => Err(unreadable(
             what,
             format!("it has version {version}, this program knows up to {newest}; run the newer program"),
         )),
         None => Err(unreadable(what, "it is empty")),
     }
+}
+
+fn payload<'a>(newest: u8, what: &'static str, bytes: &'a [u8]) -> Result<&'a [u8], StoreError> {
+    versioned(newest, what, bytes).map(|(_, payload)| payload)
 }
 
 fn unreadable(what: &'static str, reason: impl std::fmt::Display) -> StoreError {
@@ -153,8 +162,10 @@ struct DeliveryRow<'a> {
     resource: &'a Option<ResourceKey>,
     attempt_count: u32,
     attempts: &'a [Attempt],
+    charged: u32,
 }
 
+/// What both versions have; the second one goes on with how many attempts the schedule was charged with.
 #[derive(Deserialize)]
 struct DeliveryRowRead {
     standing: Standing,
@@ -168,20 +179,31 @@ struct DeliveryRowRead {
 
 /// The row of a delivery record; its id is the key.
 pub(crate) fn delivery(record: &DeliveryRecord) -> Vec<u8> {
-    compact(&DeliveryRow {
-        standing: Standing { status: record.status, next_attempt_at: record.next_attempt_at },
-        event_id: record.event_id,
-        endpoint_id: record.endpoint_id,
-        event_type: record.event_type,
-        resource: &record.resource,
-        attempt_count: record.attempt_count,
-        attempts: &record.attempts,
-    })
+    compact_as(
+        DELIVERY_VERSION,
+        &DeliveryRow {
+            standing: Standing { status: record.status, next_attempt_at: record.next_attempt_at },
+            event_id: record.event_id,
+            endpoint_id: record.endpoint_id,
+            event_type: record.event_type,
+            resource: &record.resource,
+            attempt_count: record.attempt_count,
+            attempts: &record.attempts,
+            charged: record.charged,
+        },
+    )
 }
 
 /// The delivery record in a row.
 pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryRecord, StoreError> {
-    let row: DeliveryRowRead = from_compact(DELIVERY, bytes)?;
+    let (version, payload) = versioned(DELIVERY_VERSION, DELIVERY, bytes)?;
+    let (row, charged): (DeliveryRowRead, u32) = if version == 1 {
+        let row: DeliveryRowRead = whole(DELIVERY, payload)?;
+        let charged = row.attempt_count;
+        (row, charged)
+    } else {
+        whole(DELIVERY, payload)?
+    };
     Ok(DeliveryRecord {
         id,
         event_id: row.event_id,
@@ -191,13 +213,14 @@ pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryReco
         status: row.standing.status,
         next_attempt_at: row.standing.next_attempt_at,
         attempt_count: row.attempt_count,
+        charged,
         attempts: row.attempts,
     })
 }
 
 /// Where the delivery in a row stands.
 pub(crate) fn delivery_standing(bytes: &[u8]) -> Result<Standing, StoreError> {
-    beginning(DELIVERY, payload(VERSION, DELIVERY, bytes)?)
+    beginning(DELIVERY, payload(DELIVERY_VERSION, DELIVERY, bytes)?)
 }
 
 /// The end of the log.

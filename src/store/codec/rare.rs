@@ -6,12 +6,23 @@ use super::{StoreError, VERSION, from_plain, plain};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
-/// The layout of the rows that this program writes.
-pub(crate) const FORMAT: u32 = 1;
+/// The layout of the rows that this program writes. A store with a higher one is refused; one with a lower one is
+/// read, and refused by older programs from then on.
+///
+/// | format | since then |
+/// |---|---|
+/// | 3 | delivery records tell probes from what a schedule is charged with |
+pub(crate) const FORMAT: u32 = 3;
 
 /// The same, but endpoints count as they are in the rows that will take the place of theirs: another key has taken
 /// over, and not all of them are there yet. A store with a higher format is refused.
-pub(crate) const FORMAT_REKEYED: u32 = 2;
+pub(crate) const FORMAT_REKEYED: u32 = FORMAT + 1;
+
+/// Whether a format, of this program or of a former one, is that of a store that another key has taken over: 2 was the
+/// one that went with 1.
+pub(crate) fn is_rekeyed(format: u32) -> bool {
+    format.is_multiple_of(2)
+}
 
 /// What a store is: its first row, written when it is created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

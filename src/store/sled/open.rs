@@ -75,10 +75,12 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     // as durable: readers are shown it, and the mark says how far the log goes.
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     let head = end_of_log(&db)?.map_err(refused)?;
-    let seen = Mark { format: meta.format, epoch: meta.epoch, head: head.position };
+    let seen = Mark { format: rare::FORMAT, epoch: meta.epoch, head: head.position };
     if let Some(mark) = mark {
         follows(&mark, &seen).map_err(refused)?;
     }
+    let meta = upgraded(&db, meta)?;
+    file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     mark::write(folder, &seen).map_err(|error| refused(format!("cannot write to the folder: {error}")))?;
     let cancellations = cancellations(&db)?;
     Ok(Opened { db, file, meta, vault, has_taken_over, head, cancellations })
@@ -121,6 +123,18 @@ fn follows(mark: &Mark, seen: &Mark) -> Result<(), String> {
     Err(format!(
         "its log had reached position {had} and ends at {has}: its file is damaged or was replaced; restore a backup"
     ))
+}
+
+/// Says that the store has our format from now on, so that an older program refuses it before it meets a row that it
+/// cannot read. The caller syncs.
+fn upgraded(db: &Db, meta: rare::Meta) -> Result<rare::Meta, StoreError> {
+    if meta.format == rare::FORMAT {
+        return Ok(meta);
+    }
+    let meta = rare::Meta { format: rare::FORMAT, ..meta };
+    db.insert(keys::META, rare::meta(&meta)).map_err(broken)?;
+    db.flush().map_err(broken)?;
+    Ok(meta)
 }
 
 /// Writes what the store is, so that it is there for good before anything else is.

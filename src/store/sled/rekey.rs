@@ -123,7 +123,7 @@ fn write_meta(tree: &Tree, file: &File, vault: &Vault, meta: &Meta) -> Result<()
 /// Moves what was written beside to where it belongs if the new key has taken over, and removes it if not; what the
 /// store is then.
 pub(super) fn settle(tree: &Tree, file: &File, vault: &Vault, meta: Meta) -> Result<Meta, StoreError> {
-    let has_taken_over = meta.format == FORMAT_REKEYED;
+    let has_taken_over = rare::is_rekeyed(meta.format);
     let beside = all(tree, keys::all_resealed())?;
     let mut acts = Acts::new(tree, file, vault);
     for key in &beside {

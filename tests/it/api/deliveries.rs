@@ -33,6 +33,7 @@ pub(super) async fn fill(door: &Door) -> Vec<DeliveryRecord> {
                 status,
                 next_attempt_at: (status == DeliveryStatus::Pending).then(|| Timestamp::from_millis(9000)),
                 attempt_count: 0,
+                charged: 0,
                 attempts: Vec::new(),
             };
             record.push(attempt(at));

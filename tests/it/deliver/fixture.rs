@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use certhook::deliver::Settings;
 use certhook::deliver::guard::{Guard, LookUp};
+use certhook::deliver::health::Circuit;
 use certhook::deliver::transport::{HttpTransport, Request, Response, Transport};
 use certhook::model::endpoint::{
     Endpoint, EndpointStatus, EndpointUrl, Format, Ordering as EventOrdering, OwnHeaders, Payload, SigningSecret,
@@ -53,6 +54,7 @@ pub(crate) fn strict(timeout: Duration) -> Settings {
         max_in_flight: 8,
         per_endpoint_in_flight: 8,
         order_wait: Duration::ZERO,
+        circuit: Circuit::probing_every(Duration::from_secs(300)),
         allow_networks: Vec::new(),
         allow_http: false,
         ca_file: None,

@@ -24,6 +24,10 @@ type Delivery = (String, EventId);
 struct Known {
     attempts: u32,
     due: Option<Timestamp>,
+    /// When the last attempt began, if it failed.
+    failed_at: Option<Timestamp>,
+    /// Whether a success since then may have made it due early: then its schedule may go on as if it had not been.
+    hurried: bool,
     ended: bool,
 }
 
@@ -39,6 +43,10 @@ struct State {
     /// The last event of a resource that arrived for the first time in this life.
     arrived: HashMap<(String, String), EventId>,
     delivered: BTreeSet<Delivery>,
+    /// When a host took something last.
+    succeeded: HashMap<String, Timestamp>,
+    /// Attempts before their time without a success that made them due: only probes may do that.
+    early: Vec<(String, EventId, u32)>,
     limits: HashMap<String, usize>,
     /// Hosts whose events of one resource need not come in order.
     unordered: BTreeSet<String>,
@@ -91,10 +99,22 @@ impl Receivers {
         state.arrived.clear();
         let known = records.iter().map(|(host, record)| {
             let ended = record.status != DeliveryStatus::Pending;
-            let known = Known { attempts: record.attempt_count, due: record.next_attempt_at, ended };
+            let failed_at = record.attempts.last().map(|attempt| attempt.at);
+            let known =
+                Known { attempts: record.attempt_count, due: record.next_attempt_at, failed_at, hurried: false, ended };
             ((host.clone(), record.event_id), known)
         });
         state.known = known.collect();
+        // What was not recorded was never told of; another attempt will have its number.
+        let State { early, known, .. } = &mut *state;
+        early.retain(|(host, event, number)| {
+            known.get(&(host.clone(), *event)).is_some_and(|known| known.attempts >= *number)
+        });
+    }
+
+    /// Attempts that must have been probes: host, event and number.
+    pub(super) fn early(&self) -> Vec<(String, EventId, u32)> {
+        self.state().early.clone()
     }
 
     pub(super) fn wrongs(&self) -> Vec<String> {
@@ -113,6 +133,7 @@ struct Call<'a> {
     host: String,
     event: EventId,
     resource: String,
+    at: Timestamp,
 }
 
 impl Drop for Call<'_> {
@@ -133,7 +154,7 @@ impl State {
     }
 
     /// A request arrives; nothing is known about its answer yet.
-    fn arrive(&mut self, call: &Call<'_>, attempt: u32, now: Timestamp, in_flight_max: usize) {
+    fn arrive(&mut self, call: &Call<'_>, attempt: u32, in_flight_max: usize) {
         let running = self.running.entry(call.host.clone()).or_default();
         let twice = running.contains_key(&call.event);
         let together = running.values().any(|resource| *resource == call.resource);
@@ -141,8 +162,14 @@ impl State {
         let here = running.len();
         let everywhere: usize = self.running.values().map(BTreeMap::len).sum();
         let known = self.known.entry((call.host.clone(), call.event)).or_default();
-        let (before, due, ended) = (known.attempts, known.due, known.ended);
+        let (before, ended) = (known.attempts, known.ended);
         known.attempts = attempt;
+        let recovered =
+            self.succeeded.get(&call.host).is_some_and(|at| known.failed_at.is_none_or(|failed| failed <= *at));
+        known.hurried = recovered;
+        if known.due.is_some_and(|due| call.at < due) && !recovered {
+            self.early.push((call.host.clone(), call.event, attempt));
+        }
         let limit = self.limits.get(&call.host).copied().unwrap_or(usize::MAX);
         let wrongs = [
             (twice, "sent twice at a time".to_owned()),
@@ -151,7 +178,6 @@ impl State {
             (everywhere > in_flight_max, format!("{everywhere} at a time, of {in_flight_max}")),
             (ended, "sent again after it had ended".to_owned()),
             (attempt != before + 1, format!("attempt {attempt} after {before}")),
-            (due.is_some_and(|due| now < due), format!("before its time: {due:?}, {now:?}")),
         ];
         for (is_wrong, what) in wrongs {
             if is_wrong {
@@ -183,9 +209,12 @@ impl State {
         let delivery = (call.host.clone(), call.event);
         if let Some(known) = self.known.get_mut(&delivery) {
             known.ended = matches!(outcome, Outcome::Delivered | Outcome::Aborted);
-            known.due = (outcome != Outcome::Gone).then(|| now.plus(WAIT_MIN));
+            let due = known.due.filter(|_| known.hurried).unwrap_or_else(|| now.plus(WAIT_MIN));
+            known.due = (outcome != Outcome::Gone).then_some(due);
+            known.failed_at = Some(call.at);
         }
         if outcome == Outcome::Delivered {
+            self.succeeded.insert(call.host.clone(), now);
             self.delivered.insert(delivery);
             let last = self.arrived.insert((call.host.clone(), call.resource.clone()), call.event);
             if last.is_some_and(|last| last.position > call.event.position) && !self.unordered.contains(&call.host) {
@@ -212,9 +241,10 @@ impl Transport for Receivers {
                 host: url.host_str().expect("a host").to_owned(),
                 event: header("webhook-id").parse().expect("an event id"),
                 resource: body["data"]["object"]["id"].as_str().expect("an id").to_owned(),
+                at: self.clock.now(),
             };
             let attempt = header("certhook-attempt").parse().expect("a number");
-            state.arrive(&call, attempt, self.clock.now(), self.in_flight_max);
+            state.arrive(&call, attempt, self.in_flight_max);
             let (outcome, took) = state.choose();
             (call, outcome, took)
         };

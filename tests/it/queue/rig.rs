@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use certhook::clock::{Clock, SystemClock};
+use certhook::deliver::health::Circuit;
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::deliver::{Deliverer, Settings};
 use certhook::model::delivery::{DeliveryStatus, Outcome};
@@ -168,6 +169,11 @@ fn settings() -> Settings {
         max_in_flight: 64,
         per_endpoint_in_flight: 16,
         order_wait: Duration::from_secs(3600),
+        circuit: Circuit {
+            first: Duration::from_millis(20),
+            most: Duration::from_millis(80),
+            probe: Duration::from_secs(3600),
+        },
         allow_networks: Vec::new(),
         allow_http: true,
         ca_file: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::clock::random_bytes;
-use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
+use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome, Trigger};
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, Ordering};
 use certhook::model::filter::Filter;
 use certhook::model::id::{EndpointId, Position};
@@ -97,6 +97,7 @@ impl World {
         bench.settings.max_in_flight = in_flight_max;
         bench.settings.per_endpoint_in_flight = 1 + dice.index(8);
         bench.settings.retry = vec![RETRY; 3];
+        bench.settings.circuit.probe = Duration::from_millis(1 + dice.below(200));
         Self { bench, receivers, dice, log: Vec::new(), subscribers: Vec::new() }
     }
 
@@ -251,6 +252,7 @@ impl World {
     }
 
     async fn check_records(&self) {
+        let early = self.receivers.early();
         for (host, record) in self.records().await {
             let name = format!("{host} {}", record.id.position.0);
             let one = self.subscribers.iter().find(|one| one.host == host).expect("it was registered");
@@ -265,12 +267,19 @@ impl World {
                     assert!(self.receivers.has(&host, record.event_id), "{name}");
                 }
                 DeliveryStatus::Failed => {
-                    let given_up = last.outcome == Outcome::Aborted || record.attempt_count >= 4;
+                    let given_up = last.outcome == Outcome::Aborted || record.charged == 4;
                     assert!(given_up && last.outcome != Outcome::Delivered, "{name}");
                 }
                 DeliveryStatus::Canceled => assert!(one.deleted, "{name}"),
                 DeliveryStatus::Pending => panic!("{name} is pending"),
             }
+            let probes = record.attempts.iter().filter(|attempt| attempt.trigger == Trigger::Probe);
+            let probes: Vec<u32> = probes.map(|attempt| attempt.number).collect();
+            let early = early.iter().filter(|(at, event, _)| *at == host && *event == record.event_id);
+            for (_, _, number) in early {
+                assert!(probes.contains(number), "{name}: attempt {number} came before its time");
+            }
+            assert!(record.charged as usize + probes.len() <= record.attempts.len(), "{name}: a probe was charged");
             let in_time = record.attempts.windows(2).all(|pair| pair[0].at <= pair[1].at);
             assert!(in_time, "{name}");
         }

@@ -141,6 +141,7 @@ fn tried(receiver: &Endpoint, position: u64, attempts: u32) -> DeliveryRecord {
     };
     let mut record = record(position, receiver, status, due);
     record.attempt_count = attempts;
+    record.charged = attempts;
     record.attempts = (1..=attempts).map(attempt).collect();
     record
 }

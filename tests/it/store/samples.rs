@@ -171,6 +171,7 @@ pub(super) fn record(
         status,
         next_attempt_at,
         attempt_count: 1,
+        charged: 1,
         attempts: vec![attempt(1)],
     }
 }

@@ -307,16 +307,37 @@ async fn a_newer_store_is_refused_unharmed() {
     close(store).await;
     let mark = folder.path().join("data/certhook.json");
     let ours = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, r#"{"format":3,"everything":"else may differ"}"#).unwrap();
+    fs::write(&mark, r#"{"format":5,"everything":"else may differ"}"#).unwrap();
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 3, this program knows up to 2; run the newer program"), "{message}");
+    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
     fs::write(&mark, ours).unwrap();
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":1"#, r#""format":3"#));
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":3"#, r#""format":5"#));
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 3, this program knows up to 2; run the newer program"), "{message}");
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":3"#, r#""format":1"#));
+    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":3"#));
     let store = open(folder.path());
     assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_older_store_is_read_and_is_from_then_on_refused_by_the_older_program() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    fill_log(&store, 3).await;
+    close(store).await;
+    let mark = folder.path().join("data/certhook.json");
+    let ours = fs::read_to_string(&mark).unwrap();
+    let older = |text: &str| text.replace(r#""format":3"#, r#""format":1"#);
+    fs::write(&mark, older(&ours)).unwrap();
+    tamper(folder.path(), b"mstore", older);
+    let store = open(folder.path());
+    assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
+    assert_eq!(fs::read_to_string(&mark).unwrap(), ours, "before anything else is written");
+    close(store).await;
+    tamper(folder.path(), b"mstore", |row| {
+        assert!(row.contains(r#""format":3"#), "{row}");
+        row.to_owned()
+    });
 }
 
 #[tokio::test]

@@ -233,6 +233,7 @@ fn delivery_records() {
         status,
         next_attempt_at,
         attempt_count: 12,
+        charged: 9,
         attempts: (1..).zip(outcomes.iter().zip(triggers.iter().cycle())).map(attempt).collect(),
     };
     let bare = |status| DeliveryRecord { resource: None, attempts: Vec::new(), ..record(status, None) };
@@ -242,7 +243,13 @@ fn delivery_records() {
         bare(DeliveryStatus::Failed),
         bare(DeliveryStatus::Canceled),
     ];
-    check(include_str!("delivery.hex"), &values, delivery, |value, bytes| read_delivery(value.id, bytes));
+    check(include_str!("delivery_2.hex"), &values, delivery, |value, bytes| read_delivery(value.id, bytes));
+    for (value, line) in values.iter().zip(include_str!("delivery.hex").lines()) {
+        let first = DeliveryRecord { charged: value.attempt_count, ..value.clone() };
+        assert_eq!(read_delivery(value.id, &bytes_of(line)).expect("a row of the first version"), first);
+        let standing = Standing { status: value.status, next_attempt_at: value.next_attempt_at };
+        assert_eq!(delivery_standing(&bytes_of(line)).unwrap(), standing);
+    }
     for value in values {
         let standing = Standing { status: value.status, next_attempt_at: value.next_attempt_at };
         assert_eq!(delivery_standing(&delivery(&value)).unwrap(), standing);

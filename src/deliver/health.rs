@@ -1,0 +1,438 @@
+//! How an endpoint is doing, as a value: what its attempts have shown, and what it may be sent in consequence.
+//!
+//! Three things hold an endpoint back. Its *concurrency* falls to one request at a failure and doubles with every
+//! success. Its *circuit breaker* opens when most of the last attempts failed, or when several in a row got no answer
+//! at all; while it is open nothing is started, so that nobody is charged for a receiver that is away, and when its
+//! time is over, one attempt is made that closes it or opens it for twice as long. And a receiver may ask for a
+//! *pause*. An endpoint that fails is *probed* all the while: tried outside every schedule, to see whether it is back.
+
+use std::time::Duration;
+
+use crate::model::delivery::Outcome;
+use crate::model::endpoint::{Health, HealthState};
+use crate::model::time::Timestamp;
+
+/// How many of the last attempts the breaker looks at,
+const RECENT: u32 = 10;
+
+/// and how many of them must have failed for it to open.
+const FAILURES_MAX: u32 = 7;
+
+/// The breaker also opens after so many attempts in a row without any answer: they are the expensive ones.
+const UNANSWERED_MAX: u32 = 3;
+
+/// An endpoint whose last so many attempts failed is failing as a whole. Fewer can be the fault of one event.
+pub(super) const FAILING_AFTER: u32 = 4;
+
+/// How long the breaker is open, and how often a failing endpoint is probed.
+#[derive(Clone, Copy, Debug)]
+pub struct Circuit {
+    /// For how long it opens first.
+    pub first: Duration,
+    /// For how long at most: it doubles up to here.
+    pub most: Duration,
+    /// How often a failing endpoint is tried outside every schedule.
+    pub probe: Duration,
+}
+
+impl Circuit {
+    /// A breaker as we promise it, over an endpoint that is probed so often.
+    pub const fn probing_every(probe: Duration) -> Self {
+        Self { first: Duration::from_secs(30), most: Duration::from_secs(15 * 60), probe }
+    }
+}
+
+/// What an outcome says of the endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Works,
+    Fails,
+    /// It fails, and did not even answer.
+    Silent,
+    /// It answered with a word about this one delivery, which says nothing of the others.
+    Nothing,
+}
+
+fn sign(outcome: Outcome) -> Sign {
+    match outcome {
+        Outcome::Delivered => Sign::Works,
+        Outcome::Aborted => Sign::Nothing,
+        Outcome::Redirected | Outcome::Gone | Outcome::Throttled | Outcome::Rejected | Outcome::ServerError => {
+            Sign::Fails
+        }
+        Outcome::DnsFailed
+        | Outcome::AddressRefused
+        | Outcome::ConnectFailed
+        | Outcome::TlsFailed
+        | Outcome::TimedOut
+        | Outcome::Broken => Sign::Silent,
+    }
+}
+
+/// What a success ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recovery {
+    /// A failure or a few among successes, which one event can cause again and again.
+    Slip,
+    /// The failing of the endpoint as a whole.
+    Outage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaker {
+    Closed,
+    Open { until: Timestamp, wait: Duration },
+}
+
+/// How one endpoint is doing.
+#[derive(Clone, Debug)]
+pub(super) struct Condition {
+    circuit: Circuit,
+    last_success_at: Option<Timestamp>,
+    last_failure_at: Option<Timestamp>,
+    consecutive_failures: u32,
+    /// The last attempts, the latest in the lowest bit; a failure is a one.
+    recent: u32,
+    /// Attempts in a row that got no answer.
+    unanswered: u32,
+    breaker: Breaker,
+    paused_until: Timestamp,
+    probe_at: Option<Timestamp>,
+    limit: usize,
+    allowed: usize,
+}
+
+impl Condition {
+    /// An endpoint of which nothing is known yet.
+    pub(super) fn new(circuit: Circuit) -> Self {
+        Self {
+            circuit,
+            last_success_at: None,
+            last_failure_at: None,
+            consecutive_failures: 0,
+            recent: 0,
+            unanswered: 0,
+            breaker: Breaker::Closed,
+            paused_until: Timestamp::EPOCH,
+            probe_at: None,
+            limit: usize::MAX,
+            allowed: usize::MAX,
+        }
+    }
+
+    /// Never more than so many requests at a time, at least one.
+    pub(super) fn limit(&mut self, limit: usize) {
+        let limit = limit.max(1);
+        self.allowed = if self.allowed >= self.limit { limit } else { self.allowed.min(limit) };
+        self.limit = limit;
+    }
+
+    /// Starts nothing before `until`.
+    pub(super) fn pause(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// An attempt that began at `at` has ended; gives what it put an end to.
+    pub(super) fn note(&mut self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Option<Recovery> {
+        match sign(outcome) {
+            Sign::Works => self.succeed(at),
+            Sign::Fails => {
+                self.unanswered = 0;
+                self.fail(at, now);
+                None
+            }
+            Sign::Silent => {
+                self.unanswered += 1;
+                self.fail(at, now);
+                None
+            }
+            Sign::Nothing => {
+                self.unanswered = 0;
+                None
+            }
+        }
+    }
+
+    fn succeed(&mut self, at: Timestamp) -> Option<Recovery> {
+        let recovery = match self.consecutive_failures {
+            0 => None,
+            _ if self.is_open() || self.consecutive_failures >= FAILING_AFTER => Some(Recovery::Outage),
+            _ => Some(Recovery::Slip),
+        };
+        self.recent = if self.is_open() { 0 } else { self.recent << 1 };
+        self.last_success_at = self.last_success_at.max(Some(at));
+        self.consecutive_failures = 0;
+        self.unanswered = 0;
+        self.breaker = Breaker::Closed;
+        self.probe_at = None;
+        self.allowed = self.allowed.saturating_mul(2).min(self.limit);
+        recovery
+    }
+
+    fn fail(&mut self, at: Timestamp, now: Timestamp) {
+        self.last_failure_at = self.last_failure_at.max(Some(at));
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.recent = self.recent << 1 | 1;
+        self.probe_at = Some(now.plus(self.circuit.probe));
+        self.allowed = 1;
+        let failures = (self.recent & ((1 << RECENT) - 1)).count_ones();
+        let trips = failures >= FAILURES_MAX || self.unanswered >= UNANSWERED_MAX;
+        let wait = match self.breaker {
+            Breaker::Closed if trips => self.circuit.first,
+            Breaker::Open { until, wait } if now >= until => (wait * 2).min(self.circuit.most),
+            // What was under way when it opened, and probes, do not make it longer.
+            Breaker::Closed | Breaker::Open { .. } => return,
+        };
+        self.breaker = Breaker::Open { until: now.plus(wait), wait };
+    }
+
+    /// Closes the breaker and ends a pause, because an operator says that the receiver is back.
+    pub(super) fn give_a_chance(&mut self) {
+        self.breaker = Breaker::Closed;
+        self.recent = 0;
+        self.unanswered = 0;
+        self.paused_until = Timestamp::EPOCH;
+    }
+
+    /// Whether an attempt that is due may start at `now` beside those in flight.
+    pub(super) fn permits(&self, in_flight: usize, now: Timestamp) -> bool {
+        let breaker = match self.breaker {
+            Breaker::Closed => true,
+            Breaker::Open { until, .. } => now >= until && in_flight == 0,
+        };
+        breaker && in_flight < self.allowed && now >= self.paused_until
+    }
+
+    /// Whether the endpoint should be probed at `now`. One that is being tried needs no probe.
+    pub(super) fn wants_probe(&self, in_flight: usize, now: Timestamp) -> bool {
+        in_flight == 0 && self.probes_at().is_some_and(|at| now >= at)
+    }
+
+    /// When the breaker's time or a pause is over, if that is after `now`.
+    pub(super) fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = match self.breaker {
+            Breaker::Closed => self.paused_until,
+            Breaker::Open { until, .. } => until.max(self.paused_until),
+        };
+        (until > now).then_some(until)
+    }
+
+    /// When it is to be probed next, while it is failing.
+    pub(super) fn probes_at(&self) -> Option<Timestamp> {
+        Some(self.probe_at?.max(self.paused_until))
+    }
+
+    /// Whether its last attempt failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.consecutive_failures > 0
+    }
+
+    fn is_open(&self) -> bool {
+        self.breaker != Breaker::Closed
+    }
+
+    /// For those who ask.
+    pub(super) fn health(&self) -> Health {
+        let state = match self.breaker {
+            Breaker::Open { .. } => HealthState::CircuitOpen,
+            Breaker::Closed if self.is_failing() => HealthState::Failing,
+            Breaker::Closed => HealthState::Healthy,
+        };
+        Health {
+            state,
+            last_success_at: self.last_success_at,
+            last_failure_at: self.last_failure_at,
+            consecutive_failures: self.consecutive_failures,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROBE: Duration = Duration::from_secs(300);
+    const CIRCUIT: Circuit = Circuit::probing_every(PROBE);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn condition() -> Condition {
+        let mut condition = Condition::new(CIRCUIT);
+        condition.limit(8);
+        condition
+    }
+
+    /// The letters of a history: `.` delivered, `x` refused, `-` no answer, `a` aborted.
+    fn outcome(letter: char) -> Outcome {
+        match letter {
+            '.' => Outcome::Delivered,
+            'x' => Outcome::ServerError,
+            '-' => Outcome::TimedOut,
+            'a' => Outcome::Aborted,
+            other => panic!("{other} is no letter of a history"),
+        }
+    }
+
+    /// A condition after a history, one attempt a second.
+    fn after(history: &str) -> Condition {
+        let mut condition = condition();
+        for (second, letter) in (0..).zip(history.chars()) {
+            condition.note(outcome(letter), at(second), at(second));
+        }
+        condition
+    }
+
+    #[test]
+    fn the_breaker_opens_at_seven_failures_of_ten_or_three_silences_in_a_row() {
+        use HealthState::{CircuitOpen, Failing, Healthy};
+        for (history, state, failures) in [
+            ("", Healthy, 0),
+            (".", Healthy, 0),
+            ("x", Failing, 1),
+            ("x.", Healthy, 0),
+            ("xxxxxx", Failing, 6),
+            ("xxxxxxx", CircuitOpen, 7),
+            ("..........xxxxxx", Failing, 6),
+            ("..........xxxxxxx", CircuitOpen, 7),
+            ("xx.xx.xx.x", CircuitOpen, 1),
+            ("xx.xx.xx..", Healthy, 0),
+            ("xxx...xxx.x", Failing, 1),
+            ("--", Failing, 2),
+            ("---", CircuitOpen, 3),
+            (".---", CircuitOpen, 3),
+            ("--x--", Failing, 5),
+            ("--.--", Failing, 2),
+            ("--a--", Failing, 4),
+            ("aaaaaaaaaa", Healthy, 0),
+            ("---.", Healthy, 0),
+            ("---.xx", Failing, 2),
+        ] {
+            let health = after(history).health();
+            assert_eq!((health.state, health.consecutive_failures), (state, failures), "{history:?}");
+        }
+    }
+
+    #[test]
+    fn an_open_breaker_lets_one_attempt_pass_when_its_time_is_over_and_doubles_up_to_a_quarter_of_an_hour() {
+        let mut condition = after("---");
+        let mut now = at(2);
+        for wait in [30, 60, 120, 240, 480, 900, 900] {
+            let opens = condition.opens_at(now).expect("it is open");
+            assert_eq!(opens.since(now), Duration::from_secs(wait));
+            assert!(!condition.permits(0, Timestamp::from_millis(opens.as_millis() - 1)));
+            assert!(condition.permits(0, opens) && !condition.permits(1, opens), "one at a time");
+            now = opens;
+            condition.note(Outcome::TimedOut, now, now);
+        }
+        condition.note(Outcome::Delivered, now, now);
+        assert!(condition.permits(1, now) && !condition.permits(2, now), "closed, and ramped up from one");
+        for letter in "---".chars() {
+            condition.note(outcome(letter), now, now);
+        }
+        assert_eq!(condition.opens_at(now), Some(now.plus(CIRCUIT.first)), "and the next time it is short again");
+    }
+
+    #[test]
+    fn what_ends_late_does_not_keep_the_breaker_open_for_longer() {
+        let mut condition = after("---");
+        let opens = condition.opens_at(at(2));
+        condition.note(Outcome::TimedOut, at(0), at(15));
+        assert_eq!(condition.opens_at(at(15)), opens);
+        assert_eq!(condition.note(Outcome::Delivered, at(1), at(16)), Some(Recovery::Outage));
+        assert_eq!(condition.opens_at(at(16)), None, "and a success ends it at once");
+    }
+
+    #[test]
+    fn a_failing_endpoint_is_probed_in_the_interval_after_its_last_failure() {
+        let mut condition = after("x");
+        assert!(!condition.wants_probe(0, at(299)) && condition.wants_probe(0, at(300)));
+        assert!(!condition.wants_probe(1, at(300)), "not while it is being tried");
+        condition.pause(at(400));
+        assert_eq!(condition.probes_at(), Some(at(400)), "nor while it asks to be left alone");
+        condition.note(Outcome::ServerError, at(400), at(410));
+        assert_eq!(condition.probes_at(), Some(at(710)));
+        condition.note(Outcome::Delivered, at(710), at(710));
+        assert_eq!(condition.probes_at(), None);
+    }
+
+    #[test]
+    fn a_success_tells_an_outage_from_a_slip() {
+        for (history, ended) in [
+            ("", None),
+            (".", None),
+            ("x", Some(Recovery::Slip)),
+            ("xxx", Some(Recovery::Slip)),
+            ("xxxx", Some(Recovery::Outage)),
+            ("---", Some(Recovery::Outage)),
+            ("xxxx.", None),
+            ("a", None),
+        ] {
+            assert_eq!(after(history).note(Outcome::Delivered, at(99), at(99)), ended, "{history:?}");
+        }
+    }
+
+    #[test]
+    fn an_operator_may_give_it_a_chance() {
+        let mut condition = after("---");
+        condition.pause(at(9_999));
+        condition.give_a_chance();
+        assert!(condition.permits(0, at(3)) && !condition.permits(1, at(3)), "one request, to begin with");
+        assert_eq!(condition.health().consecutive_failures, 3, "which is no success yet");
+    }
+
+    fn history() -> impl Strategy<Value = Vec<(char, u64)>> {
+        prop::collection::vec((prop::sample::select(vec!['.', 'x', '-', 'a']), 0..400_u64), 0..60)
+    }
+
+    proptest! {
+        /// Whatever happens when: the endpoint is never shut out for good, never allowed more than its limit, and one
+        /// success makes it healthy.
+        #[test]
+        fn no_history_shuts_an_endpoint_out(history in history()) {
+            let mut condition = condition();
+            let mut now = at(0);
+            for (letter, wait) in history {
+                now = now.plus(Duration::from_secs(wait));
+                condition.note(outcome(letter), now, now);
+                prop_assert!(!condition.permits(8, now), "the limit is eight");
+                let opens = condition.opens_at(now).unwrap_or(now);
+                prop_assert!(opens.since(now) <= CIRCUIT.most);
+                prop_assert!(condition.permits(0, opens));
+                prop_assert_eq!(condition.probes_at().is_some(), condition.is_failing());
+                let healthy = condition.health().state == HealthState::Healthy;
+                prop_assert_eq!(healthy, !condition.is_failing());
+                let mut well = condition.clone();
+                well.note(Outcome::Delivered, now, now);
+                prop_assert_eq!(well.health().state, HealthState::Healthy);
+                prop_assert!(well.permits(1, now), "and twice as many as before may start");
+            }
+        }
+
+        /// The breaker says what the last ten attempts since it closed, and the last three, say.
+        #[test]
+        fn the_breaker_agrees_with_a_count(history in history()) {
+            let mut condition = condition();
+            let mut counted: Vec<char> = Vec::new();
+            let mut last: Vec<char> = Vec::new();
+            let mut is_open = false;
+            for (letter, _) in history {
+                condition.note(outcome(letter), at(0), at(0));
+                last.push(letter);
+                if letter == '.' && is_open {
+                    counted.clear();
+                    is_open = false;
+                } else if letter != 'a' {
+                    counted.push(letter);
+                }
+                let failures = counted.iter().rev().take(10).filter(|letter| **letter != '.').count();
+                let fails = letter == 'x' || letter == '-';
+                is_open |= fails && failures >= 7 || last.ends_with(&['-', '-', '-']);
+                prop_assert_eq!(condition.health().state == HealthState::CircuitOpen, is_open, "{:?}", last);
+            }
+        }
+    }
+}
