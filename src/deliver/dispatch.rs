@@ -23,6 +23,7 @@ use super::lane::{Feed, Lane, Work};
 use super::ledger::Ledger;
 use super::room::Room;
 use super::roster::{Arrival, Resumed};
+use super::slots::{Slots, Ticket, Turn};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointNumber, Position};
 use crate::model::time::Timestamp;
@@ -41,6 +42,8 @@ pub(super) struct Station {
     pub(super) generation: u64,
     /// Whether it has a position of its own.
     pub(super) own: bool,
+    /// Whom its requests go to.
+    pub(super) host: Arc<str>,
     held: Option<Position>,
     queued: bool,
     pub(super) hungry: bool,
@@ -59,6 +62,7 @@ pub(super) enum Done {
         number: EndpointNumber,
         endpoint: Arc<Endpoint>,
         work: Work,
+        ticket: Ticket,
         result: Box<Result<Tried, Untried>>,
     },
     /// What waits for an endpoint that is to be taken up.
@@ -100,9 +104,8 @@ pub(super) struct Dispatcher {
     pub(super) hungry: VecDeque<EndpointNumber>,
     pub(super) readers: usize,
     pub(super) routing: bool,
-    turns: VecDeque<EndpointNumber>,
+    slots: Slots,
     wakes: BTreeSet<(Timestamp, EndpointNumber)>,
-    in_flight: usize,
     committing: bool,
     stopping: bool,
 }
@@ -110,6 +113,7 @@ pub(super) struct Dispatcher {
 impl Dispatcher {
     pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>) -> Self {
         Self {
+            slots: Slots::new(settings.max_in_flight),
             tools,
             settings,
             board,
@@ -126,10 +130,8 @@ impl Dispatcher {
             own_moved: BTreeSet::new(),
             generations: 0,
             tasks: JoinSet::new(),
-            turns: VecDeque::new(),
             wakes: BTreeSet::new(),
             hungry: VecDeque::new(),
-            in_flight: 0,
             readers: 0,
             routing: false,
             committing: false,
@@ -161,7 +163,8 @@ impl Dispatcher {
         stop: &CancellationToken,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let wake = self.wakes.first().map_or(Duration::from_secs(3600), |(at, _)| at.since(now));
+        let wakes = [self.wakes.first().map(|(at, _)| *at), self.slots.next_wake()];
+        let wake = wakes.into_iter().flatten().min().map_or(Duration::from_secs(3600), |at| at.since(now));
         tokio::select! {
             () = stop.cancelled() => Ok(()),
             Some(done) = self.tasks.join_next() => self.done(finished(done)),
@@ -176,7 +179,7 @@ impl Dispatcher {
         let deadline = tokio::time::Instant::now() + self.settings.timeout + STOP_GRACE;
         loop {
             self.start_commit();
-            let is_done = self.in_flight == 0 && self.disabling == 0 && !self.committing;
+            let is_done = self.slots.is_idle() && self.disabling == 0 && !self.committing;
             if is_done && !self.ledger.has_news(self.routed) {
                 return Ok(());
             }
@@ -201,27 +204,35 @@ impl Dispatcher {
     /// Starts whatever can start: routing, reads of lanes that are behind, attempts in fair turns, a commit.
     fn start_tasks(&mut self, head: Position, now: Timestamp) {
         self.start_reads(head);
-        while self.in_flight < self.settings.max_in_flight
-            && !self.ledger.is_full()
-            && let Some(number) = self.turns.pop_front()
+        self.slots.age(now);
+        while !self.ledger.is_full()
+            && let Some((number, turn)) = self.slots.next()
         {
-            self.start_attempt(number, now);
+            self.start_attempt(number, turn, now);
         }
         self.start_commit();
     }
 
-    fn start_attempt(&mut self, number: EndpointNumber, now: Timestamp) {
+    fn start_attempt(&mut self, number: EndpointNumber, turn: Turn, now: Timestamp) {
         let Some(station) = self.stations.get_mut(&number) else { return };
+        let current = self.slots.turn_of(number, station.lane.condition.is_failing());
+        if current != turn {
+            self.slots.queue(number, current);
+            return;
+        }
+        if !self.slots.admit(number, &station.host) {
+            return;
+        }
         station.queued = false;
         if let Some(work) = station.lane.start(now) {
-            self.in_flight += 1;
+            let ticket = self.slots.begin(number, &station.host, turn, now);
             self.ledger.begin(number);
             let (endpoint, tools) = (Arc::clone(&station.lane.endpoint), self.tools.clone());
             let known = self.ledger.unsaved(number, work.position).cloned();
             self.tasks.spawn(async move {
                 let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work, known)).catch_unwind().await;
                 let result = Box::new(attempt.unwrap_or(Err(Untried::Panicked)));
-                Done::Tried { number, endpoint, work, result }
+                Done::Tried { number, endpoint, work, ticket, result }
             });
         }
         self.settle(number, now);
@@ -284,8 +295,8 @@ impl Dispatcher {
                 self.feed(number, generation, &page?, now);
             }
             Done::Waits { number, read, waiting } => self.arrived(number, read, waiting?, now),
-            Done::Tried { number, endpoint, work, result } => {
-                self.in_flight -= 1;
+            Done::Tried { number, endpoint, work, ticket, result } => {
+                self.slots.end(ticket);
                 self.tried(number, &endpoint, &work, *result, now);
                 self.welcome(number);
             }
@@ -316,7 +327,7 @@ impl Dispatcher {
         }
         if !station.queued && station.lane.has_ready(now) {
             station.queued = true;
-            self.turns.push_back(number);
+            self.slots.queue(number, self.slots.turn_of(number, station.lane.condition.is_failing()));
         }
         let wake = station.lane.next_wake(now);
         if wake != station.wake {
@@ -340,7 +351,8 @@ impl Dispatcher {
         self.generations += 1;
         self.index.insert(&lane.endpoint);
         let generation = self.generations;
-        let station = Station { lane, generation, own, held: None, queued: false, hungry: false, wake: None };
+        let host = lane.endpoint.url.host().into();
+        let station = Station { lane, generation, own, host, held: None, queued: false, hungry: false, wake: None };
         self.stations.insert(number, station);
         self.settle(number, now);
     }
@@ -353,7 +365,7 @@ impl Dispatcher {
         station.wake.map(|at| self.wakes.remove(&(at, number)));
         // Left in, an endpoint that is switched off and on would have two turns where others have one.
         if station.queued {
-            self.turns.retain(|waiting| *waiting != number);
+            self.slots.forget(number);
         }
         if station.hungry {
             self.hungry.retain(|waiting| *waiting != number);

@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::model::delivery::Outcome;
-use crate::model::endpoint::{Health, HealthState};
+use crate::model::endpoint::{Health, HealthState, RateLimit};
 use crate::model::time::Timestamp;
 
 /// How many of the last attempts the breaker looks at,
@@ -98,6 +99,7 @@ pub(super) struct Condition {
     breaker: Breaker,
     paused_until: Timestamp,
     probe_at: Option<Timestamp>,
+    pace: Option<Pace>,
     limit: usize,
     allowed: usize,
 }
@@ -115,13 +117,15 @@ impl Condition {
             breaker: Breaker::Closed,
             paused_until: Timestamp::EPOCH,
             probe_at: None,
+            pace: None,
             limit: usize::MAX,
             allowed: usize::MAX,
         }
     }
 
-    /// Never more than so many requests at a time, at least one.
-    pub(super) fn limit(&mut self, limit: usize) {
+    /// Never more than so many requests at a time, at least one, and never faster than this.
+    pub(super) fn limit(&mut self, limit: usize, rate: Option<RateLimit>) {
+        self.pace = rate.map(|rate| self.pace.map_or_else(|| Pace::of(rate), |pace| pace.at(rate)));
         let limit = limit.max(1);
         self.allowed = if self.allowed >= self.limit { limit } else { self.allowed.min(limit) };
         self.limit = limit;
@@ -130,6 +134,11 @@ impl Condition {
     /// Starts nothing before `until`.
     pub(super) fn pause(&mut self, until: Timestamp) {
         self.paused_until = self.paused_until.max(until);
+    }
+
+    /// An attempt begins.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.pace.iter_mut().for_each(|pace| pace.begin(now));
     }
 
     /// An attempt that began at `at` has ended; gives what it put an end to.
@@ -200,7 +209,7 @@ impl Condition {
             Breaker::Closed => true,
             Breaker::Open { until, .. } => now >= until && in_flight == 0,
         };
-        breaker && in_flight < self.allowed && now >= self.paused_until
+        breaker && in_flight < self.allowed && now >= self.held_until()
     }
 
     /// Whether the endpoint should be probed at `now`. One that is being tried needs no probe.
@@ -208,18 +217,23 @@ impl Condition {
         in_flight == 0 && self.probes_at().is_some_and(|at| now >= at)
     }
 
-    /// When the breaker's time or a pause is over, if that is after `now`.
+    /// Until when it wants nothing: it asked for a pause, or has just been sent something.
+    fn held_until(&self) -> Timestamp {
+        self.pace.map_or(self.paused_until, |pace| pace.next().max(self.paused_until))
+    }
+
+    /// When the breaker's time, a pause, or the time between two requests is over, if that is after `now`.
     pub(super) fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
         let until = match self.breaker {
-            Breaker::Closed => self.paused_until,
-            Breaker::Open { until, .. } => until.max(self.paused_until),
+            Breaker::Closed => self.held_until(),
+            Breaker::Open { until, .. } => until.max(self.held_until()),
         };
         (until > now).then_some(until)
     }
 
     /// When it is to be probed next, while it is failing.
     pub(super) fn probes_at(&self) -> Option<Timestamp> {
-        Some(self.probe_at?.max(self.paused_until))
+        Some(self.probe_at?.max(self.held_until()))
     }
 
     /// Whether its last attempt failed.
@@ -262,7 +276,7 @@ mod tests {
 
     fn condition() -> Condition {
         let mut condition = Condition::new(CIRCUIT);
-        condition.limit(8);
+        condition.limit(8, None);
         condition
     }
 
@@ -373,6 +387,20 @@ mod tests {
         ] {
             assert_eq!(after(history).note(Outcome::Delivered, at(99), at(99)), ended, "{history:?}");
         }
+    }
+
+    #[test]
+    fn requests_follow_each_other_no_faster_than_the_endpoint_wants() {
+        let mut condition = condition();
+        condition.limit(8, Some("2/s".parse().expect("a rate")));
+        condition.begin(at(1));
+        assert!(!condition.permits(0, Timestamp::from_millis(1_499)));
+        assert_eq!(condition.opens_at(at(1)), Some(Timestamp::from_millis(1_500)));
+        assert!(condition.permits(0, Timestamp::from_millis(1_500)));
+        condition.limit(8, Some("1/s".parse().expect("a rate")));
+        assert!(condition.permits(1, Timestamp::from_millis(1_500)), "what was sent counts at the rate of then");
+        condition.limit(8, None);
+        assert!(condition.permits(0, at(1)));
     }
 
     #[test]

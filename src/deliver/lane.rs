@@ -106,7 +106,7 @@ impl Lane {
         order_wait: Duration,
         taken: Position,
     ) -> Self {
-        condition.limit(limit_of(&endpoint, limit));
+        condition.limit(limit_of(&endpoint, limit), endpoint.rate_limit);
         Self {
             endpoint,
             feed: Feed::Behind,
@@ -128,7 +128,7 @@ impl Lane {
 
     /// Goes on for an endpoint that was changed.
     pub(super) fn replace(&mut self, endpoint: Arc<Endpoint>, limit: usize) {
-        self.condition.limit(limit_of(&endpoint, limit));
+        self.condition.limit(limit_of(&endpoint, limit), endpoint.rate_limit);
         self.endpoint = endpoint;
     }
 
@@ -186,6 +186,7 @@ impl Lane {
             due => due?,
         };
         self.in_flight += 1;
+        self.condition.begin(now);
         Some(work)
     }
 

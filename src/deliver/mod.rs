@@ -10,7 +10,8 @@
 //!
 //! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called),
 //! [`transport`] (one HTTP request), [`policy`] (what follows from an outcome), `attempt` (one try, whole), [`health`]
-//! (how an endpoint is doing, as a value), `lane` (one endpoint's queue, as a value, with `room`, its bounds),
+//! (how an endpoint is doing, as a value, with `pace`), `lane` (one endpoint's queue, as a value, with `room`, its
+//! bounds), `slots` (who starts next),
 //! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
 //! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
 //! attempt), `board` (health); `former_secrets` (which is no delivery, but ends what signs them).
@@ -45,10 +46,12 @@ pub mod health;
 mod index;
 mod lane;
 mod ledger;
+mod pace;
 pub mod policy;
 mod room;
 mod roster;
 pub mod sign;
+mod slots;
 #[cfg(test)]
 mod testing;
 pub mod transport;

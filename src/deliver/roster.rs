@@ -189,6 +189,7 @@ impl Dispatcher {
         if let Some(station) = self.stations.get_mut(&number) {
             self.index.remove(&station.lane.endpoint);
             self.index.insert(&endpoint);
+            station.host = endpoint.url.host().into();
             station.lane.replace(Arc::new(endpoint), limit);
         }
         self.settle(number, now);

@@ -29,6 +29,7 @@ pub(super) fn endpoint(number: u32) -> Endpoint {
         ordering: Ordering::PerResource,
         retry: None,
         max_in_flight: None,
+        rate_limit: None,
         metadata: BTreeMap::new(),
         secrets: vec![SigningSecret { key: vec![7; 32].into(), expires_at: None }],
         status: EndpointStatus::Enabled,

@@ -1,6 +1,7 @@
 //! Subscribers.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use base64::Engine;
@@ -68,6 +69,76 @@ pub enum Format {
     /// CloudEvents 1.0 in structured JSON mode. `data` is the same as in ours; what ours says beside it are attributes.
     #[serde(rename = "cloudevents")]
     CloudEvents,
+}
+
+/// How many requests may start within a second, a minute or an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct RateLimit {
+    count: u32,
+    per: Per,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Per {
+    Second,
+    Minute,
+    Hour,
+}
+
+/// The text is no rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a number from 1 to 1000 per second, minute or hour, such as 5/s, 100/m or 1000/h")]
+pub struct BadRate;
+
+impl RateLimit {
+    /// The time between two requests that are spaced evenly.
+    pub fn interval(self) -> Duration {
+        let seconds = match self.per {
+            Per::Second => 1,
+            Per::Minute => 60,
+            Per::Hour => 3600,
+        };
+        Duration::from_secs(seconds) / self.count
+    }
+}
+
+impl FromStr for RateLimit {
+    type Err = BadRate;
+
+    fn from_str(text: &str) -> Result<Self, BadRate> {
+        let (count, per) = text.split_once('/').ok_or(BadRate)?;
+        let per = match per {
+            "s" => Per::Second,
+            "m" => Per::Minute,
+            "h" => Per::Hour,
+            _ => return Err(BadRate),
+        };
+        let is_plain = count.bytes().all(|byte| byte.is_ascii_digit()) && !count.starts_with('0');
+        match count.parse() {
+            Ok(count @ 1..=1000) if is_plain => Ok(Self { count, per }),
+            Ok(_) | Err(_) => Err(BadRate),
+        }
+    }
+}
+
+impl From<RateLimit> for String {
+    fn from(rate: RateLimit) -> Self {
+        let per = match rate.per {
+            Per::Second => 's',
+            Per::Minute => 'm',
+            Per::Hour => 'h',
+        };
+        format!("{}/{per}", rate.count)
+    }
+}
+
+impl TryFrom<String> for RateLimit {
+    type Error = BadRate;
+
+    fn try_from(text: String) -> Result<Self, BadRate> {
+        text.parse()
+    }
 }
 
 /// A key that signs deliveries.
@@ -181,6 +252,12 @@ impl EndpointUrl {
         self.0.expose_secret()
     }
 
+    /// The host that it names.
+    pub fn host(&self) -> String {
+        let url = url::Url::parse(self.expose()).ok();
+        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
     /// The URL with its query masked, for people.
     pub fn masked(&self) -> String {
         match self.expose().split_once('?') {
@@ -255,6 +332,8 @@ pub struct Endpoint {
     pub retry: Option<Vec<Duration>>,
     /// Its own limit of requests at a time, instead of the configured one.
     pub max_in_flight: Option<u32>,
+    /// How fast requests may follow each other; as fast as they can if none is given.
+    pub rate_limit: Option<RateLimit>,
     /// The subscriber's own notes.
     pub metadata: BTreeMap<String, String>,
     /// Current first, then those that still sign for a while.
@@ -377,6 +456,17 @@ mod tests {
         assert_eq!(rotate(&secrets, 10, 0, 10).map(|secrets| secrets.len()), Ok(10), "the current one stops at once");
         assert_eq!(rotate(&secrets, 5, 1000, 10).map(|secrets| secrets.len()), Ok(10), "one of the ten comes back");
         assert_eq!(rotate(&secrets, 10, 1000, 1001).map(|secrets| secrets.len()), Ok(10), "the first one has ended");
+    }
+
+    #[test]
+    fn a_rate_reads_back_from_its_text() {
+        for (text, millis) in [("1/s", 1000), ("5/s", 200), ("1000/s", 1), ("100/m", 600), ("1/h", 3_600_000)] {
+            let rate: RateLimit = text.parse().expect(text);
+            assert_eq!((String::from(rate), rate.interval()), (text.to_owned(), Duration::from_millis(millis)));
+        }
+        for text in ["", "5", "/s", "0/s", "05/s", "+5/s", "-5/s", "5.5/s", "1001/s", "5/d", "5/S", "5 /s", "5/s "] {
+            assert_eq!(text.parse::<RateLimit>(), Err(BadRate), "{text:?}");
+        }
     }
 
     #[test]

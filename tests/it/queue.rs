@@ -13,6 +13,7 @@ use crate::support::process::until;
 
 mod health;
 mod hostile;
+mod isolation;
 mod meddler;
 mod races;
 mod receivers;

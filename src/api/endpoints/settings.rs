@@ -14,7 +14,8 @@ use super::headers::{headers, make_way};
 use crate::api::error::{ApiError, Problems};
 use crate::api::input::Input;
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, RateLimit,
+    SigningSecret,
 };
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, EventId, Position};
@@ -60,6 +61,7 @@ struct Rest {
     ordering: Ordering,
     retry: Option<Vec<Duration>>,
     max_in_flight: Option<u32>,
+    rate_limit: Option<RateLimit>,
     metadata: BTreeMap<String, String>,
     secret: Option<SigningSecret>,
     status: Option<EndpointStatus>,
@@ -90,6 +92,7 @@ impl Draft {
             ordering: input.choice("ordering", &ORDERINGS).unwrap_or_default(),
             retry: fields::retry(&mut input),
             max_in_flight: input.number("max_in_flight", 1..=fields::IN_FLIGHT_MAX),
+            rate_limit: input.parsed("rate_limit"),
             metadata: fields::metadata(&mut input),
             secret: fields::secret(&mut input),
             status: input.choice("status", &STATUSES),
@@ -148,6 +151,7 @@ impl Settings {
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,
+            rate_limit: rest.rate_limit,
             metadata: rest.metadata,
             secrets: vec![rest.secret.unwrap_or(fresh)],
             status,
@@ -179,6 +183,7 @@ impl Settings {
             ordering: rest.ordering,
             retry: rest.retry,
             max_in_flight: rest.max_in_flight,
+            rate_limit: rest.rate_limit,
             metadata: rest.metadata,
             secrets,
             status: before.status,
@@ -217,6 +222,7 @@ fn written(endpoint: &Endpoint) -> Fields {
         "ordering": endpoint.ordering,
         "retry": retry,
         "max_in_flight": endpoint.max_in_flight,
+        "rate_limit": endpoint.rate_limit,
         "metadata": endpoint.metadata,
         "status": endpoint.status,
     });
@@ -260,7 +266,7 @@ mod tests {
 
     /// Any JSON, rather small, with the words of our fields strewn in.
     fn any_json() -> impl Strategy<Value = Value> {
-        let words = "https://a\\.example/|enabled|none|certificate\\.\\*|30s|US-CA|earliest|evt_1|.{0,9}";
+        let words = "https://a\\.example/|enabled|none|certificate\\.\\*|30s|5/s|US-CA|earliest|evt_1|.{0,9}";
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -278,8 +284,7 @@ mod tests {
     }
 
     fn any_name() -> impl Strategy<Value = String> {
-        "url|uid|types|description|filter|payload|format|headers|ordering|retry|max_in_flight|metadata|secret|start|status|sources|customer_ids|\
-         jurisdictions|will_expire_days|event|at|[a-z]{0,3}"
+        "url|uid|types|description|filter|payload|format|headers|ordering|retry|max_in_flight|rate_limit|metadata|secret|start|status|sources|customer_ids|         jurisdictions|will_expire_days|event|at|[a-z]{0,3}"
     }
 
     /// Settings that are mostly right.
@@ -294,10 +299,11 @@ mod tests {
             prop::option::of(prop::collection::btree_map("[a-z]{1,9}", ".{0,20}", 0..5)),
             prop::option::of(prop::collection::vec("[A-Z]{2}-[A-Z]{2}", 0..4)),
             prop::option::of(1..=1024_u32),
-            any::<[bool; 3]>(),
+            (any::<[bool; 3]>(), prop::option::of("[1-9][0-9]{0,2}/[smh]")),
             prop::option::of(prop::collection::btree_map("x-[a-z]{1,9}", "[!-~]{4,20}", 0..5)),
         )
-            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, [disabled, thin, cloud], headers)| {
+            .prop_map(|(uid, types, waits, metadata, jurisdictions, max_in_flight, rest, headers)| {
+                let ([disabled, thin, cloud], rate_limit) = rest;
                 let retry = waits.map(|waits| waits.iter().map(|wait| format!("{wait}s")).collect::<Vec<_>>());
                 json!({
                     "url": "https://a.example/?token=x", "uid": uid, "types": types, "retry": retry,
@@ -305,7 +311,7 @@ mod tests {
                     "status": if disabled { "disabled" } else { "enabled" },
                     "payload": if thin { "thin" } else { "full" },
                     "format": if cloud { "cloudevents" } else { "standard" },
-                    "headers": headers,
+                    "headers": headers, "rate_limit": rate_limit,
                 })
             })
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::fields::duration_text;
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, RateLimit, SigningSecret,
 };
 use crate::model::filter::Filter;
 use crate::model::id::EndpointId;
@@ -30,6 +30,7 @@ pub(in crate::api) struct EndpointView {
     ordering: Ordering,
     retry: Option<Vec<String>>,
     max_in_flight: Option<u32>,
+    rate_limit: Option<RateLimit>,
     metadata: BTreeMap<String, String>,
     status: EndpointStatus,
     disabled_reason: Option<DisabledReason>,
@@ -58,6 +59,7 @@ impl EndpointView {
             ordering: endpoint.ordering,
             retry: endpoint.retry.map(text),
             max_in_flight: endpoint.max_in_flight,
+            rate_limit: endpoint.rate_limit,
             metadata: endpoint.metadata,
             status: endpoint.status,
             disabled_reason: endpoint.disabled_reason,

@@ -9,7 +9,8 @@ use url::Url;
 
 use super::{StoreError, from_plain, plain, unreadable};
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, RateLimit,
+    SigningSecret,
 };
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, Position};
@@ -19,7 +20,7 @@ use crate::store::vault::{Purpose, Vault};
 
 const ENDPOINT: &str = "an endpoint";
 
-/// Version 2 brought `payload`, `format` and headers: a program that passes over them would send what nobody asked
+/// Version 2 brought `payload`, `format`, headers and `rate_limit`: a program that passes over them would send what nobody asked
 /// for, and lose them with the next change.
 const VERSION: u8 = 2;
 
@@ -46,6 +47,8 @@ pub(super) struct EndpointRow {
     retry_ms: Option<Vec<u64>>,
     #[serde(default)]
     max_in_flight: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<RateLimit>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     secrets: Vec<SecretRow>,
@@ -86,6 +89,7 @@ pub(crate) fn endpoint(endpoint: &Endpoint, vault: &Vault) -> Vec<u8> {
         ordering: endpoint.ordering,
         retry_ms: endpoint.retry.as_ref().map(|waits| waits.iter().map(millis).collect()),
         max_in_flight: endpoint.max_in_flight,
+        rate_limit: endpoint.rate_limit,
         metadata: endpoint.metadata.clone(),
         secrets: endpoint.secrets.iter().map(seal_key).collect(),
         status: endpoint.status,
@@ -130,6 +134,7 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
         ordering: row.ordering,
         retry: row.retry_ms.map(|waits| waits.into_iter().map(Duration::from_millis).collect()),
         max_in_flight: row.max_in_flight,
+        rate_limit: row.rate_limit,
         metadata: row.metadata,
         secrets,
         status: row.status,

@@ -35,7 +35,8 @@ async fn an_endpoint_begins_with_its_defaults() {
             "sources": [], "customer_ids": [], "reference_customer_ids": [], "jurisdictions": [],
             "certificate_type_ids": [], "will_expire_days": [],
         },
-        "payload": "full", "format": "standard", "headers": {}, "ordering": "per_resource", "retry": null, "max_in_flight": null, "metadata": {}, "status": "enabled",
+        "payload": "full", "format": "standard", "headers": {}, "ordering": "per_resource", "retry": null, "max_in_flight": null,
+        "rate_limit": null, "metadata": {}, "status": "enabled",
         "disabled_reason": null,
         "health": {
             "state": "healthy", "last_success_at": null, "last_failure_at": null, "consecutive_failures": 0,
@@ -61,7 +62,7 @@ async fn every_setting_is_kept_as_it_was_given() {
             "jurisdictions": ["US-CA", "US-NY"], "certificate_type_ids": ["12"], "will_expire_days": [30, 7],
         },
         "payload": "thin", "format": "cloudevents", "ordering": "none",
-        "retry": ["5s", "5m", "90s", "24h", "2d"], "max_in_flight": 4,
+        "retry": ["5s", "5m", "90s", "24h", "2d"], "max_in_flight": 4, "rate_limit": "5/s",
         "metadata": {"team": "tax", "empty": ""}, "status": "disabled",
     });
     let mut given = settings.clone();
@@ -76,7 +77,8 @@ async fn every_setting_is_kept_as_it_was_given() {
     assert_eq!(created["id"], door.json("GET /v1/endpoints/crm.1", "").await["id"], "it is found by its uid");
     // Null is the default, as absence is.
     let nulls = r#"{"url":"https://a.example/","uid":null,"types":null,"filter":null,"metadata":{"a":null},"start":null,
-        "description":null,"ordering":null,"payload":null,"format":null,"headers":null,"retry":null,"max_in_flight":null,"secret":null,"status":null}"#;
+        "description":null,"ordering":null,"payload":null,"format":null,"headers":null,"retry":null,"max_in_flight":null,
+        "rate_limit":null,"secret":null,"status":null}"#;
     let plain = door.json("POST /v1/endpoints", nulls).await;
     assert_eq!((&plain["types"], &plain["metadata"]), (&json!(["*"]), &json!({})));
 }
@@ -97,13 +99,23 @@ async fn an_endpoint_at_every_limit_is_accepted_and_stays_below_the_stores() {
     let beyond = json!({
         "url": long("https://crm.example/", 2049), "uid": long("", 129), "description": "ü".repeat(1001),
         "types": vec!["*"; types.len() + 1], "retry": vec!["7d"; 51], "max_in_flight": 1025,
+        "rate_limit": "1001/s",
         "metadata": {"a": long("", 501), long("", 41): "a"}, "filter": {"jurisdictions": vec!["US-CA"; 201]},
     });
     let answer = door.call("POST /v1/endpoints", &beyond.to_string()).await.json();
     let wrong: Vec<_> = answer["errors"].as_array().unwrap().iter().map(|e| e["field"].as_str().unwrap()).collect();
     let name = format!("metadata.{}", long("", 41));
-    let expected =
-        ["url", "uid", "types", "description", "filter.jurisdictions", "retry", "max_in_flight", "metadata.a"];
+    let expected = [
+        "url",
+        "uid",
+        "types",
+        "description",
+        "filter.jurisdictions",
+        "retry",
+        "max_in_flight",
+        "rate_limit",
+        "metadata.a",
+    ];
     assert_eq!(wrong, [&expected[..], &[&*name]].concat());
     let heavy = json!({
         "url": "https://a.example/", "filter": {"customer_ids": vec![long("", 128); 65]},
@@ -120,7 +132,7 @@ async fn a_patch_changes_what_it_names_and_null_resets() {
         "filter":{"jurisdictions":["US-CA"],"customer_ids":["cus_1"]},"metadata":{"a":"1","b":"2"},"retry":["5s"]}"#;
     let created = door.json("PUT /v1/endpoints/crm", given).await;
     door.clock.advance(Duration::from_secs(60));
-    let patch = r#"{"description":null,"types":null,"retry":null,"uid":"crm2","max_in_flight":3,
+    let patch = r#"{"description":null,"types":null,"retry":null,"uid":"crm2","max_in_flight":3,"rate_limit":"100/m",
         "filter":{"jurisdictions":["US-NY"],"customer_ids":null},"metadata":{"a":null,"c":"3"}}"#;
     let mut expected = door.json("GET /v1/endpoints/crm", "").await;
     let changed = door.json("PATCH /v1/endpoints/crm", patch).await;
@@ -130,6 +142,7 @@ async fn a_patch_changes_what_it_names_and_null_resets() {
         ("retry", Value::Null),
         ("uid", json!("crm2")),
         ("max_in_flight", json!(3)),
+        ("rate_limit", json!("100/m")),
         ("metadata", json!({"b": "2", "c": "3"})),
         ("updated_at", json!("2026-11-21T04:01:00.000Z")),
     ] {

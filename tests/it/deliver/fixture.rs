@@ -100,6 +100,7 @@ pub(super) fn endpoint(to: &str) -> Endpoint {
         ordering: EventOrdering::PerResource,
         retry: None,
         max_in_flight: None,
+        rate_limit: None,
         metadata: Default::default(),
         secrets: vec![secret()],
         status: EndpointStatus::Enabled,

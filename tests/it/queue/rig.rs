@@ -162,7 +162,7 @@ impl Bench {
     }
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         timeout: Duration::from_secs(1),
         retry: vec![Duration::from_millis(5); 3],
@@ -201,6 +201,7 @@ pub(super) fn endpoint(name: &str) -> Endpoint {
         ordering: Ordering::PerResource,
         retry: None,
         max_in_flight: None,
+        rate_limit: None,
         metadata: BTreeMap::new(),
         secrets: vec![SigningSecret { key: vec![7; 32].into(), expires_at: None }],
         status: EndpointStatus::Enabled,

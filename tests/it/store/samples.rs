@@ -124,6 +124,7 @@ pub(super) fn endpoint(uid: Option<&str>) -> Endpoint {
         ordering: Ordering::None,
         retry: Some(vec![Duration::from_millis(1_500), Duration::from_secs(60)]),
         max_in_flight: Some(3),
+        rate_limit: Some("5/s".parse().unwrap()),
         metadata: BTreeMap::from([("team".into(), "tax".into())]),
         secrets: vec![
             SigningSecret { key: b"canary-current-signing-key".to_vec().into(), expires_at: None },

@@ -317,6 +317,7 @@ fn sample_endpoint_of_version_1() -> Endpoint {
         ordering: Ordering::None,
         retry: Some(vec![Duration::from_secs(5)]),
         max_in_flight: Some(3),
+        rate_limit: None,
         metadata: [("team".to_owned(), "tax".to_owned())].into(),
         secrets: vec![
             SigningSecret { key: vec![1; 24].into(), expires_at: None },
@@ -357,6 +358,12 @@ fn endpoints_that_were_written_in_the_first_version() {
     assert_eq!(bytes[0], 1);
     assert_eq!(endpoint::read_endpoint(&bytes, &vault()).unwrap(), sample_endpoint_of_version_1());
     assert_eq!(endpoint::read_identity(&bytes).unwrap().id, sample_endpoint().id);
+}
+
+#[test]
+fn an_endpoint_keeps_what_was_added_since() {
+    let endpoint = Endpoint { rate_limit: Some("5/s".parse().unwrap()), ..sample_endpoint() };
+    assert_eq!(endpoint::read_endpoint(&endpoint::endpoint(&endpoint, &vault()), &vault()).unwrap(), endpoint);
 }
 
 #[test]
