@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use crate::model::delivery::Attempt;
-use crate::model::endpoint::{Endpoint, Health};
+use crate::model::endpoint::{Backlog, Endpoint, Health};
 use crate::model::event::EventType;
 use crate::model::id::EndpointNumber;
 use crate::model::json::Json;
@@ -64,6 +64,16 @@ pub trait Deliveries: Send + Sync {
 
     /// How an endpoint has been doing.
     fn health(&self, endpoint: EndpointNumber) -> Health;
+
+    /// What it has not got yet.
+    async fn backlog(&self, endpoint: &Endpoint) -> Result<Backlog, StoreError>;
+
+    /// Makes pending again what has failed since a disabled endpoint took something last, for the time when it is
+    /// enabled.
+    async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError>;
+
+    /// Everything that waits for it becomes due; `false` if it is disabled.
+    async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError>;
 }
 
 /// What the API asks of the catalogue of event types.

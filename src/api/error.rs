@@ -25,6 +25,7 @@ pub(super) enum ErrorKind {
     DeliveryNotFound,
     SourceNotFound,
     MethodNotAllowed,
+    EndpointDisabled,
     UidTaken,
     TooManySecrets,
     CursorExpired,
@@ -50,6 +51,7 @@ impl ErrorKind {
             Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::EndpointDisabled => (StatusCode::CONFLICT, "ENDPOINT_DISABLED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
             Self::CursorExpired => (StatusCode::GONE, "CURSOR_EXPIRED"),
@@ -216,6 +218,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::DeliveryNotFound
         | ErrorKind::SourceNotFound
         | ErrorKind::MethodNotAllowed
+        | ErrorKind::EndpointDisabled
         | ErrorKind::UidTaken
         | ErrorKind::TooManySecrets
         | ErrorKind::CursorExpired

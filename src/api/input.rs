@@ -91,6 +91,17 @@ impl Input {
         number
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(flag) => Some(flag),
+            other @ (Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                self.report(name, must_be("a boolean", &other));
+                None
+            }
+        }
+    }
+
     /// A list of at most `max` values, each read by `read`. What is wrong with an entry is reported with its place;
     /// entries that are wrong are left out.
     pub(super) fn list<T>(

@@ -28,6 +28,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/endpoints/{name}/secret/rotate", post(endpoints::rotate))
         .route("/v1/endpoints/{name}/enable", post(endpoints::enable))
         .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
+        .route("/v1/endpoints/{name}/recover", post(endpoints::recover))
         .route("/v1/endpoints/{name}/test", post(endpoints::test))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))

@@ -11,7 +11,7 @@ use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
 use crate::detect::catalogue::{self, About};
 use crate::model::delivery::Attempt;
-use crate::model::endpoint::{Endpoint, Health};
+use crate::model::endpoint::{Backlog, Endpoint, Health};
 use crate::model::event::{Event, EventDraft, EventType};
 use crate::model::id::{EndpointNumber, EventId, Position};
 use crate::model::json::Json;
@@ -101,6 +101,18 @@ impl Deliveries for Subscribers {
 
     fn health(&self, endpoint: EndpointNumber) -> Health {
         self.deliverer.health(endpoint)
+    }
+
+    async fn backlog(&self, endpoint: &Endpoint) -> Result<Backlog, StoreError> {
+        self.deliverer.backlog(endpoint).await
+    }
+
+    async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        self.deliverer.retry_failed(endpoint).await
+    }
+
+    async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
+        self.deliverer.recover(endpoint).await
     }
 }
 

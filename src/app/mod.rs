@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::guard::Guard;
 use crate::deliver::transport::HttpTransport;
-use crate::deliver::{Deliverer, forget_former_secrets};
+use crate::deliver::{self, Deliverer, forget_former_secrets};
 use crate::source::numeral::Numeral;
 use crate::store::Store;
 use crate::store::sled::SledStore;
@@ -58,8 +58,8 @@ impl Gateway {
 
         let guard = Arc::new(Guard::new(&config.delivery));
         let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(&guard))?);
-        let deliverer =
-            Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), config.delivery.clone()));
+        let settings = deliver::Settings { livemode: !config.sandbox, ..config.delivery.clone() };
+        let deliverer = Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), settings));
         let mut watchers = Vec::new();
         for settings in config.sources {
             let description = Description {

@@ -56,6 +56,9 @@ const IN_FLIGHT_MAX: i64 = 10_000;
 /// Beyond it, nobody waits for the order of events any more.
 const ORDER_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Sooner, a receiver's bad hour would disable it; later, nobody has cared for a quarter of a year.
+const DISABLE_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(90 * 24 * 60 * 60);
+
 /// More often is no look but a knock without end; less often, the schedule looks as often by itself.
 const PROBE: RangeInclusive<Duration> = SECOND..=DAY;
 
@@ -206,6 +209,7 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
     let per_endpoint_in_flight = reader.integer("per_endpoint_in_flight", 1..=per_endpoint_max);
     let order_wait = reader.duration("order_wait", ORDER_WAIT);
     let probe = reader.duration("probe", PROBE);
+    let disable_after = reader.duration("disable_after", DISABLE_AFTER);
     let expected = "a network such as \"10.1.0.0/16\" or \"fd00::/8\", with no bits set behind the prefix";
     let is_exact = |network: &IpNet| network.addr() == network.network();
     let allow_networks = reader.list("allow_networks", expected, |text| text.parse().ok().filter(is_exact));
@@ -216,6 +220,8 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
         max_in_flight: usize::try_from(max_in_flight?).ok()?,
         per_endpoint_in_flight: usize::try_from(per_endpoint_in_flight?).ok()?,
         order_wait: order_wait?,
+        disable_after: disable_after?,
+        livemode: true,
         circuit: Circuit::probing_every(probe?),
         allow_networks: allow_networks?,
         allow_http: allow_http?,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::body::{Body, body};
-use super::lane::Work;
 use super::sign;
 use super::transport::{Request, Transport};
+use super::work::Work;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
 use crate::model::endpoint::{Endpoint, MASK};

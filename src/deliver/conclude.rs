@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::attempt::{Tried, Untried};
-use super::dispatch::{Dispatcher, Done, UNREADABLE_WAIT};
-use super::health::Recovery;
-use super::lane::{Verdict, Work};
+use super::dispatch::{Dispatcher, UNREADABLE_WAIT};
+use super::health::{Condition, Noted, Recovery, Transition};
 use super::policy::{self, Next, Turn};
+use super::told;
+use super::work::{Verdict, Work};
 use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::{DisabledReason, Endpoint};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventType};
 use crate::model::id::{DeliveryId, EndpointNumber};
 use crate::model::time::Timestamp;
+use crate::store::{Consequence, Disabling};
 
 impl Dispatcher {
     /// An attempt has ended, one way or another. Its endpoint may have no lane any more, but not another one than the
@@ -30,8 +32,9 @@ impl Dispatcher {
         let mut recovery = None;
         let verdict = match result {
             Ok(tried) => {
-                recovery = self.note(number, &tried.attempt, now);
-                self.concluded(number, endpoint, tried, now)
+                let (verdict, ended) = self.concluded(endpoint, tried, now);
+                recovery = ended;
+                verdict
             }
             Err(Untried::Moot) => Verdict::Ended,
             Err(Untried::Unreadable(error)) => {
@@ -59,72 +62,109 @@ impl Dispatcher {
         }
     }
 
-    /// What an attempt says of its endpoint, unless that was deleted meanwhile.
-    fn note(&mut self, number: EndpointNumber, attempt: &Attempt, now: Timestamp) -> Option<Recovery> {
-        let condition = match self.stations.get_mut(&number) {
-            Some(station) => &mut station.lane.condition,
-            None => self.conditions.get_mut(&number)?,
-        };
-        let recovery = condition.note(attempt.outcome, attempt.at, now);
-        self.board.show(number, condition.health());
-        recovery
-    }
-
-    fn concluded(&mut self, number: EndpointNumber, endpoint: &Arc<Endpoint>, tried: Tried, now: Timestamp) -> Verdict {
+    fn concluded(&mut self, endpoint: &Arc<Endpoint>, tried: Tried, now: Timestamp) -> (Verdict, Option<Recovery>) {
         let Tried { event, record, attempt, retry_after } = tried;
+        let (number, outcome) = (endpoint.id.number, attempt.outcome);
         let schedule = endpoint.retry.as_deref().unwrap_or(&self.settings.retry);
         let retry_after = retry_after.as_deref();
         let mut record = record.unwrap_or_else(|| new_record(endpoint, &event));
         let turn = policy::turn(attempt.trigger, record.charged, record.next_attempt_at, attempt.at);
-        let next = policy::next(attempt.outcome, turn, schedule, retry_after, now, chance());
+        let next = policy::next(outcome, turn, schedule, retry_after, now, chance());
         log(endpoint, &event, &attempt, &next);
-        if let Some(station) = self.stations.get_mut(&number)
-            && let Some(until) = policy::paused_until(attempt.outcome, retry_after, now)
-        {
-            station.lane.condition.pause(until);
-        }
         let verdict = match next {
             Next::Delivered => Verdict::Delivered,
             Next::Exhausted => Verdict::Ended,
             Next::RetryAt(at) => Verdict::RetryAt(at),
-            Next::EndpointGone => {
-                self.disable(endpoint);
-                Verdict::RetryAt(now)
-            }
+            Next::EndpointGone => Verdict::RetryAt(now),
         };
-        let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
         // Who wants no more has not refused this one.
         if let Turn::Charged(charged) = turn
             && next != Next::EndpointGone
         {
             record.charged = charged;
         }
+        let (paused_until, at) = (policy::paused_until(outcome, retry_after, now), attempt.at);
         record.push(attempt);
+        let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
         (record.status, record.next_attempt_at) = match verdict {
             Verdict::Delivered => (DeliveryStatus::Delivered, None),
             Verdict::Ended => (DeliveryStatus::Failed, None),
             Verdict::RetryAt(at) if is_registered => (DeliveryStatus::Pending, Some(at)),
             Verdict::RetryAt(_) => (DeliveryStatus::Canceled, None),
         };
-        self.ledger.record(record);
-        verdict
+        let tells = !event.event_type.is_about_delivering();
+        let Some(condition) = self.condition(number) else {
+            self.ledger.record(record, None);
+            return (verdict, None);
+        };
+        let noted = condition.note(outcome, at, now, tells);
+        paused_until.into_iter().for_each(|until| condition.pause(until));
+        let is_exhausted = tells && next == Next::Exhausted && outcome != Outcome::Aborted;
+        let consequence = self.consequence(endpoint, &record, noted, is_exhausted, now);
+        self.ledger.record(record, consequence);
+        (verdict, noted.recovery)
     }
 
-    /// The receiver wants no more. Nothing further is sent to it; what it has not got stays pending. An answer that
-    /// comes late says nothing about an endpoint that was changed to another URL, or disabled and enabled, since.
-    fn disable(&mut self, endpoint: &Arc<Endpoint>) {
+    /// How an endpoint is doing, unless it was deleted.
+    fn condition(&mut self, number: EndpointNumber) -> Option<&mut Condition> {
+        match self.stations.get_mut(&number) {
+            Some(station) => Some(&mut station.lane.condition),
+            None => self.conditions.get_mut(&number),
+        }
+    }
+
+    /// What an attempt brings about for its endpoint: what is kept of it, told of it, and whether it is disabled.
+    fn consequence(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        record: &DeliveryRecord,
+        noted: Noted,
+        is_exhausted: bool,
+        now: Timestamp,
+    ) -> Option<Consequence> {
+        let (livemode, disable_after) = (self.settings.livemode, self.settings.disable_after);
         let number = endpoint.id.number;
-        if self.stations.get(&number).is_none_or(|station| station.lane.endpoint.url != endpoint.url) {
-            return;
+        let condition = self.condition(number)?;
+        let (kept, health, failing_for) = (condition.kept(), condition.health(), condition.failing_for(now));
+        self.board.show(number, health);
+        if !noted.is_news && !is_exhausted {
+            return None;
+        }
+        let mut told = Vec::new();
+        if is_exhausted {
+            told.push(told::of_exhaustion(record, livemode, now));
+        }
+        if let Some(transition) = noted.told {
+            let event_type = match transition {
+                Transition::Failing => EventType::EndpointFailing,
+                Transition::Recovered => EventType::EndpointRecovered,
+            };
+            told.push(told::of_endpoint(event_type, endpoint, &health, livemode, now));
+        }
+        let is_gone = record.attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::Gone);
+        let is_beyond_hope = kept.failing_since.is_some() && failing_for >= disable_after;
+        let reason = is_gone.then_some(DisabledReason::Gone);
+        let reason = reason.or_else(|| is_beyond_hope.then_some(DisabledReason::Failing));
+        let disabling = reason.filter(|_| self.disable(endpoint)).map(|reason| Disabling {
+            id: endpoint.id,
+            url: endpoint.url.clone(),
+            reason,
+            at: now,
+            told: told::of_disabling(endpoint, &health, reason, livemode, now),
+        });
+        Some(Consequence { health: Some(kept).filter(|_| noted.is_news), told, disabling })
+    }
+
+    /// Sends nothing further to an endpoint, whose receiver wants no more or has failed for too long; what it has not
+    /// got stays pending. An answer that comes late says nothing about an endpoint that was changed to another URL,
+    /// or disabled and enabled, since; then it gives `false`.
+    fn disable(&mut self, endpoint: &Arc<Endpoint>) -> bool {
+        let station = self.stations.get(&endpoint.id.number);
+        if station.is_none_or(|station| station.lane.endpoint.url != endpoint.url) {
+            return false;
         }
         self.park(endpoint, None);
-        self.disabling += 1;
-        let (store, clock, endpoint) =
-            (Arc::clone(&self.tools.store), Arc::clone(&self.tools.clock), Arc::clone(endpoint));
-        self.tasks.spawn(async move {
-            let disabled = store.disable(endpoint.id, &endpoint.url, DisabledReason::Gone, clock.now());
-            Done::Disabled(disabled.await.map(|_| ()))
-        });
+        true
     }
 }
 

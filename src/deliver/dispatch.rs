@@ -9,21 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::attempt::{Tools, Tried, Untried};
+use super::backlog::Waits;
 use super::board::Board;
+use super::command::Command;
 use super::feed::Page;
 use super::health::Condition;
 use super::index::Index;
-use super::lane::{Feed, Lane, Work};
+use super::lane::{Feed, Lane};
 use super::ledger::Ledger;
 use super::room::Room;
-use super::roster::{Arrival, Resumed};
+use super::roster::Arrival;
 use super::slots::{Slots, Ticket, Turn};
+use super::work::Work;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointNumber, Position};
 use crate::model::time::Timestamp;
@@ -69,10 +72,9 @@ pub(super) enum Done {
     Waits {
         number: EndpointNumber,
         read: u64,
-        waiting: Result<Vec<Resumed>, StoreError>,
+        waits: Result<Waits, StoreError>,
     },
     Committed(Result<(), StoreError>),
-    Disabled(Result<(), StoreError>),
 }
 
 /// The state of the loop.
@@ -89,8 +91,6 @@ pub(super) struct Dispatcher {
     pub(super) arriving: HashMap<EndpointNumber, Arrival>,
     /// Counts the reads of what waits for them.
     pub(super) reads: u64,
-    /// Endpoints whose receivers want no more, which the store does not show yet.
-    pub(super) disabling: usize,
     pub(super) index: Index,
     pub(super) ledger: Ledger,
     /// Everything up to it was offered to the live lanes.
@@ -122,7 +122,6 @@ impl Dispatcher {
             conditions: HashMap::new(),
             arriving: HashMap::new(),
             reads: 0,
-            disabling: 0,
             index: Index::default(),
             ledger: Ledger::default(),
             routed: Position::START,
@@ -140,7 +139,11 @@ impl Dispatcher {
     }
 
     /// Runs until `stop`, then lets attempts in flight end and saves what came of them.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), StoreError> {
+    pub(super) async fn run(
+        mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), StoreError> {
         let mut changes = self.tools.store.changes();
         let mut head = self.tools.store.head();
         let durable = *head.borrow_and_update();
@@ -150,7 +153,7 @@ impl Dispatcher {
             self.wake_lanes(now);
             let durable = *head.borrow();
             self.start_tasks(durable, now);
-            self.step(&mut changes, &mut head, &stop, now).await?;
+            self.step(&mut changes, &mut head, commands, &stop, now).await?;
         }
         self.stop().await
     }
@@ -160,6 +163,7 @@ impl Dispatcher {
         &mut self,
         changes: &mut broadcast::Receiver<EndpointNumber>,
         head: &mut watch::Receiver<Position>,
+        commands: &mut mpsc::Receiver<Command>,
         stop: &CancellationToken,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -170,6 +174,10 @@ impl Dispatcher {
             Some(done) = self.tasks.join_next() => self.done(finished(done)),
             moved = head.changed() => moved.map_err(|_| StoreError::Closed),
             changed = changes.recv() => self.endpoint_changed(changed).await,
+            Some(command) = commands.recv() => {
+                self.obey(command, now);
+                Ok(())
+            }
             () = tokio::time::sleep(wake) => Ok(()),
         }
     }
@@ -179,7 +187,7 @@ impl Dispatcher {
         let deadline = tokio::time::Instant::now() + self.settings.timeout + STOP_GRACE;
         loop {
             self.start_commit();
-            let is_done = self.slots.is_idle() && self.disabling == 0 && !self.committing;
+            let is_done = self.slots.is_idle() && !self.committing;
             if is_done && !self.ledger.has_news(self.routed) {
                 return Ok(());
             }
@@ -244,7 +252,7 @@ impl Dispatcher {
         }
         let now = self.tools.clock.now();
         let records = self.ledger.take_records();
-        for record in &records {
+        for (record, _) in &records {
             if let Some(station) = self.stations.get_mut(&record.id.endpoint) {
                 station.lane.close(record.id.position);
                 self.settle(record.id.endpoint, now);
@@ -294,10 +302,11 @@ impl Dispatcher {
                 self.readers -= 1;
                 self.feed(number, generation, &page?, now);
             }
-            Done::Waits { number, read, waiting } => self.arrived(number, read, waiting?, now),
+            Done::Waits { number, read, waits } => self.arrived(number, read, waits?, now),
             Done::Tried { number, endpoint, work, ticket, result } => {
                 self.slots.end(ticket);
                 self.tried(number, &endpoint, &work, *result, now);
+                self.take_up_the_rest(number);
                 self.welcome(number);
             }
             Done::Committed(result) => {
@@ -306,10 +315,6 @@ impl Dispatcher {
                 for number in self.ledger.saved() {
                     self.welcome(number);
                 }
-            }
-            Done::Disabled(result) => {
-                self.disabling -= 1;
-                result?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::dispatch::{Dispatcher, Done};
 use super::lane::Feed;
+use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
 use crate::model::filter::Facets;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
@@ -31,6 +32,13 @@ enum Whose {
     Everybodys,
     /// A lane's own page. There may be millions of others in it.
     Of(EndpointNumber),
+}
+
+/// Whether an event is meant for an endpoint.
+pub(super) fn is_for(endpoint: &Endpoint, event: &Event) -> bool {
+    endpoint.wants(event.event_type)
+        && event.speaks_of() != Some(endpoint.id.number)
+        && (endpoint.filter.is_empty() || endpoint.filter.matches(&Facets::of(event)))
 }
 
 impl Dispatcher {
@@ -99,7 +107,7 @@ impl Dispatcher {
             if self.index.has(event.event_type) {
                 let facets = if self.index.looks_at_facets() { Facets::of(event) } else { Facets::default() };
                 for number in self.index.candidates(event, &facets) {
-                    if !page.recorded.contains(&(position, number)) {
+                    if !page.recorded.contains(&(position, number)) && event.speaks_of() != Some(number) {
                         self.offer(number, event, &facets, now);
                     }
                 }
@@ -140,9 +148,7 @@ impl Dispatcher {
                 break;
             }
             lane.taken = event.position();
-            let wanted = lane.endpoint.wants(event.event_type)
-                && (lane.endpoint.filter.is_empty() || lane.endpoint.filter.matches(&Facets::of(event)));
-            if wanted && !page.recorded.contains(&(event.position(), number)) {
+            if is_for(&lane.endpoint, event) && !page.recorded.contains(&(event.position(), number)) {
                 lane.take(event);
             }
         }

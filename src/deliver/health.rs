@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::model::delivery::Outcome;
-use crate::model::endpoint::{Health, HealthState, RateLimit};
+use crate::model::endpoint::{Health, HealthRecord, HealthState, RateLimit};
 use crate::model::time::Timestamp;
 
 /// How many of the last attempts the breaker looks at,
@@ -79,6 +79,26 @@ pub(super) enum Recovery {
     Outage,
 }
 
+/// What is told to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transition {
+    /// It failed [`FAILING_AFTER`] times in a row.
+    Failing,
+    /// It took something again after that was told.
+    Recovered,
+}
+
+/// What follows from an attempt for its endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// What it put an end to.
+    pub(super) recovery: Option<Recovery>,
+    /// What others are told.
+    pub(super) told: Option<Transition>,
+    /// Whether what is kept has changed so that it must be saved. Successes of an endpoint that works are no news.
+    pub(super) is_news: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaker {
     Closed,
@@ -89,9 +109,7 @@ enum Breaker {
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
     circuit: Circuit,
-    last_success_at: Option<Timestamp>,
-    last_failure_at: Option<Timestamp>,
-    consecutive_failures: u32,
+    kept: HealthRecord,
     /// The last attempts, the latest in the lowest bit; a failure is a one.
     recent: u32,
     /// Attempts in a row that got no answer.
@@ -105,21 +123,20 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// An endpoint of which nothing is known yet.
-    pub(super) fn new(circuit: Circuit) -> Self {
+    /// An endpoint of which this is known from before.
+    pub(super) fn new(circuit: Circuit, kept: HealthRecord) -> Self {
+        let is_failing = kept.consecutive_failures > 0;
         Self {
             circuit,
-            last_success_at: None,
-            last_failure_at: None,
-            consecutive_failures: 0,
+            kept,
             recent: 0,
             unanswered: 0,
             breaker: Breaker::Closed,
             paused_until: Timestamp::EPOCH,
-            probe_at: None,
+            probe_at: kept.last_failure_at.filter(|_| is_failing).map(|at| at.plus(circuit.probe)),
             pace: None,
             limit: usize::MAX,
-            allowed: usize::MAX,
+            allowed: if is_failing { 1 } else { usize::MAX },
         }
     }
 
@@ -141,46 +158,55 @@ impl Condition {
         self.pace.iter_mut().for_each(|pace| pace.begin(now));
     }
 
-    /// An attempt that began at `at` has ended; gives what it put an end to.
-    pub(super) fn note(&mut self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Option<Recovery> {
+    /// An attempt that began at `at` has ended. `tells` says whether its failure may be told to others.
+    pub(super) fn note(&mut self, outcome: Outcome, at: Timestamp, now: Timestamp, tells: bool) -> Noted {
         match sign(outcome) {
             Sign::Works => self.succeed(at),
             Sign::Fails => {
                 self.unanswered = 0;
-                self.fail(at, now);
-                None
+                self.fail(at, now, tells)
             }
             Sign::Silent => {
                 self.unanswered += 1;
-                self.fail(at, now);
-                None
+                self.fail(at, now, tells)
             }
             Sign::Nothing => {
                 self.unanswered = 0;
-                None
+                Noted::default()
             }
         }
     }
 
-    fn succeed(&mut self, at: Timestamp) -> Option<Recovery> {
-        let recovery = match self.consecutive_failures {
+    fn succeed(&mut self, at: Timestamp) -> Noted {
+        let failures = self.kept.consecutive_failures;
+        let recovery = match failures {
             0 => None,
-            _ if self.is_open() || self.consecutive_failures >= FAILING_AFTER => Some(Recovery::Outage),
+            _ if self.is_open() || failures >= FAILING_AFTER => Some(Recovery::Outage),
             _ => Some(Recovery::Slip),
         };
         self.recent = if self.is_open() { 0 } else { self.recent << 1 };
-        self.last_success_at = self.last_success_at.max(Some(at));
-        self.consecutive_failures = 0;
+        self.kept.last_success_at = self.kept.last_success_at.max(Some(at));
+        self.kept.consecutive_failures = 0;
+        self.kept.failing_since = None;
+        let told = std::mem::take(&mut self.kept.is_told).then_some(Transition::Recovered);
         self.unanswered = 0;
         self.breaker = Breaker::Closed;
         self.probe_at = None;
         self.allowed = self.allowed.saturating_mul(2).min(self.limit);
-        recovery
+        Noted { recovery, told, is_news: recovery.is_some() || told.is_some() }
     }
 
-    fn fail(&mut self, at: Timestamp, now: Timestamp) {
-        self.last_failure_at = self.last_failure_at.max(Some(at));
-        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+    fn fail(&mut self, at: Timestamp, now: Timestamp, tells: bool) -> Noted {
+        self.kept.last_failure_at = self.kept.last_failure_at.max(Some(at));
+        self.kept.consecutive_failures = self.kept.consecutive_failures.saturating_add(1);
+        self.kept.failing_since.get_or_insert(at);
+        let begins = tells && !self.kept.is_told && self.kept.consecutive_failures >= FAILING_AFTER;
+        self.kept.is_told |= begins;
+        self.trip(now);
+        Noted { recovery: None, told: begins.then_some(Transition::Failing), is_news: true }
+    }
+
+    fn trip(&mut self, now: Timestamp) {
         self.recent = self.recent << 1 | 1;
         self.probe_at = Some(now.plus(self.circuit.probe));
         self.allowed = 1;
@@ -201,6 +227,17 @@ impl Condition {
         self.recent = 0;
         self.unanswered = 0;
         self.paused_until = Timestamp::EPOCH;
+        self.kept.failing_since = None;
+    }
+
+    /// What is to be kept of it.
+    pub(super) fn kept(&self) -> HealthRecord {
+        self.kept
+    }
+
+    /// For how long it has been failing without interruption.
+    pub(super) fn failing_for(&self, now: Timestamp) -> Duration {
+        self.kept.failing_since.map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Whether an attempt that is due may start at `now` beside those in flight.
@@ -238,7 +275,7 @@ impl Condition {
 
     /// Whether its last attempt failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.consecutive_failures > 0
+        self.kept.consecutive_failures > 0
     }
 
     fn is_open(&self) -> bool {
@@ -254,9 +291,9 @@ impl Condition {
         };
         Health {
             state,
-            last_success_at: self.last_success_at,
-            last_failure_at: self.last_failure_at,
-            consecutive_failures: self.consecutive_failures,
+            last_success_at: self.kept.last_success_at,
+            last_failure_at: self.kept.last_failure_at,
+            consecutive_failures: self.kept.consecutive_failures,
         }
     }
 }
@@ -275,7 +312,7 @@ mod tests {
     }
 
     fn condition() -> Condition {
-        let mut condition = Condition::new(CIRCUIT);
+        let mut condition = Condition::new(CIRCUIT, HealthRecord::default());
         condition.limit(8, None);
         condition
     }
@@ -295,7 +332,7 @@ mod tests {
     fn after(history: &str) -> Condition {
         let mut condition = condition();
         for (second, letter) in (0..).zip(history.chars()) {
-            condition.note(outcome(letter), at(second), at(second));
+            condition.note(outcome(letter), at(second), at(second), true);
         }
         condition
     }
@@ -340,12 +377,12 @@ mod tests {
             assert!(!condition.permits(0, Timestamp::from_millis(opens.as_millis() - 1)));
             assert!(condition.permits(0, opens) && !condition.permits(1, opens), "one at a time");
             now = opens;
-            condition.note(Outcome::TimedOut, now, now);
+            condition.note(Outcome::TimedOut, now, now, true);
         }
-        condition.note(Outcome::Delivered, now, now);
+        condition.note(Outcome::Delivered, now, now, true);
         assert!(condition.permits(1, now) && !condition.permits(2, now), "closed, and ramped up from one");
         for letter in "---".chars() {
-            condition.note(outcome(letter), now, now);
+            condition.note(outcome(letter), now, now, true);
         }
         assert_eq!(condition.opens_at(now), Some(now.plus(CIRCUIT.first)), "and the next time it is short again");
     }
@@ -354,9 +391,9 @@ mod tests {
     fn what_ends_late_does_not_keep_the_breaker_open_for_longer() {
         let mut condition = after("---");
         let opens = condition.opens_at(at(2));
-        condition.note(Outcome::TimedOut, at(0), at(15));
+        condition.note(Outcome::TimedOut, at(0), at(15), true);
         assert_eq!(condition.opens_at(at(15)), opens);
-        assert_eq!(condition.note(Outcome::Delivered, at(1), at(16)), Some(Recovery::Outage));
+        assert_eq!(condition.note(Outcome::Delivered, at(1), at(16), true).recovery, Some(Recovery::Outage));
         assert_eq!(condition.opens_at(at(16)), None, "and a success ends it at once");
     }
 
@@ -367,9 +404,9 @@ mod tests {
         assert!(!condition.wants_probe(1, at(300)), "not while it is being tried");
         condition.pause(at(400));
         assert_eq!(condition.probes_at(), Some(at(400)), "nor while it asks to be left alone");
-        condition.note(Outcome::ServerError, at(400), at(410));
+        condition.note(Outcome::ServerError, at(400), at(410), true);
         assert_eq!(condition.probes_at(), Some(at(710)));
-        condition.note(Outcome::Delivered, at(710), at(710));
+        condition.note(Outcome::Delivered, at(710), at(710), true);
         assert_eq!(condition.probes_at(), None);
     }
 
@@ -385,8 +422,47 @@ mod tests {
             ("xxxx.", None),
             ("a", None),
         ] {
-            assert_eq!(after(history).note(Outcome::Delivered, at(99), at(99)), ended, "{history:?}");
+            assert_eq!(after(history).note(Outcome::Delivered, at(99), at(99), true).recovery, ended, "{history:?}");
         }
+    }
+
+    #[test]
+    fn the_fourth_failure_in_a_row_is_told_once_and_then_the_next_success() {
+        use Transition::{Failing, Recovered};
+        // `X` is the failure of a delivery of which nothing may be told.
+        for (history, expected) in [
+            ("xxx.", vec![]),
+            ("xxxx", vec![(3, Failing)]),
+            ("xxxxxx", vec![(3, Failing)]),
+            ("xxxx..", vec![(3, Failing), (4, Recovered)]),
+            ("xxxx.xxxx", vec![(3, Failing), (4, Recovered), (8, Failing)]),
+            ("XXXXX.", vec![]),
+            ("XXXXx.", vec![(4, Failing), (5, Recovered)]),
+            ("xxxaxa.", vec![(4, Failing), (6, Recovered)]),
+        ] {
+            let mut condition = condition();
+            let mut told = Vec::new();
+            for (second, letter) in (0..).zip(history.chars()) {
+                let outcome = outcome(letter.to_ascii_lowercase());
+                let noted = condition.note(outcome, at(second), at(second), letter != 'X');
+                told.extend(noted.told.map(|transition| (second, transition)));
+                // A restart in between changes nothing.
+                condition = Condition::new(CIRCUIT, condition.kept());
+            }
+            assert_eq!(told, expected, "{history:?}");
+        }
+    }
+
+    #[test]
+    fn failing_is_measured_from_the_first_failure_and_anew_after_an_operator_stepped_in() {
+        let mut condition = after(".xx");
+        assert_eq!(condition.failing_for(at(100)), Duration::from_secs(99));
+        condition.give_a_chance();
+        assert_eq!(condition.failing_for(at(100)), Duration::ZERO);
+        condition.note(Outcome::ServerError, at(101), at(101), true);
+        assert_eq!(condition.failing_for(at(111)), Duration::from_secs(10));
+        condition.note(Outcome::Delivered, at(112), at(112), true);
+        assert_eq!(condition.failing_for(at(999)), Duration::ZERO);
     }
 
     #[test]
@@ -425,7 +501,7 @@ mod tests {
             let mut now = at(0);
             for (letter, wait) in history {
                 now = now.plus(Duration::from_secs(wait));
-                condition.note(outcome(letter), now, now);
+                condition.note(outcome(letter), now, now, true);
                 prop_assert!(!condition.permits(8, now), "the limit is eight");
                 let opens = condition.opens_at(now).unwrap_or(now);
                 prop_assert!(opens.since(now) <= CIRCUIT.most);
@@ -434,7 +510,7 @@ mod tests {
                 let healthy = condition.health().state == HealthState::Healthy;
                 prop_assert_eq!(healthy, !condition.is_failing());
                 let mut well = condition.clone();
-                well.note(Outcome::Delivered, now, now);
+                well.note(Outcome::Delivered, now, now, true);
                 prop_assert_eq!(well.health().state, HealthState::Healthy);
                 prop_assert!(well.permits(1, now), "and twice as many as before may start");
             }
@@ -448,7 +524,7 @@ mod tests {
             let mut last: Vec<char> = Vec::new();
             let mut is_open = false;
             for (letter, _) in history {
-                condition.note(outcome(letter), at(0), at(0));
+                condition.note(outcome(letter), at(0), at(0), true);
                 last.push(letter);
                 if letter == '.' && is_open {
                     counted.clear();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::health::{Condition, Recovery};
 use super::room::Room;
+use super::work::{Resumed, Verdict, Work};
 use crate::model::delivery::Trigger;
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::event::Event;
@@ -28,37 +29,6 @@ pub(super) enum Feed {
     Live,
     /// It reads the log; a page is due when there is room.
     Behind,
-}
-
-/// An attempt that may start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Work {
-    /// Which event.
-    pub(super) position: Position,
-    /// The event, if it is still in memory.
-    pub(super) event: Option<Arc<Event>>,
-    /// The resource that it is about.
-    pub(super) resource: Option<ResourceKey>,
-    /// What makes it happen.
-    pub(super) trigger: Trigger,
-}
-
-impl Work {
-    /// A delivery that was tried before, or that waited behind another one: its event is in the log.
-    fn again(position: Position, resource: Option<ResourceKey>) -> Self {
-        Self { position, event: None, resource, trigger: Trigger::Scheduled }
-    }
-}
-
-/// What an attempt leads to, for the lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The receiver has it.
-    Delivered,
-    /// It is given up, or canceled: nothing waits for it any longer.
-    Ended,
-    /// It is tried again at that instant.
-    RetryAt(Timestamp),
 }
 
 /// Deliveries of one resource: later ones wait while earlier ones hold them back.
@@ -82,6 +52,8 @@ pub(super) struct Lane {
     pub(super) recheck_until: Position,
     /// Whether a page for it is being read.
     pub(super) reading: bool,
+    /// Whether more deliveries with a record wait than were taken up.
+    pub(super) leaves_some: bool,
     /// How it is doing, and what it may be sent therefore.
     pub(super) condition: Condition,
     in_flight: usize,
@@ -113,6 +85,7 @@ impl Lane {
             taken,
             recheck_until: Position::START,
             reading: false,
+            leaves_some: false,
             condition,
             in_flight: 0,
             order_wait,
@@ -132,19 +105,27 @@ impl Lane {
         self.endpoint = endpoint;
     }
 
-    /// Takes up a delivery that waited when the process ended; its first failure was at `failed_at`.
-    pub(super) fn resume(
-        &mut self,
-        position: Position,
-        due: Timestamp,
-        failed_at: Timestamp,
-        resource: Option<ResourceKey>,
-    ) {
+    /// Takes up a delivery that waited when the process ended, or while the endpoint was disabled; in the order of the
+    /// log. What an operator wants to be tried anew, and what failed before the last success, is due at once.
+    pub(super) fn resume(&mut self, resumed: Resumed, now: Timestamp) {
+        let Resumed { position, due, failed_at, tried_at, is_fresh, resource } = resumed;
+        let hurries = self.condition.health().last_success_at.is_some_and(|at| tried_at < at);
+        if hurries || is_fresh && due <= now {
+            if self.lines_up(position, resource.as_ref()) {
+                self.ready.push_back(Work::again(position, resource));
+            }
+            return;
+        }
         if let Some(key) = self.ordered(resource.as_ref()) {
             self.chains.entry(key.clone()).or_default().holders.insert(position, Some(failed_at));
             self.failing.insert((failed_at, position), key);
         }
         self.waiting.insert((due, position), resource);
+    }
+
+    /// How many deliveries wait here that were tried before, or wait behind others.
+    pub(super) fn backlog(&self) -> usize {
+        self.ready.len() + self.waiting.len() + self.parked
     }
 
     /// Whether it can take no more until something ends.
@@ -237,15 +218,15 @@ impl Lane {
         self.waiting = rest.into_iter().collect();
         let chosen: BTreeMap<_, _> = chosen.into_iter().map(|((_, position), resource)| (position, resource)).collect();
         let ready: Vec<_> =
-            chosen.into_iter().filter(|(position, resource)| self.lines_up(*position, resource)).collect();
+            chosen.into_iter().filter(|(position, resource)| self.lines_up(*position, resource.as_ref())).collect();
         for (position, resource) in ready.into_iter().rev() {
             self.ready.push_front(Work::again(position, resource));
         }
     }
 
     /// Whether a delivery is the first one of its resource; if not, it is parked behind that.
-    fn lines_up(&mut self, position: Position, resource: &Option<ResourceKey>) -> bool {
-        let Some(key) = self.ordered(resource.as_ref()) else { return true };
+    fn lines_up(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
+        let Some(key) = self.ordered(resource) else { return true };
         let chain = self.chains.entry(key).or_default();
         if chain.holders.keys().next().is_none_or(|first| *first >= position) {
             chain.holders.entry(position).or_insert(None);
@@ -376,6 +357,7 @@ mod tests {
     use crate::deliver::health::Circuit;
     use crate::deliver::testing::{endpoint, event};
     use crate::model::delivery::Outcome;
+    use crate::model::endpoint::HealthRecord;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -389,7 +371,8 @@ mod tests {
     fn lane(ordering: Ordering) -> Lane {
         let mut endpoint = endpoint(1);
         endpoint.ordering = ordering;
-        let mut lane = Lane::new(Arc::new(endpoint), 8, Condition::new(CIRCUIT), HOUR, Position::START);
+        let mut lane =
+            Lane::new(Arc::new(endpoint), 8, Condition::new(CIRCUIT, HealthRecord::default()), HOUR, Position::START);
         lane.feed = Feed::Live;
         lane
     }
@@ -455,7 +438,7 @@ mod tests {
 
     /// A lane whose attempt ends like this.
     fn end(lane: &mut Lane, work: &Work, outcome: Outcome, verdict: Verdict, now: Timestamp) {
-        let recovery = lane.condition.note(outcome, now, now);
+        let recovery = lane.condition.note(outcome, now, now, true).recovery;
         lane.finish(work, verdict, now);
         recovery.into_iter().for_each(|recovery| lane.hurry(recovery));
     }
@@ -531,10 +514,10 @@ mod tests {
         let due = lane.start(at(30)).expect("one may start");
         assert_eq!((due.position, due.trigger), (Position(1), Trigger::Scheduled));
         assert!(lane.start(at(30)).is_none());
-        lane.condition.note(Outcome::ConnectFailed, at(30), at(30));
-        lane.condition.note(Outcome::ConnectFailed, at(90), at(90));
-        lane.condition.note(Outcome::ConnectFailed, at(210), at(210));
-        lane.condition.note(Outcome::ConnectFailed, at(450), at(450));
+        lane.condition.note(Outcome::ConnectFailed, at(30), at(30), true);
+        lane.condition.note(Outcome::ConnectFailed, at(90), at(90), true);
+        lane.condition.note(Outcome::ConnectFailed, at(210), at(210), true);
+        lane.condition.note(Outcome::ConnectFailed, at(450), at(450), true);
         lane.finish(&due, Verdict::RetryAt(at(9_999)), at(450));
         assert_eq!(lane.next_wake(at(450)), Some(at(750)), "it is open for eight minutes, and probed in five");
         let probe = lane.start(at(750)).expect("a probe");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{EndpointNumber, Position};
-use crate::store::DeliveryCommit;
+use crate::store::{Consequence, DeliveryCommit};
 
 /// Records in one commit. A success is about 200 bytes, so that a commit stays within one batch of the store.
 const RECORDS_MAX: usize = 256;
@@ -25,10 +25,13 @@ fn delivery(record: &DeliveryRecord) -> Delivery {
     (record.id.endpoint, record.id.position)
 }
 
+/// A record, and what it brings about for its endpoint.
+pub(super) type Saved = (DeliveryRecord, Option<Consequence>);
+
 /// Collects what the next commit saves.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    records: Vec<DeliveryRecord>,
+    records: Vec<Saved>,
     /// Those of the commit that is being written.
     saving: Vec<(Delivery, u32)>,
     /// Deliveries that will be tried again, as long as the store does not show their last attempt yet.
@@ -67,14 +70,14 @@ impl Ledger {
         !self.unfinished.contains_key(&number)
     }
 
-    /// Adds a record.
-    pub(super) fn record(&mut self, record: DeliveryRecord) {
+    /// Adds a record, and what it brings about.
+    pub(super) fn record(&mut self, record: DeliveryRecord, consequence: Option<Consequence>) {
         if record.status == DeliveryStatus::Pending {
             self.unsaved.insert(delivery(&record), record.clone());
         } else {
             self.unsaved.remove(&delivery(&record));
         }
-        self.records.push(record);
+        self.records.push((record, consequence));
     }
 
     /// Whether so much waits for the store that nothing more should be tried.
@@ -137,17 +140,21 @@ impl Ledger {
     }
 
     /// The records of the next commit.
-    pub(super) fn take_records(&mut self) -> Vec<DeliveryRecord> {
+    pub(super) fn take_records(&mut self) -> Vec<Saved> {
         let rest = self.records.split_off(self.records.len().min(RECORDS_MAX));
         std::mem::replace(&mut self.records, rest)
     }
 
     /// The next commit, once the lanes know which records it holds.
-    pub(super) fn commit(&mut self, records: Vec<DeliveryRecord>, routed: Position) -> DeliveryCommit {
+    pub(super) fn commit(&mut self, saved: Vec<Saved>, routed: Position) -> DeliveryCommit {
         let mark = self.mark(routed);
         let live_mark = (mark > self.saved_mark).then_some(mark);
         self.saved_mark = self.saved_mark.max(mark);
+        let (records, consequences): (Vec<_>, Vec<_>) = saved.into_iter().unzip();
+        let consequences = consequences.into_iter().enumerate();
+        let consequences = consequences.filter_map(|(place, one)| Some((place, one?))).collect();
         self.saving = records.iter().map(|record| (delivery(record), record.attempt_count)).collect();
-        DeliveryCommit { records, live_mark, positions: std::mem::take(&mut self.positions).into_iter().collect() }
+        let positions = std::mem::take(&mut self.positions).into_iter().collect();
+        DeliveryCommit { records, consequences, live_mark, positions }
     }
 }

@@ -10,33 +10,38 @@
 //!
 //! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called),
 //! [`transport`] (one HTTP request), [`policy`] (what follows from an outcome), `attempt` (one try, whole), [`health`]
-//! (how an endpoint is doing, as a value, with `pace`), `lane` (one endpoint's queue, as a value, with `room`, its
-//! bounds), `slots` (who starts next),
-//! `index` (which endpoints an event is for), `ledger` (what is committed next), `dispatch` (the loop that owns it
-//! all) with `feed` (from the log to the lanes), `roster` (endpoints come and go) and `conclude` (what follows from an
-//! attempt), `board` (health); `former_secrets` (which is no delivery, but ends what signs them).
+//! (how an endpoint is doing, as a value, with `pace`), `lane` (one endpoint's queue, as a value, with `work`, what it
+//! hands out, and `room`, its bounds), `slots` (who starts next), `index` (which endpoints an event is for), `ledger`
+//! (what is committed next), `dispatch` (the loop that owns it all) with `feed` (from the log to the lanes), `roster`
+//! (endpoints come and go), `conclude` (what follows from an attempt), `told` (what others hear of it) and `command`
+//! (what operators ask for), `backlog` (what waits in the store), `board` (health); `former_secrets` (which is no
+//! delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use self::attempt::Tools;
 use self::board::Board;
+use self::command::Command;
 use self::dispatch::Dispatcher;
 use self::health::Circuit;
 use self::transport::Transport;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, Trigger};
-use crate::model::endpoint::{Endpoint, Health};
+use crate::model::endpoint::{Backlog, Endpoint, Health};
 use crate::model::event::Event;
 use crate::model::id::EndpointNumber;
 use crate::store::{Store, StoreError};
 
 mod attempt;
+mod backlog;
 mod board;
 pub mod body;
+mod command;
 mod conclude;
 mod dispatch;
 mod feed;
@@ -54,7 +59,9 @@ pub mod sign;
 mod slots;
 #[cfg(test)]
 mod testing;
+mod told;
 pub mod transport;
+mod work;
 
 pub use former_secrets::forget_former_secrets;
 
@@ -71,6 +78,10 @@ pub struct Settings {
     pub per_endpoint_in_flight: usize,
     /// How long an event that is being retried may hold back later events of its resource.
     pub order_wait: Duration,
+    /// After how much uninterrupted failure an endpoint is disabled.
+    pub disable_after: Duration,
+    /// Whether the resources are live ones: what is told of endpoints says the same.
+    pub livemode: bool,
     /// When to leave a failing endpoint alone, and when to look whether it is back.
     pub circuit: Circuit,
     /// Networks that may be called although they are private, loopback or link-local.
@@ -88,6 +99,8 @@ pub struct Deliverer {
     tools: Tools,
     settings: Settings,
     board: Arc<Board>,
+    commands: mpsc::Sender<Command>,
+    asked: Mutex<mpsc::Receiver<Command>>,
 }
 
 impl Deliverer {
@@ -98,7 +111,9 @@ impl Deliverer {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
-        Self { tools: Tools { store, transport, clock }, settings, board: Arc::default() }
+        let (commands, asked) = mpsc::channel(command::QUEUE_LENGTH);
+        let tools = Tools { store, transport, clock };
+        Self { tools, settings, board: Arc::default(), commands, asked: Mutex::new(asked) }
     }
 
     /// Delivers until `stop`; then starts nothing more, lets attempts in flight end, and saves what came of them.
@@ -106,7 +121,13 @@ impl Deliverer {
     /// # Errors
     /// If the store fails. Nothing is lost: what was not recorded is sent again after a restart.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
-        Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board)).run(stop).await
+        let mut asked = self.asked.lock().await;
+        let dispatcher = Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board));
+        let result = dispatcher.run(&mut asked, stop).await;
+        // Nobody will answer any more.
+        asked.close();
+        while asked.try_recv().is_ok() {}
+        result
     }
 
     /// Sends an event to an endpoint now and once, outside its queue and without a record.
@@ -114,7 +135,38 @@ impl Deliverer {
         self.tools.send(endpoint, event, 1, Trigger::Manual).await.0
     }
 
-    /// How an endpoint has been doing since this process started.
+    /// Everything that waits for an endpoint becomes due; `false` if it is disabled.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if the deliveries have ended.
+    pub async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
+        self.ask(|done| Command::Recover { endpoint, done }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(command(done)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Makes pending again what has failed since a disabled endpoint took something last, for the time when it is
+    /// enabled.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        backlog::retry_failed(&*self.tools.store, endpoint, self.tools.clock.now()).await
+    }
+
+    /// What an endpoint has not got yet.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn backlog(&self, endpoint: &Endpoint) -> Result<Backlog, StoreError> {
+        backlog::count(&*self.tools.store, endpoint).await
+    }
+
+    /// How an endpoint has been doing.
     pub fn health(&self, endpoint: EndpointNumber) -> Health {
         self.board.health(endpoint)
     }

@@ -5,34 +5,28 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 
+use super::backlog::{self, Waits};
 use super::dispatch::{Dispatcher, Done};
-use super::health::Condition;
+use super::health::{Condition, Recovery};
 use super::lane::{Feed, Lane};
-use crate::model::endpoint::{Endpoint, EndpointStatus};
+use crate::model::endpoint::{Endpoint, EndpointStatus, HealthRecord};
 use crate::model::id::{EndpointNumber, Position};
-use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
-use crate::store::{Store, StoreError, Waiting};
+use crate::store::StoreError;
 
 /// Endpoints in one read.
 const ENDPOINTS_PAGE: usize = 200;
 
-/// Waiting deliveries that are taken up for one endpoint: more than a lane ever lets wait.
-const WAITING_LOAD: usize = 16_384;
+/// A lane that left something in the store takes that up when it has no more than this.
+const REST_BELOW: usize = 1_024;
 
 /// An endpoint that is to get a lane.
 pub(super) struct Arrival {
     endpoint: Endpoint,
     /// Which read of what waits for it is under way.
     read: Option<u64>,
-}
-
-/// A delivery that waits for its next attempt.
-pub(super) struct Resumed {
-    position: Position,
-    due: Timestamp,
-    failed_at: Timestamp,
-    resource: Option<ResourceKey>,
+    /// Whether all of that is wanted to be due at once.
+    hurries: bool,
 }
 
 impl Dispatcher {
@@ -47,6 +41,7 @@ impl Dispatcher {
         self.recheck_until = head;
         self.stopped = positions.own.into_iter().collect();
         for endpoint in endpoints {
+            self.recall(&endpoint).await?;
             self.apply(endpoint.id.number, Some(endpoint), Some(positions.live_mark)).await?;
         }
         Ok(())
@@ -129,8 +124,8 @@ impl Dispatcher {
                     Ok(())
                 }
                 None if mark.is_some() => {
-                    let waiting = waiting_of(&*self.tools.store, number).await?;
-                    self.take_up(endpoint, waiting, mark, self.tools.clock.now());
+                    let waits = backlog::waiting_of(&*self.tools.store, &endpoint).await?;
+                    self.take_up(endpoint, waits, mark, self.tools.clock.now());
                     Ok(())
                 }
                 None => {
@@ -144,8 +139,11 @@ impl Dispatcher {
     /// An endpoint is to get a lane while we run.
     fn arrive(&mut self, endpoint: Endpoint) {
         let number = endpoint.id.number;
-        let read = self.arriving.get(&number).and_then(|arrival| arrival.read);
-        self.arriving.insert(number, Arrival { endpoint, read });
+        let known = self.arriving.get(&number);
+        // What is being read was cut at the start that the endpoint had.
+        let read = known.filter(|known| known.endpoint.start == endpoint.start).and_then(|known| known.read);
+        let hurries = known.is_some_and(|known| known.hurries);
+        self.arriving.insert(number, Arrival { endpoint, read, hurries });
         self.welcome(number);
     }
 
@@ -157,18 +155,49 @@ impl Dispatcher {
             self.reads += 1;
             let read = self.reads;
             arrival.read = Some(read);
-            let store = Arc::clone(&self.tools.store);
-            self.tasks.spawn(async move { Done::Waits { number, read, waiting: waiting_of(&*store, number).await } });
+            let (store, endpoint) = (Arc::clone(&self.tools.store), arrival.endpoint.clone());
+            self.tasks.spawn(async move {
+                let waits = backlog::waiting_of(&*store, &endpoint).await;
+                Done::Waits { number, read, waits }
+            });
         }
     }
 
     /// What waits for an endpoint was read; if it was disabled or deleted meanwhile, there is no use for that.
-    pub(super) fn arrived(&mut self, number: EndpointNumber, read: u64, waiting: Vec<Resumed>, now: Timestamp) {
+    pub(super) fn arrived(&mut self, number: EndpointNumber, read: u64, waits: Waits, now: Timestamp) {
         if let Entry::Occupied(arrival) = self.arriving.entry(number)
             && arrival.get().read == Some(read)
         {
-            let endpoint = arrival.remove().endpoint;
-            self.take_up(endpoint, waiting, None, now);
+            let Arrival { endpoint, hurries, .. } = arrival.remove();
+            self.take_up(endpoint, waits, None, now);
+            if hurries {
+                self.recover(number, now);
+            }
+        }
+    }
+
+    /// Everything that waits for an endpoint becomes due, because an operator says that it is back; `false` if it is
+    /// disabled.
+    pub(super) fn recover(&mut self, number: EndpointNumber, now: Timestamp) -> bool {
+        if let Some(arrival) = self.arriving.get_mut(&number) {
+            arrival.hurries = true;
+            return true;
+        }
+        let Some(station) = self.stations.get_mut(&number) else { return false };
+        station.lane.condition.give_a_chance();
+        station.lane.hurry(Recovery::Outage);
+        self.board.show(number, station.lane.condition.health());
+        self.settle(number, now);
+        true
+    }
+
+    /// Takes up what a lane left in the store, once it has dealt with what it took up.
+    pub(super) fn take_up_the_rest(&mut self, number: EndpointNumber) {
+        let lane = self.stations.get(&number).map(|station| &station.lane);
+        if let Some(lane) = lane.filter(|lane| lane.leaves_some && lane.backlog() < REST_BELOW) {
+            let endpoint = Endpoint::clone(&lane.endpoint);
+            self.park(&endpoint, None);
+            self.arrive(endpoint);
         }
     }
 
@@ -195,11 +224,29 @@ impl Dispatcher {
         self.settle(number, now);
     }
 
-    fn take_up(&mut self, endpoint: Endpoint, waiting: Vec<Resumed>, mark: Option<Position>, now: Timestamp) {
+    fn condition_of(&mut self, number: EndpointNumber) -> Condition {
+        let known = self.conditions.remove(&number);
+        known.unwrap_or_else(|| Condition::new(self.settings.circuit, HealthRecord::default()))
+    }
+
+    /// How an endpoint was doing when the process ended. It may have been changed since it began to fail, and then it
+    /// has as much time as any other to work again.
+    async fn recall(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let number = endpoint.id.number;
+        if let Some(mut kept) = self.tools.store.health(number).await? {
+            kept.failing_since = kept.failing_since.max(kept.failing_since.map(|_| endpoint.updated_at));
+            let condition = Condition::new(self.settings.circuit, kept);
+            self.board.show(number, condition.health());
+            self.conditions.insert(number, condition);
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, endpoint: Endpoint, waits: Waits, mark: Option<Position>, now: Timestamp) {
         let number = endpoint.id.number;
         let own = self.stopped.remove(&number);
         let taken = own.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
-        let condition = self.conditions.remove(&number).unwrap_or_else(|| Condition::new(self.settings.circuit));
+        let condition = self.condition_of(number);
         let settings = (self.settings.per_endpoint_in_flight, self.settings.order_wait);
         let mut lane = Lane::new(Arc::new(endpoint), settings.0, condition, settings.1, taken);
         lane.recheck_until = match (mark, own) {
@@ -208,9 +255,8 @@ impl Dispatcher {
             (None, Some(_)) => *self.tools.store.head().borrow(),
             (None, None) => Position::START,
         };
-        for Resumed { position, due, failed_at, resource } in waiting {
-            lane.resume(position, due, failed_at, resource);
-        }
+        lane.leaves_some = waits.more;
+        waits.resumed.into_iter().for_each(|resumed| lane.resume(resumed, now));
         // At the start the router checks for records; later it does not.
         let keeps_up_from = if mark.is_some() { self.routed } else { self.routed.max(lane.recheck_until) };
         lane.feed = if taken >= keeps_up_from { Feed::Live } else { Feed::Behind };
@@ -218,15 +264,4 @@ impl Dispatcher {
         let own = own.is_some() || mark.is_none() || lane.feed == Feed::Behind;
         self.open(number, lane, own, now);
     }
-}
-
-async fn waiting_of(store: &dyn Store, number: EndpointNumber) -> Result<Vec<Resumed>, StoreError> {
-    let mut resumed = Vec::new();
-    for Waiting { id, due } in store.waiting(number, WAITING_LOAD).await? {
-        if let Some(record) = store.delivery(id).await? {
-            let failed_at = record.attempts.first().map_or(due, |attempt| attempt.at);
-            resumed.push(Resumed { position: id.position, due, failed_at, resource: record.resource });
-        }
-    }
-    Ok(resumed)
 }

@@ -383,6 +383,32 @@ pub struct Health {
     pub consecutive_failures: u32,
 }
 
+/// What is kept of how an endpoint has been doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthRecord {
+    /// The last attempt that delivered, as of the last failure or recovery.
+    pub last_success_at: Option<Timestamp>,
+    /// The last attempt that did not.
+    pub last_failure_at: Option<Timestamp>,
+    /// Failed attempts since the last success.
+    pub consecutive_failures: u32,
+    /// The first of them, or the first one since the endpoint was enabled again.
+    pub failing_since: Option<Timestamp>,
+    /// Whether it was told that it is failing.
+    pub is_told: bool,
+}
+
+/// What an endpoint has not got yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many deliveries.
+    pub pending: usize,
+    /// Whether there are more than were counted.
+    pub more: bool,
+    /// When the event of the oldest one was observed.
+    pub oldest_at: Option<Timestamp>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,6 +91,13 @@ event_types! {
 }
 
 impl EventType {
+    /// Whether the event tells of an endpoint or a delivery. Of what becomes of its own deliveries nothing is told, or
+    /// two endpoints that fail would tell each other for ever.
+    pub fn is_about_delivering(self) -> bool {
+        let name = self.as_str();
+        name.starts_with("endpoint.") || name.starts_with("delivery.")
+    }
+
     /// Whether the event speaks of a certificate or a certificate request (and not of the gateway itself).
     pub fn is_about_a_resource(self) -> bool {
         self.as_str().starts_with("certificate")

@@ -10,13 +10,14 @@
 //!
 //! In reading order: the traits below, [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl, HealthRecord};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
@@ -223,11 +224,40 @@ pub struct Waiting {
     pub due: Timestamp,
 }
 
+/// What a record brings about for its endpoint, committed in one act with it.
+#[derive(Clone, Debug, Default)]
+pub struct Consequence {
+    /// How the endpoint is doing by now, if that is to be kept.
+    pub health: Option<HealthRecord>,
+    /// What the gateway tells of it.
+    pub told: Vec<(Sight, EventDraft)>,
+    /// Whether the endpoint gets nothing more.
+    pub disabling: Option<Disabling>,
+}
+
+/// An endpoint is disabled if it is enabled and still has that URL; everything else of it stays as it is, so that
+/// whoever changes it at the same time loses nothing.
+#[derive(Clone, Debug)]
+pub struct Disabling {
+    /// Which endpoint.
+    pub id: EndpointId,
+    /// The URL that was called.
+    pub url: EndpointUrl,
+    /// Why.
+    pub reason: DisabledReason,
+    /// When.
+    pub at: Timestamp,
+    /// What is told of it, if it is disabled.
+    pub told: (Sight, EventDraft),
+}
+
 /// What deliveries leave behind, committed together.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryCommit {
     /// Records, each as it is now. One that is pending with an instant is found again by [`DeliveryStore::waiting`].
     pub records: Vec<DeliveryRecord>,
+    /// What some of them bring about, by their place.
+    pub consequences: BTreeMap<usize, Consequence>,
     /// The live mark, if it moved.
     pub live_mark: Option<Position>,
     /// Own positions that were set, moved (`Some`) or given up (`None`).
@@ -252,9 +282,13 @@ pub trait DeliveryStore: EventLog {
     /// One record.
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
 
+    /// How an endpoint was doing when that was last kept.
+    async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError>;
+
     /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
-    /// order: each record whole, then the positions, and last the mark, which may rely on every one of them.
-    /// A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending.
+    /// order: each record with its consequence, then the positions, and last the mark, which may rely on every one of
+    /// them. A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending, and its
+    /// health is not kept.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
 }
 
@@ -306,16 +340,6 @@ pub trait EndpointStore: Send + Sync {
 
     /// Replaces an endpoint; `false` if there is none of that id.
     async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError>;
-
-    /// Disables an endpoint that is enabled and has that URL, and leaves everything else of it as it is; `false` if
-    /// there is none such. Whoever changes something else of it at the same time loses nothing.
-    async fn disable(
-        &self,
-        id: EndpointId,
-        url: &EndpointUrl,
-        reason: DisabledReason,
-        now: Timestamp,
-    ) -> Result<bool, StoreError>;
 
     /// Forgets those of an endpoint's secrets that no longer sign at `now`, and leaves everything else of it as it is;
     /// `false` if there are none such.

@@ -25,7 +25,7 @@ use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::clock::random_bytes;
 use crate::model::delivery::Attempt;
-use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
+use crate::model::endpoint::{Backlog, Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
 use crate::model::event::EventType;
 use crate::model::id::{EndpointId, EndpointNumber, Position};
 use crate::store::StoreError;
@@ -87,7 +87,8 @@ pub(super) async fn show(
     _: NoQuery,
 ) -> Result<Json<EndpointView>, ApiError> {
     let endpoint = find(&api, &name).await?;
-    Ok(Json(view(&api, endpoint)))
+    let backlog = api.deliveries.backlog(&endpoint).await?;
+    Ok(Json(view(&api, endpoint).with_backlog(backlog)))
 }
 
 /// `PATCH /v1/endpoints/{id or uid}`: a merge patch; null resets a field to its default, and a secret to a new one.
@@ -152,14 +153,46 @@ pub(super) async fn rotate(
     Ok(([NOT_TO_BE_KEPT], Json(answer)))
 }
 
-/// `POST /v1/endpoints/{id or uid}/enable`.
+/// `POST /v1/endpoints/{id or uid}/enable`: it goes on where it stopped, and with what failed since its last success;
+/// without `catch_up`, with what comes from now on.
 pub(super) async fn enable(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Json<EndpointView>, ApiError> {
+    let mut input = Input::of_body(given);
+    let catches_up = input.flag("catch_up").unwrap_or(true);
+    input.finish()?;
+    let _changing = api.changing_endpoints.lock().await;
+    let before = find(&api, &name).await?;
+    if before.status == EndpointStatus::Enabled {
+        return Ok(Json(view(&api, before).with_resumed(Backlog::default())));
+    }
+    let after = Endpoint { updated_at: api.clock.now(), ..with_status(before.clone(), EndpointStatus::Enabled) };
+    if !catches_up {
+        let after = Endpoint { start: *api.store.head().borrow(), ..after };
+        return Ok(Json(write(&api, after).await?.with_resumed(Backlog::default())));
+    }
+    api.deliveries.retry_failed(&before).await?;
+    // Counted before anything of it is sent.
+    let backlog = api.deliveries.backlog(&before).await?;
+    Ok(Json(write(&api, after).await?.with_resumed(backlog)))
+}
+
+/// `POST /v1/endpoints/{id or uid}/recover`: everything that waits becomes due.
+pub(super) async fn recover(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     _: NoQuery,
     _: NoFields,
 ) -> Result<Json<EndpointView>, ApiError> {
-    switch(&api, &name, EndpointStatus::Enabled).await
+    let endpoint = find(&api, &name).await?;
+    if endpoint.status == EndpointStatus::Enabled && api.deliveries.recover(endpoint.id.number).await? {
+        return Ok(Json(view(&api, endpoint)));
+    }
+    let message = "the endpoint is disabled, so nothing is sent to it; enable it instead";
+    Err(ApiError::new(ErrorKind::EndpointDisabled, message))
 }
 
 /// `POST /v1/endpoints/{id or uid}/disable`.
@@ -169,7 +202,13 @@ pub(super) async fn disable(
     _: NoQuery,
     _: NoFields,
 ) -> Result<Json<EndpointView>, ApiError> {
-    switch(&api, &name, EndpointStatus::Disabled).await
+    let _changing = api.changing_endpoints.lock().await;
+    let before = find(&api, &name).await?;
+    let mut after = with_status(before.clone(), EndpointStatus::Disabled);
+    if after != before {
+        after.updated_at = api.clock.now();
+    }
+    Ok(Json(save(&api, before, after).await?))
 }
 
 /// `POST /v1/endpoints/{id or uid}/test`: sends an example, and waits for what becomes of it.
@@ -260,20 +299,21 @@ fn draw_secret() -> SigningSecret {
     SigningSecret { key: random_bytes::<32>().to_vec().into(), expires_at: None }
 }
 
-async fn switch(api: &Api, name: &str, status: EndpointStatus) -> Result<Json<EndpointView>, ApiError> {
-    let _changing = api.changing_endpoints.lock().await;
-    let before = find(api, name).await?;
-    let mut after = with_status(before.clone(), status);
-    if after != before {
-        after.updated_at = api.clock.now();
-    }
-    Ok(Json(save(api, before, after).await?))
-}
-
 /// Writes an endpoint unless nothing changed. Needs `changing_endpoints` to be held.
 async fn save(api: &Api, before: Endpoint, after: Endpoint) -> Result<EndpointView, ApiError> {
-    if after != before && !api.store.update(after.clone()).await? {
-        return Err(not_found(&before.id.to_string()));
+    if after == before {
+        return Ok(view(api, after));
     }
-    Ok(view(api, after))
+    if before.status == EndpointStatus::Disabled && after.status == EndpointStatus::Enabled {
+        api.deliveries.retry_failed(&before).await?;
+    }
+    write(api, after).await
+}
+
+async fn write(api: &Api, endpoint: Endpoint) -> Result<EndpointView, ApiError> {
+    if api.store.update(endpoint.clone()).await? {
+        Ok(view(api, endpoint))
+    } else {
+        Err(not_found(&endpoint.id.to_string()))
+    }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::fields::duration_text;
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, RateLimit, SigningSecret,
+    Backlog, DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, RateLimit, SigningSecret,
 };
 use crate::model::filter::Filter;
 use crate::model::id::EndpointId;
@@ -38,6 +38,18 @@ pub(in crate::api) struct EndpointView {
     created_at: Timestamp,
     updated_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<usize>,
+    #[serde(skip_serializing_if = "is_false")]
+    pending_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_pending_at: Option<Option<Timestamp>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<usize>,
+    #[serde(skip_serializing_if = "is_false")]
+    resumed_more: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
 
@@ -66,8 +78,25 @@ impl EndpointView {
             health,
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
+            pending: None,
+            pending_more: false,
+            oldest_pending_at: None,
+            resumed: None,
+            resumed_more: false,
+            cut: None,
             secret: None,
         }
+    }
+
+    /// The same, with what it has not got yet.
+    pub(super) fn with_backlog(self, backlog: Backlog) -> Self {
+        let Backlog { pending, more, oldest_at } = backlog;
+        Self { pending: Some(pending), pending_more: more, oldest_pending_at: Some(oldest_at), ..self }
+    }
+
+    /// The same, with what it goes on with now that it is enabled. Nothing was cut: the log keeps everything.
+    pub(super) fn with_resumed(self, backlog: Backlog) -> Self {
+        Self { resumed: Some(backlog.pending), resumed_more: backlog.more, cut: Some(0), ..self }
     }
 
     /// The same, with the secret that signs from now on.
@@ -75,6 +104,11 @@ impl EndpointView {
         let secret = current_secret(&endpoint);
         Self { secret, ..Self::new(endpoint, health) }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The secret alone.

@@ -31,17 +31,16 @@ pub fn example(event_type: EventType, now: Timestamp) -> (Sight, EventDraft) {
     let (mut sight, draft) = match entry(event_type).about {
         Some(About::Resource(kind)) => about_a_resource(event_type, kind, now),
         Some(About::Source) => about_the_source(event_type, now),
-        Some(About::Endpoint) => {
-            let is_disabled = event_type == EventType::EndpointDisabled;
-            let object = json!({
-                "object": "endpoint", "id": "ep_0000000000000000000001", "uid": "crm",
-                "status": if is_disabled { "disabled" } else { "enabled" },
-            });
-            about_our_own(event_type, &object, now)
-        }
+        Some(About::Endpoint) => about_our_own(event_type, &endpoint(event_type, now), now),
         Some(About::Delivery) => {
             let object = json!({
-                "object": "delivery", "id": "dlv_0000000000000000000001", "status": "failed", "attempt_count": 10,
+                "object": "delivery", "id": "dlv_0000000000000000000001", "event_id": "evt_0000000000000000000001",
+                "event_type": "certificate.active", "endpoint_id": "ep_0000000000000000000001",
+                "resource": key(Kind::Certificate), "status": "failed", "attempt_count": 10,
+                "last_attempt": {
+                    "number": 10, "at": now, "outcome": "server_error", "status_code": 500,
+                    "error": "the receiver answered 500 Internal Server Error",
+                },
             });
             about_our_own(event_type, &object, now)
         }
@@ -159,6 +158,27 @@ fn about_the_source(event_type: EventType, now: Timestamp) -> (Sight, EventDraft
         counts: is_baseline.then_some(counts),
     };
     (source.sight(now), draft)
+}
+
+/// An endpoint as it is when an event of that type is told.
+fn endpoint(event_type: EventType, now: Timestamp) -> Value {
+    let is_disabled = event_type == EventType::EndpointDisabled;
+    let (state, failures) = if event_type == EventType::EndpointFailing {
+        ("failing", 4)
+    } else if is_disabled {
+        ("circuit_open", 1440)
+    } else {
+        ("healthy", 0)
+    };
+    json!({
+        "object": "endpoint", "id": "ep_0000000000000000000001", "uid": "crm", "url": "https://crm.example/hook?***",
+        "description": "The CRM of the sales team", "status": if is_disabled { "disabled" } else { "enabled" },
+        "disabled_reason": is_disabled.then_some("failing"),
+        "health": {
+            "state": state, "last_success_at": now.minus(Duration::from_secs(5 * 24 * 3600)), "last_failure_at": now,
+            "consecutive_failures": failures,
+        },
+    })
 }
 
 /// Events about something of the gateway's own.

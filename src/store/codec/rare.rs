@@ -1,8 +1,9 @@
-//! Rows that are written rarely, in JSON: what a store is, and how far its sources were read.
+//! Rows that are written rarely, in JSON: what a store is, how far its sources were read, how endpoints are doing.
 
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, VERSION, from_plain, plain};
+use crate::model::endpoint::HealthRecord;
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
@@ -62,4 +63,14 @@ pub(crate) fn progress(progress: &SourceProgress) -> Vec<u8> {
 /// The progress in a row.
 pub(crate) fn read_progress(bytes: &[u8]) -> Result<SourceProgress, StoreError> {
     from_plain(VERSION, "a source's progress", bytes)
+}
+
+/// The row of how an endpoint is doing.
+pub(crate) fn health(health: &HealthRecord) -> Vec<u8> {
+    plain(VERSION, health)
+}
+
+/// How the endpoint of a row is doing.
+pub(crate) fn read_health(bytes: &[u8]) -> Result<HealthRecord, StoreError> {
+    from_plain(VERSION, "an endpoint's health", bytes)
 }

@@ -6,9 +6,10 @@ use super::stage::Stage;
 use super::writer::Act;
 use super::{SledStore, keys};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::model::endpoint::HealthRecord;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::store::codec::{self, Standing};
-use crate::store::{DeliveryCommit, DeliveryStore, Positions, StoreError, Waiting};
+use crate::store::{Consequence, DeliveryCommit, DeliveryStore, Positions, StoreError, Waiting};
 
 impl Stage<'_> {
     /// A record as it is now. What would wait for an endpoint that was deleted while it was tried is canceled.
@@ -18,6 +19,26 @@ impl Stage<'_> {
             self.record(&canceled(record.clone()))
         } else {
             self.record(record)
+        }
+    }
+
+    /// What a record brings about for its endpoint.
+    pub(super) fn consequence(&mut self, of: &DeliveryRecord, consequence: &Consequence) -> Result<(), StoreError> {
+        let endpoint = of.id.endpoint;
+        if let Some(health) = &consequence.health
+            && self.is_registered(endpoint)?
+        {
+            self.put(&keys::health(endpoint), codec::rare::health(health))?;
+        }
+        for (sight, draft) in &consequence.told {
+            self.told(sight.clone(), std::slice::from_ref(draft))?;
+        }
+        match &consequence.disabling {
+            Some(disabling) if self.disable(disabling)? => {
+                let (sight, draft) = &disabling.told;
+                self.told(sight.clone(), std::slice::from_ref(draft))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -132,6 +153,14 @@ impl DeliveryStore for SledStore {
         self.read(move |reader| {
             let row = reader.view.get(&keys::delivery(id))?;
             row.map(|row| codec::read_delivery(id, &row)).transpose()
+        })
+        .await
+    }
+
+    async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError> {
+        self.read(move |reader| {
+            let row = reader.view.get(&keys::health(endpoint))?;
+            row.map(|row| codec::rare::read_health(&row)).transpose()
         })
         .await
     }

@@ -8,11 +8,11 @@ use super::stage::Stage;
 use super::writer::Act;
 use super::{Reader, SledStore, keys};
 use crate::model::delivery::DeliveryRecord;
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
+use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber};
 use crate::model::time::Timestamp;
 use crate::store::codec::{self, endpoint as rows};
-use crate::store::{DeliveryQuery, EndpointStore, Filtered, StoreError};
+use crate::store::{DeliveryQuery, Disabling, EndpointStore, Filtered, StoreError};
 
 /// A uid is a key, and long keys make the tree's inner nodes large.
 const UID_BYTES_MAX: usize = 256;
@@ -51,20 +51,15 @@ impl Stage<'_> {
         Ok(true)
     }
 
-    /// Disables an endpoint that is enabled and has that URL; `false` if there is none such.
-    pub(super) fn disable(
-        &mut self,
-        id: EndpointId,
-        url: &EndpointUrl,
-        reason: DisabledReason,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    /// Disables an endpoint; `false` if it is not one that is meant.
+    pub(super) fn disable(&mut self, disabling: &Disabling) -> Result<bool, StoreError> {
+        let Disabling { id, url, reason, at, told: _ } = disabling;
         let meant = |known: &Endpoint| known.url == *url && known.status == EndpointStatus::Enabled;
-        let Some(known) = self.endpoint(id)?.filter(meant) else { return Ok(false) };
+        let Some(known) = self.endpoint(*id)?.filter(meant) else { return Ok(false) };
         self.write_endpoint(&Endpoint {
             status: EndpointStatus::Disabled,
-            disabled_reason: Some(reason),
-            updated_at: now,
+            disabled_reason: Some(*reason),
+            updated_at: *at,
             ..known
         })?;
         Ok(true)
@@ -85,6 +80,7 @@ impl Stage<'_> {
         self.give_up_uid(former.uid.as_deref())?;
         self.remove(&keys::endpoint(id.number))?;
         self.remove(&keys::own_position(id.number))?;
+        self.remove(&keys::health(id.number))?;
         self.put(&keys::cancellation(id.number), Vec::new())?;
         self.tell_change(id.number);
         Ok(true)
@@ -166,16 +162,6 @@ impl EndpointStore for SledStore {
 
     async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
         self.write(|done| Act::Update { endpoint: Box::new(endpoint), done }).await
-    }
-
-    async fn disable(
-        &self,
-        id: EndpointId,
-        url: &EndpointUrl,
-        reason: DisabledReason,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.write(|done| Act::Disable { id, url: url.clone(), reason, now, done }).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {

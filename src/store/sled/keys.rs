@@ -15,6 +15,7 @@
 //! | `n` | endpoint | endpoint |
 //! | `u` | uid | the number of the endpoint |
 //! | `p` | endpoint | the endpoint's own position |
+//! | `h` | endpoint | how the endpoint is doing |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
 //! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
@@ -312,6 +313,11 @@ pub(super) fn own_positions() -> KeyRange {
     own_position(EndpointNumber(0))..=own_position(EndpointNumber(u32::MAX))
 }
 
+/// How an endpoint is doing.
+pub(super) fn health(number: EndpointNumber) -> Key {
+    numbered(b'h', number)
+}
+
 /// The mark of an endpoint that was deleted and whose waiting deliveries are not all canceled.
 pub(super) fn cancellation(number: EndpointNumber) -> Key {
     numbered(b'x', number)
@@ -461,6 +467,7 @@ mod tests {
         assert_eq!(hex(endpoint(EndpointNumber(5))), "6e00000005");
         assert_eq!(hex(uid("crm")), "7563726d");
         assert_eq!(hex(own_position(EndpointNumber(5))), "7000000005");
+        assert_eq!(hex(health(EndpointNumber(5))), "6800000005");
         assert_eq!(hex(cancellation(EndpointNumber(5))), "7800000005");
         assert_eq!(hex(resealed(&endpoint(EndpointNumber(5)))), "6b6e00000005");
         assert_eq!(hex(part(b"e1", 2)), "2b653102");

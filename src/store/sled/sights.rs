@@ -33,7 +33,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn told(&mut self, mut sight: Sight, drafts: &[EventDraft]) -> Result<(), StoreError> {
+    /// What a sight tells, at the end of the log.
+    pub(super) fn told(&mut self, mut sight: Sight, drafts: &[EventDraft]) -> Result<(), StoreError> {
         let mut head = self.head()?;
         let observed_before = &mut sight.detection.observed_before;
         *observed_before = head.timestamp.max(*observed_before);

@@ -17,13 +17,14 @@ use super::recent::Recent;
 use super::stage::{Batch, Changes, LogIdentity, Stage};
 use super::view::{View, broken};
 use super::watchdog::Watchdog;
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
+use crate::model::delivery::DeliveryRecord;
+use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointId, EndpointNumber};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::FORMAT;
 use crate::store::vault::Vault;
-use crate::store::{DeliveryCommit, SightCommit, StoreError, codec};
+use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, codec};
 
 /// How many commits may wait for the writer before callers wait for a place.
 pub(super) const QUEUE_LENGTH: usize = 256;
@@ -47,8 +48,6 @@ pub(super) enum Act {
     Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
     /// An endpoint as it is now.
     Update { endpoint: Box<Endpoint>, done: Done<bool> },
-    /// An endpoint of that URL gets nothing more.
-    Disable { id: EndpointId, url: EndpointUrl, reason: DisabledReason, now: Timestamp, done: Done<bool> },
     /// Secrets of an endpoint that no longer sign are no more.
     ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
@@ -176,10 +175,6 @@ impl Writer {
                     let result = self.stage(|stage| stage.update(&endpoint));
                     self.answer(done, result);
                 }
-                Act::Disable { id, url, reason, now, done } => {
-                    let result = self.stage(|stage| stage.disable(id, &url, reason, now));
-                    self.answer(done, result);
-                }
                 Act::ForgetSecrets { id, now, done } => {
                     let result = self.stage(|stage| stage.forget_secrets(id, now));
                     self.answer(done, result);
@@ -229,19 +224,25 @@ impl Writer {
         }
     }
 
-    /// One act if it can be; otherwise the records first, so that a position never runs ahead of what it says, and
+    /// One act if it can be; otherwise the records first, each with its consequence, so that a position never runs ahead of what it says, and
     /// the mark last, so that it never runs ahead of an endpoint that is about to get a position of its own.
     fn deliveries(&mut self, commit: &DeliveryCommit) -> Result<(), StoreError> {
+        let records =
+            || commit.records.iter().enumerate().map(|(place, record)| (record, commit.consequences.get(&place)));
+        let save = |stage: &mut Stage<'_>, (record, consequence): (&DeliveryRecord, Option<&Consequence>)| {
+            stage.delivery(record)?;
+            consequence.map_or(Ok(()), |consequence| stage.consequence(record, consequence))
+        };
         let at_once = self.stage(|stage| {
-            commit.records.iter().try_for_each(|record| stage.delivery(record))?;
+            records().try_for_each(|record| save(stage, record))?;
             stage.positions(&commit.positions)?;
             stage.live_mark(commit.live_mark)
         });
         if !matches!(at_once, Err(StoreError::TooLarge { .. })) {
             return at_once;
         }
-        for record in &commit.records {
-            self.stage(|stage| stage.delivery(record))?;
+        for record in records() {
+            self.stage(|stage| save(stage, record))?;
         }
         for positions in commit.positions.chunks(POSITIONS_AT_ONCE) {
             self.stage(|stage| stage.positions(positions))?;

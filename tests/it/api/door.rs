@@ -11,7 +11,7 @@ use certhook::api::commands::{Catalogue, Deliveries, Sources, Undecided};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, Outcome, Trigger};
-use certhook::model::endpoint::{Endpoint, Health, HealthState};
+use certhook::model::endpoint::{Backlog, Endpoint, EndpointStatus, Health, HealthState};
 use certhook::model::event::EventType;
 use certhook::model::id::EndpointNumber;
 use certhook::model::json::Json;
@@ -149,6 +149,10 @@ pub(super) struct Receivers {
     pub(super) looked_at: Mutex<Vec<String>>,
     /// The endpoint that has been failing, if any.
     pub(super) failing: Mutex<Option<EndpointNumber>>,
+    /// What every endpoint has not got yet.
+    pub(super) backlog: Mutex<Backlog>,
+    /// What was asked for.
+    pub(super) asked: Mutex<Vec<String>>,
 }
 
 #[async_trait]
@@ -185,6 +189,21 @@ impl Deliveries for Receivers {
         }
         let last_failure_at = Some(BEGIN.parse().unwrap());
         Health { state: HealthState::Failing, last_success_at: None, last_failure_at, consecutive_failures: 3 }
+    }
+
+    async fn backlog(&self, _: &Endpoint) -> Result<Backlog, StoreError> {
+        Ok(*self.backlog.lock().unwrap())
+    }
+
+    async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        assert_eq!(endpoint.status, EndpointStatus::Disabled, "while nothing is sent");
+        self.asked.lock().unwrap().push(format!("retry {}", endpoint.uid.as_deref().unwrap_or_default()));
+        Ok(())
+    }
+
+    async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
+        self.asked.lock().unwrap().push(format!("recover {}", endpoint.0));
+        Ok(true)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use certhook::model::endpoint::Backlog;
 use certhook::model::event::EventType;
 use certhook::model::id::{EndpointId, Position};
 use certhook::model::time::Timestamp;
@@ -11,6 +12,11 @@ use super::door::{BEGIN, Door};
 use super::events::tell;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The one endpoint as lists show it.
+async fn listed(door: &Door) -> Value {
+    door.json("GET /v1/endpoints", "").await["data"][0].take()
+}
 
 async fn start_of(door: &Door, endpoint: &Value) -> Position {
     let id: EndpointId = endpoint["id"].as_str().unwrap().parse().unwrap();
@@ -44,6 +50,9 @@ async fn an_endpoint_begins_with_its_defaults() {
         "created_at": BEGIN, "updated_at": BEGIN,
     });
     assert_eq!(endpoint, expected);
+    let mut expected = expected;
+    expected["pending"] = 0.into();
+    expected["oldest_pending_at"] = Value::Null;
     assert_eq!(door.json(&format!("GET /v1/endpoints/{id}"), "").await, expected);
     let shown = door.call(&format!("GET /v1/endpoints/{id}/secret"), "").await;
     assert_eq!(shown.header("cache-control"), "no-store");
@@ -134,7 +143,7 @@ async fn a_patch_changes_what_it_names_and_null_resets() {
     door.clock.advance(Duration::from_secs(60));
     let patch = r#"{"description":null,"types":null,"retry":null,"uid":"crm2","max_in_flight":3,"rate_limit":"100/m",
         "filter":{"jurisdictions":["US-NY"],"customer_ids":null},"metadata":{"a":null,"c":"3"}}"#;
-    let mut expected = door.json("GET /v1/endpoints/crm", "").await;
+    let mut expected = listed(&door).await;
     let changed = door.json("PATCH /v1/endpoints/crm", patch).await;
     for (name, value) in [
         ("description", json!("")),
@@ -164,17 +173,21 @@ async fn a_change_that_changes_nothing_writes_nothing() {
     let door = Door::open().await;
     let given = format!(r#"{{"url":"https://crm.example/","types":["*"],"secret":"{SECRET}"}}"#);
     door.json("PUT /v1/endpoints/crm", &given).await;
-    let before = door.json("GET /v1/endpoints/crm", "").await;
+    let before = listed(&door).await;
     door.clock.advance(Duration::from_secs(60));
     let mut changes = door.store.changes();
     for (line, body) in [
         ("PUT /v1/endpoints/crm", &*given),
         ("PATCH /v1/endpoints/crm", "{}"),
         ("PATCH /v1/endpoints/crm", r#"{"types":["*"],"status":"enabled","description":null}"#),
-        ("POST /v1/endpoints/crm/enable", ""),
     ] {
         assert_eq!(door.json(line, body).await, before, "{line}");
     }
+    let mut enabled = before.clone();
+    enabled["resumed"] = 0.into();
+    enabled["cut"] = 0.into();
+    assert_eq!(door.json("POST /v1/endpoints/crm/enable", "").await, enabled);
+    assert_eq!(door.json("POST /v1/endpoints/crm/enable", r#"{"catch_up":false}"#).await, enabled);
     assert!(changes.try_recv().is_err());
     assert_eq!(door.deliveries.looked_at.lock().unwrap().len(), 1, "a URL that stays is not looked up again");
 }
@@ -236,6 +249,44 @@ async fn an_endpoint_is_switched_off_and_on() {
         let endpoint = door.json(line, body).await;
         assert_eq!((&endpoint["status"], &endpoint["disabled_reason"]), (&json!(status), &reason), "{line} {body}");
     }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_enabled_takes_up_what_it_has_not_got_or_skips_it() {
+    let door = Door::open().await;
+    door.json("PUT /v1/endpoints/crm", r#"{"url":"https://a.example/"}"#).await;
+    let oldest_at = Some(Timestamp::from_millis(1_000));
+    *door.deliveries.backlog.lock().unwrap() = Backlog { pending: 10_250, more: true, oldest_at };
+    let shown = door.json("GET /v1/endpoints/crm", "").await;
+    let fields = [&shown["pending"], &shown["pending_more"], &shown["oldest_pending_at"]];
+    assert_eq!(fields, [&json!(10_250), &json!(true), &json!("1970-01-01T00:00:01.000Z")]);
+    let asked = || std::mem::take(&mut *door.deliveries.asked.lock().unwrap());
+    for (line, body, wanted) in [
+        ("POST /v1/endpoints/crm/enable", "", &["retry crm"][..]),
+        ("POST /v1/endpoints/crm/enable", r#"{"catch_up":true}"#, &["retry crm"]),
+        ("PATCH /v1/endpoints/crm", r#"{"status":"enabled"}"#, &["retry crm"]),
+        ("PUT /v1/endpoints/crm", r#"{"url":"https://a.example/","status":"enabled"}"#, &["retry crm"]),
+        ("POST /v1/endpoints/crm/enable", r#"{"catch_up":false}"#, &[]),
+    ] {
+        door.json("POST /v1/endpoints/crm/disable", "").await;
+        tell(&door, "c1", Timestamp::from_millis(1_000), &[EventType::CertificateCreated]).await;
+        let answer = door.json(line, body).await;
+        assert_eq!((asked(), &answer["status"]), (wanted.iter().map(|one| (*one).into()).collect(), &json!("enabled")));
+        if line.ends_with("enable") {
+            let expected = if wanted.is_empty() { (json!(0), json!(0)) } else { (json!(10_250), json!(0)) };
+            assert_eq!((answer["resumed"].clone(), answer["cut"].clone()), expected, "{body}");
+            assert_eq!(answer["resumed_more"] == true, !wanted.is_empty());
+        }
+        let start = if wanted.is_empty() { *door.store.head().borrow() } else { Position::START };
+        assert_eq!(start_of(&door, &answer).await, start, "{line} {body}");
+    }
+    assert_eq!(door.call("POST /v1/endpoints/crm/enable", r#"{"catch_up":1}"#).await.status.as_u16(), 400);
+    door.json("POST /v1/endpoints/crm/recover", "").await;
+    assert_eq!(asked(), ["recover 1"]);
+    door.json("POST /v1/endpoints/crm/disable", "").await;
+    let refused = door.call("POST /v1/endpoints/crm/recover", "").await;
+    assert_eq!((refused.status.as_u16(), refused.json()["type"].take()), (409, json!("ENDPOINT_DISABLED")));
+    assert!(asked().is_empty());
 }
 
 #[tokio::test]

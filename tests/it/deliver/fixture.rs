@@ -54,6 +54,8 @@ pub(crate) fn strict(timeout: Duration) -> Settings {
         max_in_flight: 8,
         per_endpoint_in_flight: 8,
         order_wait: Duration::ZERO,
+        disable_after: Duration::from_secs(5 * 24 * 3600),
+        livemode: true,
         circuit: Circuit::probing_every(Duration::from_secs(300)),
         allow_networks: Vec::new(),
         allow_http: false,

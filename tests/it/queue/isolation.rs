@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use certhook::clock::Clock;
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::deliver::{Deliverer, Settings};
-use certhook::model::delivery::Outcome;
+use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
 use certhook::model::endpoint::Endpoint;
+use certhook::model::event::Event;
+use certhook::model::id::{DeliveryId, Position};
 use certhook::model::time::Timestamp;
-use certhook::store::{EndpointStore, SightStore};
+use certhook::store::{DeliveryCommit, DeliveryQuery, DeliveryStore, EndpointStore, EventLog, SightStore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -164,4 +166,35 @@ async fn an_endpoint_is_called_no_faster_than_it_wants() {
     let within =
         |at: Timestamp| came.iter().filter(move |(other, _)| *other >= at && other.since(at).as_millis() < 1000);
     assert!(came.iter().all(|(at, _)| within(*at).count() <= 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_and_does_not_fit_into_memory_is_taken_up_in_its_turn() {
+    const WAITING: u64 = 17_000;
+    let scene = Scene::new();
+    let crm = scene.store.create(endpoint("works")).await.expect("it is registered");
+    let told = (0..WAITING).map(|number| sight(&format!("cert_{number}"), scene.clock.now())).collect();
+    scene.store.commit_sights(told, None).await.expect("they are committed");
+    let waits = |event: &Arc<Event>| DeliveryRecord {
+        id: DeliveryId { position: event.position(), endpoint: crm.id.number, epoch: event.id.epoch },
+        event_id: event.id,
+        event_type: event.event_type,
+        endpoint_id: crm.id,
+        resource: event.sight.resource().cloned(),
+        status: DeliveryStatus::Pending,
+        next_attempt_at: Some(scene.clock.now()),
+        attempt_count: 1,
+        charged: 1,
+        attempts: Vec::new(),
+    };
+    let events = scene.store.events_after(Position::START, usize::MAX).await.expect("the log");
+    let records = events.iter().map(waits).collect();
+    let positions = vec![(crm.id.number, Some(Position(WAITING)))];
+    let commit = DeliveryCommit { records, positions, ..DeliveryCommit::default() };
+    scene.store.commit_deliveries(commit).await.expect("they are committed");
+    scene.play(Duration::from_secs(1), 60).await;
+    let came = scene.hosts.seen.lock().expect("no panic while it is held").came["works.test"].len();
+    assert_eq!(came as u64, WAITING + 60, "each once");
+    let query = DeliveryQuery { status: Some(DeliveryStatus::Pending), limit: 1, ..DeliveryQuery::default() };
+    assert!(scene.store.deliveries(query).await.expect("a list").found.is_empty());
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::model::delivery::DeliveryRecord;
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
+use certhook::model::endpoint::{Endpoint, HealthRecord};
 use certhook::model::event::Event;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
@@ -254,6 +254,10 @@ impl DeliveryStore for Meddler {
         self.inner.delivery(id).await
     }
 
+    async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError> {
+        self.inner.health(endpoint).await
+    }
+
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
         self.commits.wait().await;
         let result = self.inner.commit_deliveries(commit).await;
@@ -274,16 +278,6 @@ impl EndpointStore for Meddler {
 
     async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
         self.inner.update(endpoint).await
-    }
-
-    async fn disable(
-        &self,
-        id: EndpointId,
-        url: &EndpointUrl,
-        reason: DisabledReason,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        self.inner.disable(id, url, reason, now).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {

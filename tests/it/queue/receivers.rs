@@ -112,6 +112,19 @@ impl Receivers {
         });
     }
 
+    /// Everything that waits at a host may come early from now on.
+    pub(super) fn hurry(&self, host: &str) {
+        let now = self.clock.now();
+        self.state().succeeded.insert(host.to_owned(), now);
+    }
+
+    /// What had failed is tried anew.
+    pub(super) fn revive(&self, host: &str, event: EventId) {
+        if let Some(known) = self.state().known.get_mut(&(host.to_owned(), event)) {
+            (known.ended, known.due) = (false, None);
+        }
+    }
+
     /// Attempts that must have been probes: host, event and number.
     pub(super) fn early(&self) -> Vec<(String, EventId, u32)> {
         self.state().early.clone()

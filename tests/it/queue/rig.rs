@@ -91,6 +91,7 @@ pub(super) struct Bench {
     script: Arc<Script>,
     clock: Arc<dyn Clock>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
+    deliverer: Option<Arc<Deliverer>>,
     _folder: tempfile::TempDir,
 }
 
@@ -101,7 +102,7 @@ impl Bench {
         let store = open(&folder, &clock).await;
         let script = Arc::new(Script { answers: Box::new(answers), sent: Mutex::default() });
         let transport = Arc::clone(&script) as _;
-        Self { store, transport, settings: settings(), script, clock, running: None, _folder: folder }
+        Self { store, transport, settings: settings(), script, clock, running: None, deliverer: None, _folder: folder }
     }
 
     /// A store whose deliveries go over another network than the scripted one.
@@ -112,11 +113,17 @@ impl Bench {
     pub(super) fn start(&mut self) {
         let (store, transport) = (Arc::clone(&self.store), Arc::clone(&self.transport));
         let deliverer = Deliverer::new(store, transport, Arc::clone(&self.clock), self.settings.clone());
+        let deliverer = Arc::new(deliverer);
+        self.deliverer = Some(Arc::clone(&deliverer));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         #[expect(clippy::disallowed_methods, reason = "the handle is awaited when the deliverer is stopped")]
         let task = tokio::spawn(async move { deliverer.run(stopped).await.expect("the store works") });
         self.running = Some((stop, task));
+    }
+
+    pub(super) fn deliverer(&self) -> &Deliverer {
+        self.deliverer.as_ref().expect("it was started")
     }
 
     pub(super) async fn stop(&mut self) {
@@ -169,6 +176,8 @@ pub(super) fn settings() -> Settings {
         max_in_flight: 64,
         per_endpoint_in_flight: 16,
         order_wait: Duration::from_secs(3600),
+        disable_after: Duration::from_secs(5 * 24 * 3600),
+        livemode: true,
         circuit: Circuit {
             first: Duration::from_millis(20),
             most: Duration::from_millis(80),

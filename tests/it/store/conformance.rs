@@ -1,15 +1,18 @@
 //! What every backend does with sights, the log and deliveries. Each promise is a function of a new store and of a
 //! way to open it again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certhook::model::delivery::DeliveryStatus;
+use certhook::model::endpoint::HealthRecord;
+use certhook::model::event::{EventDraft, EventType};
 use certhook::model::id::{EndpointNumber, Position};
 use certhook::model::json::Json;
 use certhook::model::resource::{Kind, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{DeliveryCommit, Positions, Store, StoreError, Waiting};
+use certhook::store::{Consequence, DeliveryCommit, Positions, Store, StoreError, Waiting};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -231,13 +234,55 @@ pub(super) async fn a_large_delivery_commit_is_taken(store: Arc<dyn Store>, reop
         record
     };
     let records: Vec<_> = (1..=100).map(failing).collect();
-    let commit = DeliveryCommit { records: records.clone(), live_mark: Some(Position(100)), positions: Vec::new() };
+    let commit =
+        DeliveryCommit { records: records.clone(), live_mark: Some(Position(100)), ..DeliveryCommit::default() };
     store.commit_deliveries(commit).await.unwrap();
     let store = reopen(store);
     for record in &records {
         assert_eq!(store.delivery(record.id).await.unwrap().as_ref(), Some(record));
     }
     assert_eq!(store.positions().await.unwrap().live_mark, Position(100));
+}
+
+pub(super) async fn what_records_bring_about_is_told_and_kept_with_them(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 100).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let gone = store.create(endpoint(None)).await.unwrap();
+    assert!(store.delete(gone.id).await.unwrap());
+    assert_eq!(store.health(one.id.number).await.unwrap(), None);
+    let consequence = |failures: u32| {
+        let sight = sight_of(&snapshot(1, 1), at(200 + i64::from(failures)));
+        let health = HealthRecord { consecutive_failures: failures, ..HealthRecord::default() };
+        let told = vec![(sight, EventDraft::plain(EventType::DeliveryExhausted))];
+        Consequence { health: Some(health), told, disabling: None }
+    };
+    // The first commit is one act, the second is too large for one.
+    for (count, bytes, head) in [(2, 1, 102), (100, 1_024, 202)] {
+        let mut records: Vec<_> = (1..=count)
+            .map(|position| {
+                let mut record = record(position, &one, DeliveryStatus::Failed, None);
+                record.attempts = (1..=20).map(attempt).collect();
+                record.attempts.iter_mut().for_each(|one| one.response_body = Some("\u{fffd}".repeat(bytes)));
+                record
+            })
+            .collect();
+        records.push(record(1, &gone, DeliveryStatus::Failed, None));
+        let mut consequences: BTreeMap<_, _> = (0..count as usize).map(|at| (at, consequence(at as u32 + 1))).collect();
+        consequences.insert(count as usize, Consequence { told: Vec::new(), ..consequence(9) });
+        let mut heads = store.head();
+        heads.borrow_and_update();
+        store.commit_deliveries(DeliveryCommit { records, consequences, ..DeliveryCommit::default() }).await.unwrap();
+        assert!(heads.has_changed().unwrap(), "whoever waits for events is woken");
+        assert_eq!(*store.head().borrow(), Position(head));
+        let health = store.health(one.id.number).await.unwrap().unwrap();
+        assert_eq!(health.consecutive_failures, count as u32, "the last one counts");
+    }
+    let store = reopen(store);
+    assert_eq!(store.health(gone.id.number).await.unwrap(), None, "of who is gone nothing is kept");
+    let told = store.events_after(Position(100), 200).await.unwrap();
+    assert!(told.len() == 102 && told.iter().all(|event| event.event_type == EventType::DeliveryExhausted));
+    assert!(store.delete(one.id).await.unwrap());
+    assert_eq!(store.health(one.id.number).await.unwrap(), None);
 }
 
 pub(super) async fn a_closed_store_takes_nothing_more(store: Arc<dyn Store>, reopen: Reopen<'_>) {

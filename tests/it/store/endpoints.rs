@@ -1,11 +1,13 @@
 //! What every backend does with endpoints.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certhook::model::delivery::DeliveryStatus;
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, OwnHeaders};
+use certhook::model::event::{EventDraft, EventType};
 use certhook::model::id::{EndpointId, Position};
-use certhook::store::{DeliveryCommit, DeliveryQuery, Store, StoreError};
+use certhook::store::{Consequence, DeliveryCommit, DeliveryQuery, Disabling, Store, StoreError};
 
 use super::conformance::Reopen;
 use super::samples::*;
@@ -44,11 +46,24 @@ pub(super) async fn disabling_leaves_everything_else_as_it_is(store: Arc<dyn Sto
     assert!(store.update(patched.clone()).await.unwrap());
     let elsewhere = EndpointUrl::new(&"https://example.org/".parse().unwrap());
     let guessed = EndpointId { random: 1, ..seen.id };
+    let disable = async |id: EndpointId, url: &EndpointUrl, reason, instant| {
+        let told = (sight_of(&snapshot(1, 1), instant), EventDraft::plain(EventType::EndpointDisabled));
+        let disabling = Some(Disabling { id, url: url.clone(), reason, at: instant, told });
+        let consequence = Consequence { disabling, ..Consequence::default() };
+        let commit = DeliveryCommit {
+            records: vec![record(1, &seen, DeliveryStatus::Pending, Some(at(1)))],
+            consequences: BTreeMap::from([(0, consequence)]),
+            ..DeliveryCommit::default()
+        };
+        let before = store.head().borrow().0;
+        store.commit_deliveries(commit).await.unwrap();
+        store.head().borrow().0 > before
+    };
     for (id, url) in [(guessed, &seen.url), (seen.id, &elsewhere)] {
-        assert!(!store.disable(id, url, DisabledReason::Gone, at(9)).await.unwrap());
+        assert!(!disable(id, url, DisabledReason::Gone, at(9)).await, "nothing is told either");
     }
-    assert!(store.disable(seen.id, &seen.url, DisabledReason::Gone, at(9)).await.unwrap());
-    assert!(!store.disable(seen.id, &seen.url, DisabledReason::Failing, at(10)).await.unwrap(), "it is disabled");
+    assert!(disable(seen.id, &seen.url, DisabledReason::Gone, at(9)).await);
+    assert!(!disable(seen.id, &seen.url, DisabledReason::Failing, at(10)).await, "it is disabled");
     assert_eq!([changes.recv().await.unwrap(), changes.recv().await.unwrap()], [seen.id.number; 2]);
     assert!(changes.try_recv().is_err(), "nothing else has changed");
     let disabled = Endpoint {

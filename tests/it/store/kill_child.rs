@@ -185,7 +185,10 @@ async fn deliver(store: Arc<dyn Store>, receiver: usize, mut chance: Chance) {
         }
         let positions = vec![(endpoint.id.number, Some(Position(until)))];
         let live_mark = (receiver == 0).then_some(Position(until));
-        store.commit_deliveries(DeliveryCommit { records, live_mark, positions }).await.unwrap();
+        store
+            .commit_deliveries(DeliveryCommit { records, live_mark, positions, ..DeliveryCommit::default() })
+            .await
+            .unwrap();
         reached = until;
         attempts.iter().for_each(|(position, attempts)| tell(&Told::Tried(receiver, *position, *attempts)));
         tell(&Told::Reached(receiver, reached));

@@ -67,6 +67,7 @@ conforms! {
     conformance::what_waits_is_found_by_when_it_is_due,
     conformance::positions_are_set_moved_and_given_up,
     conformance::positions_of_many_endpoints_are_taken_at_once,
+    conformance::what_records_bring_about_is_told_and_kept_with_them,
     conformance::a_large_delivery_commit_is_taken,
     conformance::a_closed_store_takes_nothing_more,
     lists::snapshots_keep_all_that_they_say,

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, HealthRecord};
 use certhook::model::event::{Event, EventDraft, Sight};
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{
-    DeliveryCommit, DeliveryQuery, DeliveryStore, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions,
-    SightCommit, Store, StoreError, Waiting,
+    Consequence, DeliveryCommit, DeliveryQuery, DeliveryStore, Disabling, ENTRIES_READ_MAX, EndpointStore, EventLog,
+    Filtered, Positions, SightCommit, Store, StoreError, Waiting,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -33,6 +33,7 @@ struct State {
     endpoints_created: u32,
     records: BTreeMap<DeliveryId, DeliveryRecord>,
     positions: Positions,
+    healths: BTreeMap<EndpointNumber, HealthRecord>,
     failing: Option<fn() -> StoreError>,
 }
 
@@ -115,6 +116,17 @@ impl State {
             let id = EventId { position, epoch: EPOCH, start: START };
             self.events.push(Arc::new(Event { id, event_type, details, sight: Arc::clone(&sight) }));
         }
+    }
+
+    fn disable(&mut self, id: EndpointId, url: &EndpointUrl, reason: DisabledReason, now: Timestamp) -> bool {
+        let known = self.endpoints.get_mut(&id.number);
+        let meant =
+            |known: &&mut Endpoint| known.id == id && known.url == *url && known.status == EndpointStatus::Enabled;
+        let Some(known) = known.filter(meant) else { return false };
+        known.status = EndpointStatus::Disabled;
+        known.disabled_reason = Some(reason);
+        known.updated_at = now;
+        true
     }
 
     fn check_uid(&self, endpoint: &Endpoint, number: Option<EndpointNumber>) -> Result<(), StoreError> {
@@ -205,11 +217,29 @@ impl DeliveryStore for Memory {
         Ok(self.state()?.records.get(&id).cloned())
     }
 
+    async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError> {
+        Ok(self.state()?.healths.get(&endpoint).copied())
+    }
+
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
         let mut state = self.state()?;
-        for record in commit.records {
+        let mut consequences = commit.consequences;
+        for (place, record) in commit.records.into_iter().enumerate() {
+            let endpoint = record.id.endpoint;
             state.records.insert(record.id, record);
+            let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
+            if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
+                state.healths.insert(endpoint, health);
+            }
+            told.into_iter().for_each(|(sight, draft)| state.append(sight, vec![draft]));
+            if let Some(Disabling { id, url, reason, at, told: (sight, draft) }) = disabling
+                && state.disable(id, &url, reason, at)
+            {
+                state.append(sight, vec![draft]);
+                self.changed(id.number);
+            }
         }
+        self.head.send_replace(Position(state.events.len() as u64));
         if let Some(mark) = commit.live_mark {
             state.positions.live_mark = mark;
         }
@@ -248,25 +278,6 @@ impl EndpointStore for Memory {
         Ok(true)
     }
 
-    async fn disable(
-        &self,
-        id: EndpointId,
-        url: &EndpointUrl,
-        reason: DisabledReason,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let mut state = self.state()?;
-        let known = state.endpoints.get_mut(&id.number);
-        let meant =
-            |known: &&mut Endpoint| known.id == id && known.url == *url && known.status == EndpointStatus::Enabled;
-        let Some(known) = known.filter(meant) else { return Ok(false) };
-        known.status = EndpointStatus::Disabled;
-        known.disabled_reason = Some(reason);
-        known.updated_at = now;
-        self.changed(id.number);
-        Ok(true)
-    }
-
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
         let mut state = self.state()?;
         let Some(known) = state.endpoints.get_mut(&id.number).filter(|known| known.id == id) else { return Ok(false) };
@@ -285,6 +296,7 @@ impl EndpointStore for Memory {
             return Ok(false);
         }
         state.endpoints.remove(&id.number);
+        state.healths.remove(&id.number);
         let waits =
             |record: &&mut DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
         for record in state.records.values_mut().filter(waits) {

@@ -14,7 +14,8 @@ use super::snapshot::{Outline, absence, read_absence, read_snapshot, snapshot};
 use super::*;
 use crate::model::delivery::{Outcome, Trigger};
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, HealthRecord, Ordering, OwnHeaders, Payload,
+    SigningSecret,
 };
 use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
@@ -290,6 +291,19 @@ fn what_a_store_is_and_how_far_sources_were_read() {
     };
     let values = [begun, complete, telling];
     check(include_str!("progress_2.hex"), &values, rare::progress, |_, bytes| rare::read_progress(bytes));
+}
+
+#[test]
+fn how_endpoints_are_doing() {
+    let failing = HealthRecord {
+        last_success_at: Some(at(1)),
+        last_failure_at: Some(at(2)),
+        consecutive_failures: 4,
+        failing_since: Some(at(3)),
+        is_told: true,
+    };
+    let values = [HealthRecord::default(), failing];
+    check(include_str!("health.hex"), &values, rare::health, |_, bytes| rare::read_health(bytes));
 }
 
 /// As the second version can say it.

@@ -1,0 +1,136 @@
+//! What an endpoint has not got yet, read from the store: taken up where it stopped, counted, tried once more.
+
+use std::time::Duration;
+
+use super::feed::is_for;
+use super::work::Resumed;
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::model::endpoint::{Backlog, Endpoint};
+use crate::model::id::{DeliveryId, Position};
+use crate::model::time::Timestamp;
+use crate::store::{DeliveryCommit, DeliveryQuery, Store, StoreError, Waiting};
+
+/// Waiting deliveries that are taken up for one endpoint at once: more than a lane ever lets wait by itself.
+const WAITING_LOAD: usize = 16_384;
+
+/// Records in one commit here: even those with every answer kept are a few hundred KiB.
+const RECORDS_AT_ONCE: usize = 100;
+
+/// What is looked at for one count: more would keep a caller waiting for seconds.
+const COUNTED_MAX: usize = 10_000;
+
+/// Events in one read of the log.
+const PAGE: usize = 500;
+
+/// Records are looked for among events that were observed so long before the last success: nothing is tried later.
+const TRIED_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What waits for an endpoint.
+pub(super) struct Waits {
+    /// Deliveries with a record.
+    pub(super) resumed: Vec<Resumed>,
+    /// Whether there are more of them.
+    pub(super) more: bool,
+}
+
+/// Reads what waits for an endpoint, and cancels what lies before its start: it was told to skip that.
+pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint) -> Result<Waits, StoreError> {
+    loop {
+        let rows = store.waiting(endpoint.id.number, WAITING_LOAD).await?;
+        let more = rows.len() == WAITING_LOAD;
+        let (skipped, rows): (Vec<Waiting>, Vec<_>) =
+            rows.into_iter().partition(|row| row.id.position <= endpoint.start);
+        if skipped.is_empty() {
+            let mut resumed = Vec::with_capacity(rows.len());
+            for Waiting { id, due } in rows {
+                resumed.extend(store.delivery(id).await?.map(|record| Resumed::of(&record, due)));
+            }
+            resumed.sort_by_key(|one| one.position);
+            return Ok(Waits { resumed, more });
+        }
+        let cancel = |record| DeliveryRecord { status: DeliveryStatus::Canceled, next_attempt_at: None, ..record };
+        rewrite(store, skipped.into_iter().map(|row| row.id), cancel).await?;
+    }
+}
+
+/// Makes pending again, with a schedule of its own, what has failed since the endpoint took something last. Only for
+/// an endpoint that is disabled: otherwise its lane would not know.
+pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Timestamp) -> Result<(), StoreError> {
+    let succeeded = store.health(endpoint.id.number).await?.and_then(|health| health.last_success_at);
+    let mut query = DeliveryQuery {
+        endpoint: Some(endpoint.id.number),
+        status: Some(DeliveryStatus::Failed),
+        since: succeeded.map(|at| at.minus(TRIED_WITHIN)),
+        ascending: true,
+        limit: RECORDS_AT_ONCE,
+        ..DeliveryQuery::default()
+    };
+    let again =
+        |record| DeliveryRecord { status: DeliveryStatus::Pending, next_attempt_at: Some(now), charged: 0, ..record };
+    loop {
+        let page = store.deliveries(query.clone()).await?;
+        let is_later = |record: &DeliveryRecord| record.attempts.last().map(|attempt| attempt.at) > succeeded;
+        let is_for_it =
+            |record: &DeliveryRecord| record.endpoint_id == endpoint.id && record.id.position > endpoint.start;
+        let records = page.found.into_iter().filter(|record| is_later(record) && is_for_it(record)).map(again);
+        let commit = DeliveryCommit { records: records.collect(), ..DeliveryCommit::default() };
+        if !commit.records.is_empty() {
+            store.commit_deliveries(commit).await?;
+        }
+        query.after = page.next;
+        if page.next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn rewrite(
+    store: &dyn Store,
+    ids: impl Iterator<Item = DeliveryId>,
+    change: impl Fn(DeliveryRecord) -> DeliveryRecord,
+) -> Result<(), StoreError> {
+    let mut records = Vec::new();
+    let mut ids = ids.peekable();
+    while let Some(id) = ids.next() {
+        records.extend(store.delivery(id).await?.map(&change));
+        if records.len() == RECORDS_AT_ONCE || ids.peek().is_none() {
+            let records = std::mem::take(&mut records);
+            store.commit_deliveries(DeliveryCommit { records, ..DeliveryCommit::default() }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts what an endpoint has not got yet: what waits with a record, and what has none behind its position.
+pub(super) async fn count(store: &dyn Store, endpoint: &Endpoint) -> Result<Backlog, StoreError> {
+    let number = endpoint.id.number;
+    let waiting = store.waiting(number, COUNTED_MAX).await?;
+    let mut backlog = Backlog { pending: waiting.len(), more: waiting.len() == COUNTED_MAX, oldest_at: None };
+    if let Some(oldest) = waiting.iter().map(|row| row.id.position).min() {
+        backlog.oldest_at = store.event(oldest).await?.map(|event| event.timestamp());
+    }
+    let positions = store.positions().await?;
+    let own = positions.own.iter().find(|(one, _)| *one == number).map(|(_, position)| *position);
+    let mut after = own.unwrap_or(positions.live_mark).max(endpoint.start);
+    let head = *store.head().borrow();
+    let mut looked_at = 0;
+    while after < head {
+        if looked_at >= COUNTED_MAX {
+            backlog.more = true;
+            break;
+        }
+        let events = store.events_after(after, PAGE.min(COUNTED_MAX - looked_at)).await?;
+        let Some(last) = events.last() else { break };
+        (after, looked_at) = (last.position(), looked_at + events.len());
+        let wanted: Vec<_> = events.iter().filter(|event| is_for(endpoint, event)).collect();
+        let id = |position| DeliveryId { position, endpoint: number, epoch: 0 };
+        let ids = wanted.iter().map(|event| DeliveryId { epoch: event.id.epoch, ..id(event.position()) }).collect();
+        let recorded: Vec<Position> = store.recorded_of(ids).await?.into_iter().map(|id| id.position).collect();
+        let untried: Vec<_> =
+            wanted.into_iter().filter(|event| recorded.binary_search(&event.position()).is_err()).collect();
+        backlog.pending += untried.len();
+        let first = untried.first().map(|event| event.timestamp());
+        backlog.oldest_at = [backlog.oldest_at, first].into_iter().flatten().min();
+    }
+    Ok(backlog)
+}
