@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use url::Url;
 
-use crate::model::delivery::Attempt;
+use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
 use crate::model::endpoint::{Backlog, Endpoint, Health};
-use crate::model::event::EventType;
+use crate::model::event::{Event, EventType};
 use crate::model::id::EndpointNumber;
 use crate::model::json::Json;
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
@@ -71,6 +71,15 @@ pub trait Deliveries: Send + Sync {
     /// Makes pending again what has failed since a disabled endpoint took something last, for the time when it is
     /// enabled.
     async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError>;
+
+    /// Tries a delivery now.
+    async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError>;
+
+    /// Cancels a delivery.
+    async fn cancel(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError>;
+
+    /// Sends an event to an endpoint once more, or for the first time.
+    async fn redeliver(&self, event: &Event, endpoint: &Endpoint) -> Result<ByHand, StoreError>;
 
     /// Everything that waits for it becomes due; `false` if it is disabled.
     async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError>;

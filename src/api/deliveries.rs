@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::error::{ApiError, ErrorKind};
+use super::error::{ApiError, ErrorKind, Problems};
+use super::events;
+use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
-use super::request::{Named, NoQuery, Query};
+use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
-use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
+use crate::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus};
 use crate::model::event::EventType;
 use crate::model::id::{DeliveryId, EndpointId, EventId};
 use crate::model::resource::ResourceKey;
@@ -98,8 +100,83 @@ pub(super) async fn show(
     Named(name): Named,
     _: NoQuery,
 ) -> Result<Json<DeliveryView>, ApiError> {
+    Ok(Json(DeliveryView::whole(find(&api, &name).await?)))
+}
+
+/// `POST /v1/deliveries/{id}/retry`: tries it now.
+pub(super) async fn retry(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let record = find(&api, &name).await?;
+    handled(api.deliveries.retry(&record).await?)
+}
+
+/// `POST /v1/deliveries/{id}/cancel`.
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let record = find(&api, &name).await?;
+    handled(api.deliveries.cancel(&record).await?)
+}
+
+/// `POST /v1/events/{id}/redeliver`: sends it to an endpoint once more, or for the first time.
+pub(super) async fn redeliver(
+    State(api): State<Arc<Api>>,
+    Named(id): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let mut input = Input::of_body(given);
+    let endpoint_id = input.parsed::<EndpointId>("endpoint_id");
+    let mut problems = input.into_problems();
+    if endpoint_id.is_none() && problems.is_empty() {
+        problems.report("endpoint_id", "is required: the endpoint that gets the event");
+    }
+    problems.finish()?;
+    let event = events::find(&api, &id).await?;
+    let endpoint = match endpoint_id {
+        Some(id) => api.store.endpoint(id).await?,
+        None => None,
+    };
+    let endpoint = endpoint.ok_or_else(|| ApiError::new(ErrorKind::EndpointNotFound, "there is no such endpoint"))?;
+    if event.speaks_of() == Some(endpoint.id.number) {
+        let mut problems = Problems::default();
+        problems.report("endpoint_id", "is the one that the event speaks of, which is never told");
+        problems.finish()?;
+    }
+    handled(api.deliveries.redeliver(&event, &endpoint).await?)
+}
+
+async fn find(api: &Api, name: &str) -> Result<DeliveryRecord, ApiError> {
     let not_found = || ApiError::new(ErrorKind::DeliveryNotFound, format!("there is no delivery {name:?}"));
     let id: DeliveryId = name.parse().map_err(|_| not_found())?;
-    let record = api.store.delivery(id).await?.ok_or_else(not_found)?;
-    Ok(Json(DeliveryView::whole(record)))
+    api.store.delivery(id).await?.ok_or_else(not_found)
+}
+
+fn handled(outcome: ByHand) -> Result<Json<DeliveryView>, ApiError> {
+    let (kind, message) = match outcome {
+        ByHand::Done(record) => return Ok(Json(DeliveryView::whole(*record))),
+        ByHand::UnderWay => (
+            ErrorKind::DeliveryUnderWay,
+            "it is being tried, or its turn is about to come; look again in a moment".into(),
+        ),
+        ByHand::Ended(DeliveryStatus::Delivered) => {
+            (ErrorKind::DeliveryEnded, "it was delivered; POST /v1/events/{id}/redeliver sends it once more".into())
+        }
+        ByHand::Ended(status) => (ErrorKind::DeliveryEnded, format!("it has ended: {}", word(status))),
+        ByHand::Disabled => {
+            (ErrorKind::EndpointDisabled, "its endpoint is disabled or deleted, so nothing is sent to it".to_owned())
+        }
+    };
+    Err(ApiError::new(kind, message))
+}
+
+fn word(status: DeliveryStatus) -> &'static str {
+    STATUSES.iter().find(|(_, known)| *known == status).map_or("", |(word, _)| word)
 }

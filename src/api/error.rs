@@ -26,6 +26,8 @@ pub(super) enum ErrorKind {
     SourceNotFound,
     MethodNotAllowed,
     EndpointDisabled,
+    DeliveryUnderWay,
+    DeliveryEnded,
     UidTaken,
     TooManySecrets,
     CursorExpired,
@@ -51,6 +53,8 @@ impl ErrorKind {
             Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
+            Self::DeliveryUnderWay => (StatusCode::CONFLICT, "DELIVERY_UNDER_WAY"),
+            Self::DeliveryEnded => (StatusCode::CONFLICT, "DELIVERY_ENDED"),
             Self::EndpointDisabled => (StatusCode::CONFLICT, "ENDPOINT_DISABLED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
@@ -219,6 +223,8 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::SourceNotFound
         | ErrorKind::MethodNotAllowed
         | ErrorKind::EndpointDisabled
+        | ErrorKind::DeliveryUnderWay
+        | ErrorKind::DeliveryEnded
         | ErrorKind::UidTaken
         | ErrorKind::TooManySecrets
         | ErrorKind::CursorExpired

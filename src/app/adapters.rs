@@ -10,7 +10,7 @@ use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
 use crate::detect::catalogue::{self, About};
-use crate::model::delivery::Attempt;
+use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
 use crate::model::endpoint::{Backlog, Endpoint, Health};
 use crate::model::event::{Event, EventDraft, EventType};
 use crate::model::id::{EndpointNumber, EventId, Position};
@@ -109,6 +109,18 @@ impl Deliveries for Subscribers {
 
     async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
         self.deliverer.retry_failed(endpoint).await
+    }
+
+    async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {
+        self.deliverer.retry(record).await
+    }
+
+    async fn cancel(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {
+        self.deliverer.cancel(record).await
+    }
+
+    async fn redeliver(&self, event: &Event, endpoint: &Endpoint) -> Result<ByHand, StoreError> {
+        self.deliverer.redeliver(event, endpoint).await
     }
 
     async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {

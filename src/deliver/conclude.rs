@@ -168,7 +168,8 @@ impl Dispatcher {
     }
 }
 
-fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
+/// A delivery that was never tried.
+pub(super) fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
     DeliveryRecord {
         id: DeliveryId { position: event.position(), endpoint: endpoint.id.number, epoch: event.id.epoch },
         event_id: event.id,

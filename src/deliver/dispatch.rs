@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,12 +21,13 @@ use super::command::Command;
 use super::feed::Page;
 use super::health::Condition;
 use super::index::Index;
-use super::lane::{Feed, Lane};
+use super::lane::Lane;
 use super::ledger::Ledger;
 use super::room::Room;
 use super::roster::Arrival;
 use super::slots::{Slots, Ticket, Turn};
 use super::work::Work;
+use crate::model::delivery::ByHand;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{EndpointNumber, Position};
 use crate::model::time::Timestamp;
@@ -75,6 +76,11 @@ pub(super) enum Done {
         waits: Result<Waits, StoreError>,
     },
     Committed(Result<(), StoreError>),
+    Canceled {
+        number: EndpointNumber,
+        result: Result<ByHand, StoreError>,
+        answer: oneshot::Sender<ByHand>,
+    },
 }
 
 /// The state of the loop.
@@ -106,8 +112,8 @@ pub(super) struct Dispatcher {
     pub(super) routing: bool,
     slots: Slots,
     wakes: BTreeSet<(Timestamp, EndpointNumber)>,
-    committing: bool,
-    stopping: bool,
+    pub(super) committing: bool,
+    pub(super) stopping: bool,
 }
 
 impl Dispatcher {
@@ -246,51 +252,6 @@ impl Dispatcher {
         self.settle(number, now);
     }
 
-    fn start_commit(&mut self) {
-        if self.committing {
-            return;
-        }
-        let now = self.tools.clock.now();
-        let records = self.ledger.take_records();
-        for (record, _) in &records {
-            if let Some(station) = self.stations.get_mut(&record.id.endpoint) {
-                station.lane.close(record.id.position);
-                self.settle(record.id.endpoint, now);
-            }
-        }
-        self.place_lanes(now);
-        let worth = if self.stopping { self.ledger.has_news(self.routed) } else { self.ledger.is_due(self.routed) };
-        if records.is_empty() && !worth {
-            return;
-        }
-        let commit = self.ledger.commit(records, self.routed);
-        let store = Arc::clone(&self.tools.store);
-        self.committing = true;
-        self.tasks.spawn(async move { Done::Committed(store.commit_deliveries(commit).await) });
-    }
-
-    /// Gives a position of its own to whoever holds the mark back, saves those that moved, and takes them away
-    /// from lanes that keep up again.
-    fn place_lanes(&mut self, now: Timestamp) {
-        while let Some(number) = self.ledger.holdout(self.routed) {
-            if let Some(station) = self.stations.get_mut(&number) {
-                station.own = true;
-            }
-            self.settle(number, now);
-        }
-        for number in std::mem::take(&mut self.own_moved) {
-            let Some(station) = self.stations.get_mut(&number) else { continue };
-            let position = station.lane.position(self.routed);
-            if station.lane.feed == Feed::Live && position >= self.ledger.mark(self.routed) {
-                station.own = false;
-                self.ledger.position(number, None);
-                self.settle(number, now);
-            } else {
-                self.ledger.position(number, Some(position));
-            }
-        }
-    }
-
     fn done(&mut self, done: Done) -> Result<(), StoreError> {
         let now = self.tools.clock.now();
         match done {
@@ -315,6 +276,11 @@ impl Dispatcher {
                 for number in self.ledger.saved() {
                     self.welcome(number);
                 }
+            }
+            Done::Canceled { number, result, answer } => {
+                self.ledger.finish(number);
+                let _gone = answer.send(result?);
+                self.welcome(number);
             }
         }
         Ok(())

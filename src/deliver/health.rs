@@ -249,6 +249,11 @@ impl Condition {
         breaker && in_flight < self.allowed && now >= self.held_until()
     }
 
+    /// Whether one more request fits beside those in flight, whatever else speaks against it.
+    pub(super) fn has_room(&self, in_flight: usize) -> bool {
+        in_flight < self.limit
+    }
+
     /// Whether the endpoint should be probed at `now`. One that is being tried needs no probe.
     pub(super) fn wants_probe(&self, in_flight: usize, now: Timestamp) -> bool {
         in_flight == 0 && self.probes_at().is_some_and(|at| now >= at)

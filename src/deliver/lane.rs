@@ -19,6 +19,8 @@ use crate::model::id::Position;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
+mod by_hand;
+
 /// Events taken and not yet recorded at one endpoint: what a crash sends again at most.
 const OPEN_MAX: usize = 1_024;
 
@@ -56,8 +58,11 @@ pub(super) struct Lane {
     pub(super) leaves_some: bool,
     /// How it is doing, and what it may be sent therefore.
     pub(super) condition: Condition,
-    in_flight: usize,
+    /// What is in flight.
+    running: BTreeSet<Position>,
     order_wait: Duration,
+    /// What an operator wants to be tried now, whatever the endpoint's health.
+    urgent: VecDeque<Work>,
     ready: VecDeque<Work>,
     open: BTreeSet<Position>,
     chains: HashMap<ResourceKey, Chain>,
@@ -87,8 +92,9 @@ impl Lane {
             reading: false,
             leaves_some: false,
             condition,
-            in_flight: 0,
+            running: BTreeSet::new(),
             order_wait,
+            urgent: VecDeque::new(),
             ready: VecDeque::new(),
             open: BTreeSet::new(),
             chains: HashMap::new(),
@@ -161,12 +167,15 @@ impl Lane {
 
     /// The next attempt that may start at `now`, if any; it counts as in flight from here on.
     pub(super) fn start(&mut self, now: Timestamp) -> Option<Work> {
-        let due = if self.condition.permits(self.in_flight, now) { self.ready.pop_front() } else { None };
-        let work = match due {
-            None if self.condition.wants_probe(self.in_flight, now) => self.oldest()?,
-            due => due?,
+        let in_flight = self.running.len();
+        let urgent = if self.condition.has_room(in_flight) { self.urgent.pop_front() } else { None };
+        let due =
+            if urgent.is_none() && self.condition.permits(in_flight, now) { self.ready.pop_front() } else { None };
+        let work = match urgent.or(due) {
+            None if self.condition.wants_probe(in_flight, now) => self.oldest()?,
+            work => work?,
         };
-        self.in_flight += 1;
+        self.running.insert(work.position);
         self.condition.begin(now);
         Some(work)
     }
@@ -190,7 +199,7 @@ impl Lane {
 
     /// An attempt has ended. What follows from it for the deliveries behind it is ready at once.
     pub(super) fn finish(&mut self, work: &Work, verdict: Verdict, now: Timestamp) {
-        self.in_flight = self.in_flight.saturating_sub(1);
+        self.running.remove(&work.position);
         match verdict {
             Verdict::Delivered | Verdict::Ended => {
                 self.hurried.remove(&work.position);
@@ -275,7 +284,7 @@ impl Lane {
         let due = self.waiting.first_key_value().map(|((due, _), _)| *due);
         let overtake = self.failing.first_key_value().map(|((since, _), _)| since.plus(self.order_wait));
         let opens = self.condition.opens_at(now).filter(|_| !self.ready.is_empty());
-        let probe = self.condition.probes_at().filter(|at| *at > now && self.in_flight == 0 && self.has_any());
+        let probe = self.condition.probes_at().filter(|at| *at > now && self.running.is_empty() && self.has_any());
         [due, overtake.filter(|_| self.parked > 0), opens, probe].into_iter().flatten().min()
     }
 
@@ -300,8 +309,10 @@ impl Lane {
 
     /// Whether it has something that could start if there were a slot.
     pub(super) fn has_ready(&self, now: Timestamp) -> bool {
-        !self.ready.is_empty() && self.condition.permits(self.in_flight, now)
-            || self.has_any() && self.condition.wants_probe(self.in_flight, now)
+        let in_flight = self.running.len();
+        !self.urgent.is_empty() && self.condition.has_room(in_flight)
+            || !self.ready.is_empty() && self.condition.permits(in_flight, now)
+            || self.has_any() && self.condition.wants_probe(in_flight, now)
     }
 
     fn ordered(&self, resource: Option<&ResourceKey>) -> Option<ResourceKey> {
@@ -542,6 +553,33 @@ mod tests {
         }
         lane.wake(at(60));
         assert_eq!(started(&mut lane, at(60)), [1], "but it keeps its own time");
+    }
+
+    #[test]
+    fn what_an_operator_wants_is_tried_whatever_waits_and_later_events_of_its_resource_wait_for_it() {
+        let mut lane = lane(Ordering::PerResource);
+        (1..=3).for_each(|position| lane.take(&event(position, "a")));
+        let key = |position| work(position, "a").resource;
+        assert_eq!(started(&mut lane, at(0)), [1]);
+        assert!(lane.urge(Position(1), key(1), false), "it is being tried");
+        end(&mut lane, &work(1, "a"), Outcome::Rejected, Verdict::RetryAt(at(7200)), at(0));
+        lane.condition.pause(at(3600));
+        assert!(lane.urge(Position(1), key(1), false) && lane.has_ready(at(1)));
+        let urgent = lane.start(at(1)).expect("the pause does not matter");
+        assert_eq!((urgent.position, urgent.trigger), (Position(1), Trigger::Manual));
+        assert!(lane.start(at(1)).is_none());
+        end(&mut lane, &urgent, Outcome::Rejected, Verdict::RetryAt(at(7200)), at(1));
+        assert!(!lane.urge(Position(9), key(9), false), "it is not here");
+        assert!(lane.urge(Position(9), key(9), true), "unless it comes anew");
+        assert_eq!(started(&mut lane, at(2)), [9]);
+        assert!(lane.cancel(Position(1), key(1).as_ref()));
+        assert!(!lane.cancel(Position(1), key(1).as_ref()) && !lane.cancel(Position(9), key(9).as_ref()));
+        end(&mut lane, &work(9, "a"), Outcome::Delivered, Verdict::Delivered, at(3));
+        assert_eq!(started(&mut lane, at(3600)), [2], "those behind it go on");
+        assert!(lane.cancel(Position(3), key(3).as_ref()), "also one that is parked");
+        end(&mut lane, &work(2, "a"), Outcome::Delivered, Verdict::Delivered, at(3600));
+        assert_eq!(started(&mut lane, at(9999)), [] as [u64; 0]);
+        assert_eq!(lane.backlog(), 0);
     }
 
     #[test]

@@ -2,9 +2,13 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+use super::dispatch::{Dispatcher, Done};
+use super::lane::Feed;
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{EndpointNumber, Position};
+use crate::model::time::Timestamp;
 use crate::store::{Consequence, DeliveryCommit};
 
 /// Records in one commit. A success is about 200 bytes, so that a commit stays within one batch of the store.
@@ -156,5 +160,53 @@ impl Ledger {
         self.saving = records.iter().map(|record| (delivery(record), record.attempt_count)).collect();
         let positions = std::mem::take(&mut self.positions).into_iter().collect();
         DeliveryCommit { records, consequences, live_mark, positions }
+    }
+}
+
+impl Dispatcher {
+    /// Starts the next commit, unless one is being written or there is nothing that is worth one.
+    pub(super) fn start_commit(&mut self) {
+        if self.committing {
+            return;
+        }
+        let now = self.tools.clock.now();
+        let records = self.ledger.take_records();
+        for (record, _) in &records {
+            if let Some(station) = self.stations.get_mut(&record.id.endpoint) {
+                station.lane.close(record.id.position);
+                self.settle(record.id.endpoint, now);
+            }
+        }
+        self.place_lanes(now);
+        let worth = if self.stopping { self.ledger.has_news(self.routed) } else { self.ledger.is_due(self.routed) };
+        if records.is_empty() && !worth {
+            return;
+        }
+        let commit = self.ledger.commit(records, self.routed);
+        let store = Arc::clone(&self.tools.store);
+        self.committing = true;
+        self.tasks.spawn(async move { Done::Committed(store.commit_deliveries(commit).await) });
+    }
+
+    /// Gives a position of its own to whoever holds the mark back, saves those that moved, and takes them away
+    /// from lanes that keep up again.
+    fn place_lanes(&mut self, now: Timestamp) {
+        while let Some(number) = self.ledger.holdout(self.routed) {
+            if let Some(station) = self.stations.get_mut(&number) {
+                station.own = true;
+            }
+            self.settle(number, now);
+        }
+        for number in std::mem::take(&mut self.own_moved) {
+            let Some(station) = self.stations.get_mut(&number) else { continue };
+            let position = station.lane.position(self.routed);
+            if station.lane.feed == Feed::Live && position >= self.ledger.mark(self.routed) {
+                station.own = false;
+                self.ledger.position(number, None);
+                self.settle(number, now);
+            } else {
+                self.ledger.position(number, Some(position));
+            }
+        }
     }
 }

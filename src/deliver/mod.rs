@@ -14,8 +14,8 @@
 //! hands out, and `room`, its bounds), `slots` (who starts next), `index` (which endpoints an event is for), `ledger`
 //! (what is committed next), `dispatch` (the loop that owns it all) with `feed` (from the log to the lanes), `roster`
 //! (endpoints come and go), `conclude` (what follows from an attempt), `told` (what others hear of it) and `command`
-//! (what operators ask for), `backlog` (what waits in the store), `board` (health); `former_secrets` (which is no
-//! delivery, but ends what signs them).
+//! with `by_hand` (what operators ask for), `backlog` (what waits in the store), `board` (health); `former_secrets`
+//! (which is no delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,7 @@ mod attempt;
 mod backlog;
 mod board;
 pub mod body;
+mod by_hand;
 mod command;
 mod conclude;
 mod dispatch;
@@ -101,6 +102,8 @@ pub struct Deliverer {
     board: Arc<Board>,
     commands: mpsc::Sender<Command>,
     asked: Mutex<mpsc::Receiver<Command>>,
+    /// Held while a record is looked at and changed by hand.
+    by_hand: Mutex<()>,
 }
 
 impl Deliverer {
@@ -113,7 +116,7 @@ impl Deliverer {
     ) -> Self {
         let (commands, asked) = mpsc::channel(command::QUEUE_LENGTH);
         let tools = Tools { store, transport, clock };
-        Self { tools, settings, board: Arc::default(), commands, asked: Mutex::new(asked) }
+        Self { tools, settings, board: Arc::default(), commands, asked: Mutex::new(asked), by_hand: Mutex::new(()) }
     }
 
     /// Delivers until `stop`; then starts nothing more, lets attempts in flight end, and saves what came of them.

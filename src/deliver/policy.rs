@@ -43,9 +43,9 @@ pub enum Turn {
 /// `due` if it was tried before.
 pub fn turn(trigger: Trigger, charged: u32, due: Option<Timestamp>, now: Timestamp) -> Turn {
     match (trigger, due) {
-        (Trigger::Scheduled, Some(due)) if now < due => Turn::Free(due),
-        (Trigger::Scheduled, _) => Turn::Charged(charged.saturating_add(1)),
-        (Trigger::Manual | Trigger::Replay | Trigger::Probe, due) => Turn::Free(due.unwrap_or(now)),
+        (Trigger::Probe, due) => Turn::Free(due.unwrap_or(now)),
+        (Trigger::Scheduled | Trigger::Manual | Trigger::Replay, Some(due)) if now < due => Turn::Free(due),
+        (Trigger::Scheduled | Trigger::Manual | Trigger::Replay, _) => Turn::Charged(charged.saturating_add(1)),
     }
 }
 
@@ -243,6 +243,8 @@ mod tests {
             (Trigger::Scheduled, 3, Some(before), Turn::Charged(4)),
             (Trigger::Scheduled, 3, Some(NOW), Turn::Charged(4)),
             (Trigger::Scheduled, 3, Some(after), Turn::Free(after)),
+            (Trigger::Manual, 3, Some(after), Turn::Free(after)),
+            (Trigger::Manual, 0, Some(before), Turn::Charged(1)),
             (Trigger::Probe, 3, Some(before), Turn::Free(before)),
             (Trigger::Probe, 3, Some(after), Turn::Free(after)),
             (Trigger::Probe, 0, None, Turn::Free(NOW)),

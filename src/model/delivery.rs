@@ -113,6 +113,19 @@ pub enum DeliveryStatus {
     Canceled,
 }
 
+/// What became of what an operator asked for one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    /// It is done, or about to be tried; the record as it is kept now.
+    Done(Box<DeliveryRecord>),
+    /// It is just being tried, or about to be: a moment later it may be possible.
+    UnderWay,
+    /// It has ended so.
+    Ended(DeliveryStatus),
+    /// Nothing is sent to the endpoint.
+    Disabled,
+}
+
 /// How many attempts are kept from the beginning, and how many from the end.
 pub const ATTEMPTS_KEPT: usize = 10;
 

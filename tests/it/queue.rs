@@ -11,6 +11,8 @@ use certhook::store::DeliveryQuery;
 use self::rig::{Bench, Sent, names, resources};
 use crate::support::process::until;
 
+mod by_hand;
+mod dice;
 mod health;
 mod hostile;
 mod isolation;

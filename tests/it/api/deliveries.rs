@@ -122,3 +122,37 @@ async fn the_history_outlives_its_endpoint() {
     let states: Vec<_> = rows.iter().map(|row| row["status"].as_str().unwrap()).collect();
     assert_eq!(states, ["canceled", "delivered", "delivered"]);
 }
+
+#[tokio::test]
+async fn a_delivery_is_retried_and_canceled_and_an_event_redelivered_by_hand() {
+    let door = Door::open().await;
+    let records = fill(&door).await;
+    let (delivered, pending) = (&records[0], &records[4]);
+    for what in ["retry", "cancel"] {
+        let answer = door.json(&format!("POST /v1/deliveries/{}/{what}", pending.id), "").await;
+        assert_eq!((&answer["id"], &answer["attempts"][0]["number"]), (&json!(pending.id), &json!(1)));
+        let refused = door.call(&format!("POST /v1/deliveries/{}/{what}", delivered.id), "").await;
+        assert_eq!((refused.status.as_u16(), refused.json()["type"].take()), (409, json!("DELIVERY_ENDED")));
+        let unknown = door.call(&format!("POST /v1/deliveries/dlv_1/{what}"), "").await;
+        assert_eq!(unknown.json()["type"], "DELIVERY_NOT_FOUND");
+    }
+    let line = format!("POST /v1/events/{}/redeliver", delivered.event_id);
+    let body = json!({"endpoint_id": delivered.endpoint_id}).to_string();
+    assert_eq!(door.call(&line, &body).await.json()["type"], "DELIVERY_UNDER_WAY");
+    let asked = door.deliveries.asked.lock().unwrap().clone();
+    let mut expected: Vec<String> = Vec::new();
+    for what in ["retry", "cancel"] {
+        expected.extend([pending, delivered].map(|record| format!("{what} {}", record.id)));
+    }
+    expected.push(format!("redeliver {} {}", delivered.event_id, delivered.endpoint_id));
+    assert_eq!(asked, expected);
+    let unknown = EndpointId { random: 1, ..delivered.endpoint_id };
+    for (body, word) in [
+        (json!({}), "INVALID_REQUEST"),
+        (json!({"endpoint_id": "crm"}), "INVALID_REQUEST"),
+        (json!({"endpoint": "crm"}), "UNRECOGNIZED_FIELD"),
+        (json!({"endpoint_id": unknown}), "ENDPOINT_NOT_FOUND"),
+    ] {
+        assert_eq!(door.call(&line, &body.to_string()).await.json()["type"], word, "{body}");
+    }
+}

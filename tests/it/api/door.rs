@@ -10,9 +10,9 @@ use axum::response::Response;
 use certhook::api::commands::{Catalogue, Deliveries, Sources, Undecided};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
-use certhook::model::delivery::{Attempt, Outcome, Trigger};
+use certhook::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
 use certhook::model::endpoint::{Backlog, Endpoint, EndpointStatus, Health, HealthState};
-use certhook::model::event::EventType;
+use certhook::model::event::{Event, EventType};
 use certhook::model::id::EndpointNumber;
 use certhook::model::json::Json;
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
@@ -155,6 +155,17 @@ pub(super) struct Receivers {
     pub(super) asked: Mutex<Vec<String>>,
 }
 
+impl Receivers {
+    fn handle(&self, what: &str, record: &DeliveryRecord) -> ByHand {
+        self.asked.lock().unwrap().push(format!("{what} {}", record.id));
+        if record.status == DeliveryStatus::Pending {
+            ByHand::Done(Box::new(record.clone()))
+        } else {
+            ByHand::Ended(record.status)
+        }
+    }
+}
+
 #[async_trait]
 impl Deliveries for Receivers {
     async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt {
@@ -199,6 +210,19 @@ impl Deliveries for Receivers {
         assert_eq!(endpoint.status, EndpointStatus::Disabled, "while nothing is sent");
         self.asked.lock().unwrap().push(format!("retry {}", endpoint.uid.as_deref().unwrap_or_default()));
         Ok(())
+    }
+
+    async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {
+        Ok(self.handle("retry", record))
+    }
+
+    async fn cancel(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {
+        Ok(self.handle("cancel", record))
+    }
+
+    async fn redeliver(&self, event: &Event, endpoint: &Endpoint) -> Result<ByHand, StoreError> {
+        self.asked.lock().unwrap().push(format!("redeliver {} {}", event.id, endpoint.id));
+        Ok(ByHand::UnderWay)
     }
 
     async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {

@@ -11,7 +11,7 @@ use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
 use certhook::model::id::EventId;
 use certhook::model::time::Timestamp;
 
-use super::simulation::Dice;
+use super::dice::Dice;
 
 /// Between a failure and the next attempt, whatever chance adds or takes away; rounding to milliseconds included.
 const WAIT_MIN: Duration = Duration::from_millis(7);
@@ -48,6 +48,8 @@ struct State {
     /// Attempts before their time without a success that made them due: only probes may do that.
     early: Vec<(String, EventId, u32)>,
     limits: HashMap<String, usize>,
+    /// What somebody wanted to be tried at a moment of his own, and so out of order.
+    by_hand: BTreeSet<Delivery>,
     /// Hosts whose events of one resource need not come in order.
     unordered: BTreeSet<String>,
     wrongs: Vec<String>,
@@ -125,6 +127,12 @@ impl Receivers {
         }
     }
 
+    /// The same, at a moment that somebody chose.
+    pub(super) fn let_overtake_once(&self, host: &str, event: EventId) {
+        self.revive(host, event);
+        self.state().by_hand.insert((host.to_owned(), event));
+    }
+
     /// Attempts that must have been probes: host, event and number.
     pub(super) fn early(&self) -> Vec<(String, EventId, u32)> {
         self.state().early.clone()
@@ -170,7 +178,9 @@ impl State {
     fn arrive(&mut self, call: &Call<'_>, attempt: u32, in_flight_max: usize) {
         let running = self.running.entry(call.host.clone()).or_default();
         let twice = running.contains_key(&call.event);
-        let together = running.values().any(|resource| *resource == call.resource);
+        let is_by_hand = |event: EventId| self.by_hand.contains(&(call.host.clone(), event));
+        let mut others = running.iter().filter(|(event, resource)| **resource == call.resource && !is_by_hand(**event));
+        let together = others.next().is_some() && !is_by_hand(call.event);
         running.insert(call.event, call.resource.clone());
         let here = running.len();
         let everywhere: usize = self.running.values().map(BTreeMap::len).sum();
@@ -228,7 +238,11 @@ impl State {
         }
         if outcome == Outcome::Delivered {
             self.succeeded.insert(call.host.clone(), now);
+            let is_by_hand = self.by_hand.contains(&delivery);
             self.delivered.insert(delivery);
+            if is_by_hand {
+                return;
+            }
             let last = self.arrived.insert((call.host.clone(), call.resource.clone()), call.event);
             if last.is_some_and(|last| last.position > call.event.position) && !self.unordered.contains(&call.host) {
                 self.wrong(call, "arrived after a later one of its resource");

@@ -1,18 +1,19 @@
 //! Chance against the queue: endpoints come, change, stop and go, receivers fail, the process is killed; in the end
 //! all is well again, and then every event must have arrived or been given up in the open, in order, within all limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::clock::random_bytes;
-use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome, Trigger};
+use certhook::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
 use certhook::model::endpoint::{DisabledReason, EndpointStatus, Ordering};
 use certhook::model::filter::Filter;
-use certhook::model::id::{EndpointId, Position};
+use certhook::model::id::{DeliveryId, EndpointId, Position};
 use certhook::store::DeliveryQuery;
 use futures_util::{StreamExt, stream};
 
+use super::dice::Dice;
 use super::receivers::Receivers;
 use super::rig::Bench;
 use crate::support::process::{PATIENCE, until};
@@ -35,25 +36,6 @@ const BURST: u64 = 700;
 const ENDPOINTS_MAX: usize = 8;
 const RESOURCES: u64 = 6;
 const RETRY: Duration = Duration::from_millis(10);
-
-/// Chance that can be had again.
-#[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
-
-impl Dice {
-    /// Evenly from 0 to `bound`, which is excluded.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn index(&mut self, length: usize) -> usize {
-        self.below(length as u64) as usize
-    }
-}
 
 /// An endpoint as the test knows it.
 struct Subscriber {
@@ -86,6 +68,8 @@ struct World {
     receivers: Arc<Receivers>,
     dice: Dice,
     subscribers: Vec<Subscriber>,
+    /// Deliveries that were canceled by hand.
+    canceled: BTreeSet<DeliveryId>,
 }
 
 impl World {
@@ -99,7 +83,7 @@ impl World {
         bench.settings.retry = vec![RETRY; 3];
         bench.settings.circuit.probe = Duration::from_millis(1 + dice.below(200));
         bench.settings.disable_after = Duration::from_millis(20 + dice.below(500));
-        Self { bench, receivers, dice, subscribers: Vec::new() }
+        Self { bench, receivers, dice, subscribers: Vec::new(), canceled: BTreeSet::new() }
     }
 
     async fn step(&mut self) {
@@ -113,6 +97,7 @@ impl World {
             30..70 => self.change().await,
             70..72 => self.delete().await,
             72..76 => self.restart().await,
+            76..82 => self.by_hand().await,
             _ => tokio::time::sleep(Duration::from_micros(self.dice.below(15_000))).await,
         }
     }
@@ -190,6 +175,23 @@ impl World {
             }
         }
         assert!(self.bench.store.update(endpoint).await.expect("it is changed"));
+    }
+
+    /// Somebody retries or cancels one of the deliveries.
+    async fn by_hand(&mut self) {
+        let records = self.records().await;
+        if records.is_empty() {
+            return;
+        }
+        let (host, record) = &records[self.dice.index(records.len())];
+        if self.dice.below(3) > 0 {
+            if record.status != DeliveryStatus::Delivered {
+                self.receivers.let_overtake_once(host, record.event_id);
+            }
+            self.bench.deliverer().retry(record).await.expect("it runs");
+        } else if let ByHand::Done(_) = self.bench.deliverer().cancel(record).await.expect("it runs") {
+            self.canceled.insert(record.id);
+        }
     }
 
     /// What the API does when an endpoint is enabled, with or without what it has missed.
@@ -280,7 +282,9 @@ impl World {
                 let Some(resource) = resource else { continue };
                 let status = ended.get(&(one.id, position));
                 let is_over = matches!(status, Some(DeliveryStatus::Delivered | DeliveryStatus::Failed));
-                let is_over = is_over || position <= one.start && status == Some(&DeliveryStatus::Canceled);
+                let by_hand = self.canceled.iter().any(|id| id.position == position && id.endpoint == one.id.number);
+                let may_be_canceled = position <= one.start || by_hand;
+                let is_over = is_over || may_be_canceled && status == Some(&DeliveryStatus::Canceled);
                 let wanted = (position > one.start || status.is_some()) && (one.must_get(resource) || status.is_some());
                 if wanted && !is_over {
                     missing.push(format!("{} {} {resource} {status:?}", one.host, position.0));
@@ -312,15 +316,21 @@ impl World {
                     let given_up = last.outcome == Outcome::Aborted || record.charged == 4;
                     assert!(given_up && last.outcome != Outcome::Delivered, "{name}");
                 }
-                DeliveryStatus::Canceled => assert!(one.deleted || record.id.position <= one.start, "{name}"),
+                DeliveryStatus::Canceled => {
+                    let is_skipped = record.id.position <= one.start || self.canceled.contains(&record.id);
+                    assert!(one.deleted || is_skipped, "{name}");
+                }
                 DeliveryStatus::Pending => panic!("{name} is pending"),
             }
-            let probes = record.attempts.iter().filter(|attempt| attempt.trigger == Trigger::Probe);
-            let probes: Vec<u32> = probes.map(|attempt| attempt.number).collect();
+            let of = |trigger| {
+                let attempts = record.attempts.iter().filter(move |attempt| attempt.trigger == trigger);
+                attempts.map(|attempt| attempt.number).collect::<Vec<u32>>()
+            };
+            let (probes, manual) = (of(Trigger::Probe), of(Trigger::Manual));
             let early = early.iter().filter(|(at, event, _)| *at == host && *event == record.event_id);
             for (_, _, number) in early {
                 assert!(
-                    probes.contains(number) || !numbers.contains(number),
+                    probes.contains(number) || manual.contains(number) || !numbers.contains(number),
                     "{name}: attempt {number} came before its time"
                 );
             }

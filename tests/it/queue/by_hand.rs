@@ -1,0 +1,136 @@
+//! What operators do with one delivery.
+
+use std::time::Duration;
+
+use certhook::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use certhook::model::id::Position;
+use certhook::store::DeliveryQuery;
+
+use super::rig::{Bench, names};
+use crate::support::process::until;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn look(bench: &Bench, position: u64) -> Option<DeliveryRecord> {
+    let query = DeliveryQuery { position: Some(Position(position)), limit: 9, ..DeliveryQuery::default() };
+    bench.store.deliveries(query).await.expect("a list").found.into_iter().next()
+}
+
+async fn record(bench: &Bench, position: u64) -> DeliveryRecord {
+    look(bench, position).await.expect("a record")
+}
+
+/// The record once it has so many attempts and nobody is busy with it any more.
+async fn tried(bench: &Bench, attempts: u32) -> DeliveryRecord {
+    let tried = |record: &DeliveryRecord| record.attempt_count == attempts;
+    until("the attempts", || async { look(bench, 1).await.filter(tried) }).await
+}
+
+/// Asks until nobody is busy with the delivery any more: its last attempt may be durable before the queue knows.
+async fn retry(bench: &Bench, record: &DeliveryRecord) -> DeliveryRecord {
+    until("the delivery to be free", || async {
+        match bench.deliverer().retry(record).await.expect("it runs") {
+            ByHand::Done(record) => Some(*record),
+            ByHand::UnderWay => None,
+            other @ (ByHand::Ended(_) | ByHand::Disabled) => panic!("{other:?}"),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_waits_is_tried_now_and_stays_due_when_it_was_if_that_fails() {
+    let mut bench = Bench::new(|number, _, _| if number < 4 { Outcome::TimedOut } else { Outcome::Delivered }).await;
+    (bench.settings.circuit.first, bench.settings.circuit.most) = (HOUR, HOUR);
+    bench.start();
+    bench.register("crm", |endpoint| endpoint.retry = Some(vec![HOUR; 2])).await;
+    bench.commit(names(0..1)).await;
+    let first = tried(&bench, 1).await;
+    for attempts in 2..=4 {
+        retry(&bench, &first).await;
+        let again = tried(&bench, attempts).await;
+        assert_eq!(
+            (again.charged, again.next_attempt_at),
+            (1, first.next_attempt_at),
+            "an open breaker is no obstacle"
+        );
+    }
+    retry(&bench, &first).await;
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let last = record(&bench, 1).await;
+    let triggers: Vec<Trigger> = last.attempts.iter().map(|attempt| attempt.trigger).collect();
+    assert_eq!(triggers, [vec![Trigger::Scheduled], vec![Trigger::Manual; 4]].concat());
+    let refused = bench.deliverer().retry(&first).await.expect("it runs");
+    assert_eq!(refused, ByHand::Ended(DeliveryStatus::Delivered));
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_has_failed_begins_its_schedule_anew() {
+    let mut bench = Bench::new(|number, _, _| if number < 3 { Outcome::Rejected } else { Outcome::Delivered }).await;
+    bench.start();
+    let crm = bench.register("crm", |endpoint| endpoint.retry = Some(vec![Duration::from_millis(5)])).await;
+    bench.commit(names(0..1)).await;
+    bench.await_ended(DeliveryStatus::Failed, 1).await;
+    let failed = record(&bench, 1).await;
+    let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
+    let reason = Some(DisabledReason::Manual);
+    let off = Endpoint { status: EndpointStatus::Disabled, disabled_reason: reason, ..known.clone() };
+    bench.store.update(off).await.expect("it is disabled");
+    assert_eq!(bench.deliverer().retry(&failed).await.expect("it runs"), ByHand::Disabled);
+    bench.store.update(known).await.expect("it is enabled");
+    assert_eq!(retry(&bench, &failed).await.status, DeliveryStatus::Pending);
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let last = record(&bench, 1).await;
+    assert_eq!((last.attempt_count, last.charged), (4, 2), "the third failed as well, and had a wait left");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_is_canceled_releases_those_behind_it() {
+    let mut bench = Bench::new(|number, _, _| if number == 0 { Outcome::Rejected } else { Outcome::Delivered }).await;
+    bench.start();
+    bench.register("crm", |endpoint| endpoint.retry = Some(vec![HOUR; 2])).await;
+    bench.commit(["a", "a"].map(str::to_owned)).await;
+    let first = tried(&bench, 1).await;
+    until("it to be canceled", || async {
+        matches!(bench.deliverer().cancel(&first).await.expect("it runs"), ByHand::Done(_)).then_some(())
+    })
+    .await;
+    assert_eq!(record(&bench, 1).await.status, DeliveryStatus::Canceled, "as soon as that was said");
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let second = record(&bench, 2).await;
+    assert_eq!(second.status, DeliveryStatus::Delivered);
+    let delivered = bench.deliverer().cancel(&second).await.expect("it runs");
+    assert_eq!(delivered, ByHand::Ended(DeliveryStatus::Delivered));
+    assert!(matches!(bench.deliverer().cancel(&first).await.expect("it runs"), ByHand::Done(_)), "as it was");
+    bench.crash().await;
+    bench.start();
+    bench.commit(names(0..1)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 2).await;
+    assert_eq!(bench.sent().len(), 3, "and it stays so");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_sent_once_more_or_to_whom_it_was_not_meant_for() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.start();
+    let crm = bench.register("crm", |_| {}).await;
+    let other =
+        bench.register("other", |endpoint| endpoint.types = vec!["gateway.*".parse().expect("a pattern")]).await;
+    bench.commit(names(0..1)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 1).await;
+    let event = bench.store.event(Position(1)).await.expect("a look").expect("it is there");
+    for endpoint in [&crm, &other] {
+        let handled = bench.deliverer().redeliver(&event, endpoint).await.expect("it runs");
+        assert!(matches!(handled, ByHand::Done(_)), "{handled:?}");
+    }
+    bench.await_ended(DeliveryStatus::Delivered, 2).await;
+    until("both", || async { (bench.sent().len() == 3).then_some(()) }).await;
+    assert!(bench.sent().iter().all(|one| one.id == event.id.to_string()));
+    bench.stop().await;
+    let again = record(&bench, 1).await;
+    assert_eq!((again.status, again.charged), (DeliveryStatus::Delivered, 1));
+}
