@@ -233,6 +233,14 @@ impl Lane {
         }
     }
 
+    /// Parks a delivery that still holds back later ones behind an earlier one that does so, too: one that was taken
+    /// up again after it had been given up.
+    fn falls_behind(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
+        let key = self.ordered(resource);
+        let chain = key.and_then(|key| self.chains.get(&key));
+        chain.is_some_and(|chain| chain.holders.contains_key(&position)) && !self.lines_up(position, resource)
+    }
+
     /// Whether a delivery is the first one of its resource; if not, it is parked behind that.
     fn lines_up(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
         let Some(key) = self.ordered(resource) else { return true };
@@ -268,7 +276,9 @@ impl Lane {
     pub(super) fn wake(&mut self, now: Timestamp) {
         let later = self.waiting.split_off(&(now.plus(Duration::from_millis(1)), Position::START));
         for ((_, position), resource) in std::mem::replace(&mut self.waiting, later).into_iter().rev() {
-            self.ready.push_front(Work::again(position, resource));
+            if !self.falls_behind(position, resource.as_ref()) {
+                self.ready.push_front(Work::again(position, resource));
+            }
         }
         while let Some(first) = self.failing.first_entry() {
             if first.key().0.plus(self.order_wait) > now {
@@ -553,6 +563,29 @@ mod tests {
         }
         lane.wake(at(60));
         assert_eq!(started(&mut lane, at(60)), [1], "but it keeps its own time");
+    }
+
+    #[test]
+    fn what_is_taken_up_again_goes_before_later_ones_of_its_resource_that_wait() {
+        let mut lane = lane(Ordering::PerResource);
+        let resumed = |position: u64, due: i64, is_fresh: bool| Resumed {
+            position: Position(position),
+            due: at(due),
+            failed_at: at(90),
+            tried_at: at(90),
+            is_fresh,
+            resource: work(position, "a").resource,
+        };
+        lane.resume(resumed(1, 100, true), at(100));
+        lane.resume(resumed(2, 101, false), at(100));
+        assert_eq!(started(&mut lane, at(100)), [1]);
+        lane.wake(at(101));
+        assert_eq!(started(&mut lane, at(101)), [] as [u64; 0], "its time has come, but not its turn");
+        end(&mut lane, &work(1, "a"), Outcome::Rejected, Verdict::RetryAt(at(200)), at(102));
+        lane.wake(at(200));
+        assert_eq!(started(&mut lane, at(200)), [1]);
+        end(&mut lane, &work(1, "a"), Outcome::Delivered, Verdict::Delivered, at(201));
+        assert_eq!(started(&mut lane, at(201)), [2]);
     }
 
     #[test]

@@ -74,16 +74,15 @@ async fn a_delivery_that_has_failed_begins_its_schedule_anew() {
     bench.commit(names(0..1)).await;
     bench.await_ended(DeliveryStatus::Failed, 1).await;
     let failed = record(&bench, 1).await;
-    let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
-    let reason = Some(DisabledReason::Manual);
-    let off = Endpoint { status: EndpointStatus::Disabled, disabled_reason: reason, ..known.clone() };
-    bench.store.update(off).await.expect("it is disabled");
-    assert_eq!(bench.deliverer().retry(&failed).await.expect("it runs"), ByHand::Disabled);
-    bench.store.update(known).await.expect("it is enabled");
     assert_eq!(retry(&bench, &failed).await.status, DeliveryStatus::Pending);
     bench.await_ended(DeliveryStatus::Delivered, 1).await;
     let last = record(&bench, 1).await;
     assert_eq!((last.attempt_count, last.charged), (4, 2), "the third failed as well, and had a wait left");
+    let reason = Some(DisabledReason::Manual);
+    let off = Endpoint { status: EndpointStatus::Disabled, disabled_reason: reason, ..crm };
+    bench.store.update(off.clone()).await.expect("it is disabled");
+    let event = bench.store.event(Position(1)).await.expect("a look").expect("it is there");
+    assert_eq!(bench.deliverer().redeliver(&event, &off).await.expect("it runs"), ByHand::Disabled);
     bench.stop().await;
 }
 

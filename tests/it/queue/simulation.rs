@@ -156,6 +156,7 @@ impl World {
             8 if self.dice.below(2) == 0 => {
                 self.receivers.hurry(&host);
                 self.bench.deliverer().recover(id.number).await.expect("it runs");
+                self.receivers.hurried(&host);
                 return;
             }
             8 => endpoint.description.push('.'),
