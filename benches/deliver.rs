@@ -221,6 +221,7 @@ fn endpoint(address: SocketAddr, number: usize) -> Endpoint {
         start: Position::START,
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::EPOCH,
+        enabled_at: Timestamp::EPOCH,
     }
 }
 

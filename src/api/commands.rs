@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use url::Url;
 
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
-use crate::model::endpoint::{Backlog, Endpoint, Health};
+use crate::model::endpoint::Endpoint;
 use crate::model::event::{Event, EventType};
+use crate::model::health::{Backlog, Health};
 use crate::model::id::EndpointNumber;
 use crate::model::json::Json;
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};

@@ -1,12 +1,11 @@
 //! What an endpoint has not got yet, read from the store: taken up where it stopped, counted, tried once more.
 
-use std::time::Duration;
-
 use super::feed::is_for;
 use super::work::Resumed;
-use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::{Backlog, Endpoint};
-use crate::model::id::{DeliveryId, Position};
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
+use crate::model::endpoint::Endpoint;
+use crate::model::health::Backlog;
+use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::{DeliveryCommit, DeliveryQuery, Store, StoreError, Waiting};
 
@@ -22,9 +21,6 @@ const COUNTED_MAX: usize = 10_000;
 /// Events in one read of the log.
 const PAGE: usize = 500;
 
-/// Records are looked for among events that were observed so long before the last success: nothing is tried later.
-const TRIED_WITHIN: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 /// What waits for an endpoint.
 pub(super) struct Waits {
     /// Deliveries with a record.
@@ -33,13 +29,13 @@ pub(super) struct Waits {
     pub(super) more: bool,
 }
 
-/// Reads what waits for an endpoint, and cancels what lies before its start: it was told to skip that.
-pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint) -> Result<Waits, StoreError> {
+/// Reads what waits for an endpoint. If it was told to skip that, what lies before its start is canceled.
+pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint, skips: bool) -> Result<Waits, StoreError> {
     loop {
         let rows = store.waiting(endpoint.id.number, WAITING_LOAD).await?;
         let more = rows.len() == WAITING_LOAD;
         let (skipped, rows): (Vec<Waiting>, Vec<_>) =
-            rows.into_iter().partition(|row| row.id.position <= endpoint.start);
+            rows.into_iter().partition(|row| skips && row.id.position <= endpoint.start);
         if skipped.is_empty() {
             let mut resumed = Vec::with_capacity(rows.len());
             for Waiting { id, due } in rows {
@@ -53,14 +49,16 @@ pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint) -> Result
     }
 }
 
-/// Makes pending again, with a schedule of its own, what has failed since the endpoint took something last. Only for
-/// an endpoint that is disabled: otherwise its lane would not know.
+/// Makes pending again, with a schedule of its own, what has run out of attempts since the endpoint took something
+/// last. Only for an endpoint that is disabled: otherwise its lane would not know.
 pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Timestamp) -> Result<(), StoreError> {
-    let succeeded = store.health(endpoint.id.number).await?.and_then(|health| health.last_success_at);
+    let health = store.health(endpoint.id.number).await?.unwrap_or_default();
+    let Some(first) = health.first_given_up else { return Ok(()) };
+    let before = DeliveryId { position: first.previous(), endpoint: EndpointNumber(u32::MAX), epoch: u32::MAX };
     let mut query = DeliveryQuery {
         endpoint: Some(endpoint.id.number),
         status: Some(DeliveryStatus::Failed),
-        since: succeeded.map(|at| at.minus(TRIED_WITHIN)),
+        after: Some(before),
         ascending: true,
         limit: RECORDS_AT_ONCE,
         ..DeliveryQuery::default()
@@ -69,10 +67,13 @@ pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Ti
         |record| DeliveryRecord { status: DeliveryStatus::Pending, next_attempt_at: Some(now), charged: 0, ..record };
     loop {
         let page = store.deliveries(query.clone()).await?;
-        let is_later = |record: &DeliveryRecord| record.attempts.last().map(|attempt| attempt.at) > succeeded;
-        let is_for_it =
-            |record: &DeliveryRecord| record.endpoint_id == endpoint.id && record.id.position > endpoint.start;
-        let records = page.found.into_iter().filter(|record| is_later(record) && is_for_it(record)).map(again);
+        let is_meant = |record: &DeliveryRecord| {
+            let last = record.attempts.last();
+            last.is_some_and(|last| Some(last.at) > health.last_success_at && last.outcome != Outcome::Aborted)
+                && record.endpoint_id == endpoint.id
+                && record.id.position > endpoint.start
+        };
+        let records = page.found.into_iter().filter(is_meant).map(again);
         let commit = DeliveryCommit { records: records.collect(), ..DeliveryCommit::default() };
         if !commit.records.is_empty() {
             store.commit_deliveries(commit).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::model::endpoint::Health;
+use crate::model::health::Health;
 use crate::model::id::EndpointNumber;
 
 /// Health by endpoint, written by the dispatcher and read by the API.

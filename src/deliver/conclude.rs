@@ -99,8 +99,12 @@ impl Dispatcher {
         };
         let noted = condition.note(outcome, at, now, tells);
         paused_until.into_iter().for_each(|until| condition.pause(until));
-        let is_exhausted = tells && next == Next::Exhausted && outcome != Outcome::Aborted;
-        let consequence = self.consequence(endpoint, &record, noted, is_exhausted, now);
+        // What a receiver never wants has failed, too, but not for want of attempts.
+        let is_exhausted = next == Next::Exhausted && outcome != Outcome::Aborted;
+        if is_exhausted {
+            condition.give_up(record.id.position);
+        }
+        let consequence = self.consequence(endpoint, &record, noted, is_exhausted && tells, now);
         self.ledger.record(record, consequence);
         (verdict, noted.recovery)
     }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::model::delivery::Outcome;
-use crate::model::endpoint::{Health, HealthRecord, HealthState, RateLimit};
+use crate::model::endpoint::RateLimit;
+use crate::model::health::{Health, HealthRecord, HealthState};
+use crate::model::id::Position;
 use crate::model::time::Timestamp;
 
 /// How many of the last attempts the breaker looks at,
@@ -24,6 +26,9 @@ const UNANSWERED_MAX: u32 = 3;
 
 /// An endpoint whose last so many attempts failed is failing as a whole. Fewer can be the fault of one event.
 pub(super) const FAILING_AFTER: u32 = 4;
+
+/// For so long, one success of an endpoint that works stands for all of them: each would be one more row.
+const SUCCESS_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// How long the breaker is open, and how often a failing endpoint is probed.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +100,7 @@ pub(super) struct Noted {
     pub(super) recovery: Option<Recovery>,
     /// What others are told.
     pub(super) told: Option<Transition>,
-    /// Whether what is kept has changed so that it must be saved. Successes of an endpoint that works are no news.
+    /// Whether what is kept has changed so that it must be saved. Most successes of an endpoint that works are no news.
     pub(super) is_news: bool,
 }
 
@@ -115,7 +120,8 @@ pub(super) struct Condition {
     /// Attempts in a row that got no answer.
     unanswered: u32,
     breaker: Breaker,
-    paused_until: Timestamp,
+    /// The success that is kept: those after it are no news for a while.
+    kept_success_at: Option<Timestamp>,
     probe_at: Option<Timestamp>,
     pace: Option<Pace>,
     limit: usize,
@@ -132,7 +138,7 @@ impl Condition {
             recent: 0,
             unanswered: 0,
             breaker: Breaker::Closed,
-            paused_until: Timestamp::EPOCH,
+            kept_success_at: kept.last_success_at,
             probe_at: kept.last_failure_at.filter(|_| is_failing).map(|at| at.plus(circuit.probe)),
             pace: None,
             limit: usize::MAX,
@@ -150,7 +156,7 @@ impl Condition {
 
     /// Starts nothing before `until`.
     pub(super) fn pause(&mut self, until: Timestamp) {
-        self.paused_until = self.paused_until.max(until);
+        self.kept.paused_until = self.kept.paused_until.max(Some(until));
     }
 
     /// An attempt begins.
@@ -160,21 +166,21 @@ impl Condition {
 
     /// An attempt that began at `at` has ended. `tells` says whether its failure may be told to others.
     pub(super) fn note(&mut self, outcome: Outcome, at: Timestamp, now: Timestamp, tells: bool) -> Noted {
-        match sign(outcome) {
+        self.unanswered = if sign(outcome) == Sign::Silent { self.unanswered + 1 } else { 0 };
+        let noted = match sign(outcome) {
             Sign::Works => self.succeed(at),
-            Sign::Fails => {
-                self.unanswered = 0;
-                self.fail(at, now, tells)
-            }
-            Sign::Silent => {
-                self.unanswered += 1;
-                self.fail(at, now, tells)
-            }
-            Sign::Nothing => {
-                self.unanswered = 0;
-                Noted::default()
-            }
+            Sign::Fails | Sign::Silent => self.fail(at, now, tells),
+            Sign::Nothing => Noted::default(),
+        };
+        if noted.is_news {
+            self.kept_success_at = self.kept.last_success_at;
         }
+        noted
+    }
+
+    /// A delivery has run out of attempts.
+    pub(super) fn give_up(&mut self, position: Position) {
+        self.kept.first_given_up = Some(self.kept.first_given_up.map_or(position, |first| first.min(position)));
     }
 
     fn succeed(&mut self, at: Timestamp) -> Noted {
@@ -188,12 +194,13 @@ impl Condition {
         self.kept.last_success_at = self.kept.last_success_at.max(Some(at));
         self.kept.consecutive_failures = 0;
         self.kept.failing_since = None;
+        self.kept.first_given_up = None;
         let told = std::mem::take(&mut self.kept.is_told).then_some(Transition::Recovered);
-        self.unanswered = 0;
         self.breaker = Breaker::Closed;
         self.probe_at = None;
         self.allowed = self.allowed.saturating_mul(2).min(self.limit);
-        Noted { recovery, told, is_news: recovery.is_some() || told.is_some() }
+        let is_old = self.kept_success_at.is_none_or(|kept| at.since(kept) >= SUCCESS_KEPT_FOR);
+        Noted { recovery, told, is_news: recovery.is_some() || told.is_some() || is_old }
     }
 
     fn fail(&mut self, at: Timestamp, now: Timestamp, tells: bool) -> Noted {
@@ -226,7 +233,7 @@ impl Condition {
         self.breaker = Breaker::Closed;
         self.recent = 0;
         self.unanswered = 0;
-        self.paused_until = Timestamp::EPOCH;
+        self.kept.paused_until = None;
         self.kept.failing_since = None;
     }
 
@@ -249,9 +256,9 @@ impl Condition {
         breaker && in_flight < self.allowed && now >= self.held_until()
     }
 
-    /// Whether one more request fits beside those in flight, whatever else speaks against it.
-    pub(super) fn has_room(&self, in_flight: usize) -> bool {
-        in_flight < self.limit
+    /// Whether one more request keeps within what the endpoint's owner has set, whatever else speaks against it.
+    pub(super) fn has_room(&self, in_flight: usize, now: Timestamp) -> bool {
+        in_flight < self.limit && now >= self.paced_until()
     }
 
     /// Whether the endpoint should be probed at `now`. One that is being tried needs no probe.
@@ -261,7 +268,12 @@ impl Condition {
 
     /// Until when it wants nothing: it asked for a pause, or has just been sent something.
     fn held_until(&self) -> Timestamp {
-        self.pace.map_or(self.paused_until, |pace| pace.next().max(self.paused_until))
+        self.paced_until().max(self.kept.paused_until.unwrap_or(Timestamp::EPOCH))
+    }
+
+    /// When the time between two requests is over.
+    pub(super) fn paced_until(&self) -> Timestamp {
+        self.pace.map_or(Timestamp::EPOCH, |pace| pace.next())
     }
 
     /// When the breaker's time, a pause, or the time between two requests is over, if that is after `now`.
@@ -390,6 +402,28 @@ mod tests {
             condition.note(outcome(letter), now, now, true);
         }
         assert_eq!(condition.opens_at(now), Some(now.plus(CIRCUIT.first)), "and the next time it is short again");
+    }
+
+    #[test]
+    fn what_is_kept_of_an_endpoint_that_works_is_a_minute_old_at_most() {
+        let mut condition = condition();
+        let mut kept = Vec::new();
+        for second in 0..150 {
+            if condition.note(Outcome::Delivered, at(second), at(second), true).is_news {
+                kept.push(second);
+            }
+        }
+        assert_eq!(kept, [0, 60, 120]);
+        condition.note(Outcome::Rejected, at(150), at(150), true);
+        condition.give_up(Position(9));
+        condition.give_up(Position(4));
+        assert_eq!(condition.kept().first_given_up, Some(Position(4)));
+        assert!(condition.note(Outcome::Delivered, at(151), at(151), true).is_news);
+        assert_eq!(condition.kept().first_given_up, None);
+        assert!(!condition.note(Outcome::Delivered, at(152), at(152), true).is_news);
+        condition.pause(at(200));
+        let again = Condition::new(CIRCUIT, condition.kept());
+        assert!(!again.permits(0, at(199)) && again.permits(0, at(200)), "a restart does not end a pause");
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Lane {
     /// The next attempt that may start at `now`, if any; it counts as in flight from here on.
     pub(super) fn start(&mut self, now: Timestamp) -> Option<Work> {
         let in_flight = self.running.len();
-        let urgent = if self.condition.has_room(in_flight) { self.urgent.pop_front() } else { None };
+        let urgent = if self.condition.has_room(in_flight, now) { self.urgent.pop_front() } else { None };
         let due =
             if urgent.is_none() && self.condition.permits(in_flight, now) { self.ready.pop_front() } else { None };
         let work = match urgent.or(due) {
@@ -295,7 +295,8 @@ impl Lane {
         let overtake = self.failing.first_key_value().map(|((since, _), _)| since.plus(self.order_wait));
         let opens = self.condition.opens_at(now).filter(|_| !self.ready.is_empty());
         let probe = self.condition.probes_at().filter(|at| *at > now && self.running.is_empty() && self.has_any());
-        [due, overtake.filter(|_| self.parked > 0), opens, probe].into_iter().flatten().min()
+        let paced = Some(self.condition.paced_until()).filter(|at| *at > now && !self.urgent.is_empty());
+        [due, overtake.filter(|_| self.parked > 0), opens, probe, paced].into_iter().flatten().min()
     }
 
     /// Whether there is anything to be tried, now or later.
@@ -320,7 +321,7 @@ impl Lane {
     /// Whether it has something that could start if there were a slot.
     pub(super) fn has_ready(&self, now: Timestamp) -> bool {
         let in_flight = self.running.len();
-        !self.urgent.is_empty() && self.condition.has_room(in_flight)
+        !self.urgent.is_empty() && self.condition.has_room(in_flight, now)
             || !self.ready.is_empty() && self.condition.permits(in_flight, now)
             || self.has_any() && self.condition.wants_probe(in_flight, now)
     }
@@ -378,7 +379,7 @@ mod tests {
     use crate::deliver::health::Circuit;
     use crate::deliver::testing::{endpoint, event};
     use crate::model::delivery::Outcome;
-    use crate::model::endpoint::HealthRecord;
+    use crate::model::health::HealthRecord;
 
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3600);
@@ -613,6 +614,19 @@ mod tests {
         end(&mut lane, &work(2, "a"), Outcome::Delivered, Verdict::Delivered, at(3600));
         assert_eq!(started(&mut lane, at(9999)), [] as [u64; 0]);
         assert_eq!(lane.backlog(), 0);
+    }
+
+    #[test]
+    fn what_an_operator_wants_keeps_to_the_rate_that_the_endpoint_wants() {
+        let mut lane = lane(Ordering::None);
+        let rate_limit = Some("1/s".parse().expect("a rate"));
+        lane.replace(Arc::new(Endpoint { rate_limit, ..Endpoint::clone(&lane.endpoint) }), 8);
+        (1..=2).for_each(|position| lane.take(&event(position, "a")));
+        assert_eq!(started(&mut lane, at(10)), [1]);
+        assert!(lane.urge(Position(2), None, false));
+        assert!(!lane.has_ready(at(10)) && lane.start(at(10)).is_none());
+        assert_eq!(lane.next_wake(at(10)), Some(at(11)));
+        assert_eq!(lane.start(at(11)).map(|work| work.trigger), Some(Trigger::Manual));
     }
 
     #[test]

@@ -32,8 +32,9 @@ use self::health::Circuit;
 use self::transport::Transport;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, Trigger};
-use crate::model::endpoint::{Backlog, Endpoint, Health};
+use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
+use crate::model::health::{Backlog, Health};
 use crate::model::id::EndpointNumber;
 use crate::store::{Store, StoreError};
 

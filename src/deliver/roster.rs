@@ -9,7 +9,8 @@ use super::backlog::{self, Waits};
 use super::dispatch::{Dispatcher, Done};
 use super::health::{Condition, Recovery};
 use super::lane::{Feed, Lane};
-use crate::model::endpoint::{Endpoint, EndpointStatus, HealthRecord};
+use crate::model::endpoint::{Endpoint, EndpointStatus};
+use crate::model::health::HealthRecord;
 use crate::model::id::{EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
@@ -113,18 +114,23 @@ impl Dispatcher {
                 self.conditions.get_mut(&number).into_iter().for_each(Condition::give_a_chance);
                 Ok(())
             }
-            Some(endpoint) => match self.stations.get(&number).map(|station| station.lane.endpoint.ordering) {
-                Some(ordering) if ordering == endpoint.ordering => {
+            Some(endpoint) => match self.stations.get(&number).map(|station| Arc::clone(&station.lane.endpoint)) {
+                Some(known) if known.ordering == endpoint.ordering && known.enabled_at == endpoint.enabled_at => {
                     self.replace(endpoint);
                     Ok(())
                 }
-                Some(_) => {
+                Some(known) => {
                     self.park(&endpoint, mark);
+                    if known.enabled_at != endpoint.enabled_at {
+                        // It was disabled in between, and both changes were told before we looked.
+                        self.conditions.get_mut(&number).into_iter().for_each(Condition::give_a_chance);
+                    }
                     self.arrive(endpoint);
                     Ok(())
                 }
                 None if mark.is_some() => {
-                    let waits = backlog::waiting_of(&*self.tools.store, &endpoint).await?;
+                    let skips = self.skips(&endpoint);
+                    let waits = backlog::waiting_of(&*self.tools.store, &endpoint, skips).await?;
                     self.take_up(endpoint, waits, mark, self.tools.clock.now());
                     Ok(())
                 }
@@ -140,8 +146,8 @@ impl Dispatcher {
     fn arrive(&mut self, endpoint: Endpoint) {
         let number = endpoint.id.number;
         let known = self.arriving.get(&number);
-        // What is being read was cut at the start that the endpoint had.
-        let read = known.filter(|known| known.endpoint.start == endpoint.start).and_then(|known| known.read);
+        // What is being read knows nothing of what being enabled again has brought back.
+        let read = known.filter(|known| known.endpoint.enabled_at == endpoint.enabled_at).and_then(|known| known.read);
         let hurries = known.is_some_and(|known| known.hurries);
         self.arriving.insert(number, Arrival { endpoint, read, hurries });
         self.welcome(number);
@@ -150,6 +156,7 @@ impl Dispatcher {
     /// Reads what waits for an endpoint that is to get a lane, unless attempts for it are under way or their records
     /// on their way to the store: the lane would not know of them, and make them again.
     pub(super) fn welcome(&mut self, number: EndpointNumber) {
+        let skips = self.arriving.get(&number).is_some_and(|arrival| self.skips(&arrival.endpoint));
         let Some(arrival) = self.arriving.get_mut(&number) else { return };
         if arrival.read.is_none() && self.ledger.is_finished(number) {
             self.reads += 1;
@@ -157,10 +164,15 @@ impl Dispatcher {
             arrival.read = Some(read);
             let (store, endpoint) = (Arc::clone(&self.tools.store), arrival.endpoint.clone());
             self.tasks.spawn(async move {
-                let waits = backlog::waiting_of(&*store, &endpoint).await;
+                let waits = backlog::waiting_of(&*store, &endpoint, skips).await;
                 Done::Waits { number, read, waits }
             });
         }
+    }
+
+    /// Whether an endpoint was told to skip what it had not got: its queue stopped before where it starts now.
+    fn skips(&self, endpoint: &Endpoint) -> bool {
+        self.stopped.get(&endpoint.id.number).is_some_and(|position| *position < endpoint.start)
     }
 
     /// What waits for an endpoint was read; if it was disabled or deleted meanwhile, there is no use for that.
@@ -205,7 +217,7 @@ impl Dispatcher {
     pub(super) fn park(&mut self, endpoint: &Endpoint, mark: Option<Position>) {
         let number = endpoint.id.number;
         let known = self.close(number).or_else(|| self.stopped.get(&number).copied());
-        let position = known.or(mark).unwrap_or(endpoint.start).max(endpoint.start);
+        let position = known.unwrap_or_else(|| mark.unwrap_or(endpoint.start).max(endpoint.start));
         if self.stopped.insert(number, position) != Some(position) {
             self.ledger.position(number, Some(position));
         }
@@ -218,7 +230,11 @@ impl Dispatcher {
         if let Some(station) = self.stations.get_mut(&number) {
             self.index.remove(&station.lane.endpoint);
             self.index.insert(&endpoint);
-            station.host = endpoint.url.host().into();
+            if station.lane.endpoint.url != endpoint.url {
+                // The failures were those of another receiver.
+                station.lane.condition.give_a_chance();
+                station.host = endpoint.url.host().into();
+            }
             station.lane.replace(Arc::new(endpoint), limit);
         }
         self.settle(number, now);

@@ -37,6 +37,7 @@ pub(super) fn endpoint(number: u32) -> Endpoint {
         start: Position::START,
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::EPOCH,
+        enabled_at: Timestamp::EPOCH,
     }
 }
 

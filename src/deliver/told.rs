@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::model::delivery::DeliveryRecord;
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, Health};
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
 use crate::model::event::{Detection, EventDraft, EventType, Mode, Sight, Subject};
+use crate::model::health::Health;
 use crate::model::json::{Fields, Json};
 use crate::model::time::Timestamp;
 

@@ -348,6 +348,8 @@ pub struct Endpoint {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// When it was last enabled, or registered. It tells one time of being enabled from the next.
+    pub enabled_at: Timestamp,
 }
 
 impl Endpoint {
@@ -355,58 +357,20 @@ impl Endpoint {
     pub fn wants(&self, event_type: EventType) -> bool {
         self.types.iter().any(|pattern| pattern.matches(event_type))
     }
-}
 
-/// How an endpoint has been doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HealthState {
-    /// Its last attempt succeeded, or there was none.
-    #[default]
-    Healthy,
-    /// Its last attempt failed.
-    Failing,
-    /// It failed so often that it is tried only now and then.
-    CircuitOpen,
-}
-
-/// How an endpoint has been doing since this process started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// In one word.
-    pub state: HealthState,
-    /// The last attempt that delivered.
-    pub last_success_at: Option<Timestamp>,
-    /// The last attempt that did not.
-    pub last_failure_at: Option<Timestamp>,
-    /// Failed attempts since the last success.
-    pub consecutive_failures: u32,
-}
-
-/// What is kept of how an endpoint has been doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HealthRecord {
-    /// The last attempt that delivered, as of the last failure or recovery.
-    pub last_success_at: Option<Timestamp>,
-    /// The last attempt that did not.
-    pub last_failure_at: Option<Timestamp>,
-    /// Failed attempts since the last success.
-    pub consecutive_failures: u32,
-    /// The first of them, or the first one since the endpoint was enabled again.
-    pub failing_since: Option<Timestamp>,
-    /// Whether it was told that it is failing.
-    pub is_told: bool,
-}
-
-/// What an endpoint has not got yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backlog {
-    /// How many deliveries.
-    pub pending: usize,
-    /// Whether there are more than were counted.
-    pub more: bool,
-    /// When the event of the oldest one was observed.
-    pub oldest_at: Option<Timestamp>,
+    /// The endpoint with another status from `now` on. One that is disabled already keeps its reason.
+    pub fn with_status(self, status: EndpointStatus, now: Timestamp) -> Self {
+        if status == self.status {
+            return self;
+        }
+        match status {
+            EndpointStatus::Enabled => {
+                let enabled_at = now.max(self.enabled_at.plus(Duration::from_millis(1)));
+                Self { status, disabled_reason: None, enabled_at, ..self }
+            }
+            EndpointStatus::Disabled => Self { status, disabled_reason: Some(DisabledReason::Manual), ..self },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 //! nothing here knows another room.
 //!
 //! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
-//! [`endpoint`], [`delivery`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
+//! [`endpoint`], [`health`], [`delivery`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
 
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod filter;
+pub mod health;
 pub mod http_date;
 pub mod id;
 pub mod json;

@@ -17,8 +17,9 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, watch};
 
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl, HealthRecord};
+use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
+use crate::model::health::HealthRecord;
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
@@ -327,6 +328,17 @@ pub struct Filtered<T, C> {
 /// How many entries a filtered page reads at most.
 pub const ENTRIES_READ_MAX: usize = 10_000;
 
+/// What became of an endpoint's change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Updated {
+    /// It is durable.
+    Yes,
+    /// Somebody else has changed the endpoint since it was seen; nothing was written.
+    Changed,
+    /// There is no endpoint of that id.
+    Gone,
+}
+
 /// Endpoints and delivery records as the API needs them.
 #[async_trait]
 pub trait EndpointStore: Send + Sync {
@@ -338,8 +350,9 @@ pub trait EndpointStore: Send + Sync {
     /// of the id comes with the value.
     async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
 
-    /// Replaces an endpoint; `false` if there is none of that id.
-    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError>;
+    /// Replaces an endpoint, if it is still as it was `seen`: it may have been disabled meanwhile, and whoever changes
+    /// something else of it must not undo that.
+    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError>;
 
     /// Forgets those of an endpoint's secrets that no longer sign at `now`, and leaves everything else of it as it is;
     /// `false` if there are none such.

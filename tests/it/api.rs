@@ -15,3 +15,4 @@ mod rotation;
 mod rules;
 mod sources;
 mod stream;
+mod switching;

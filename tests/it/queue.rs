@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use certhook::model::delivery::{DeliveryStatus, Outcome};
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use certhook::model::endpoint::{DisabledReason, EndpointStatus};
 use certhook::model::filter::Filter;
 use certhook::model::id::Position;
 use certhook::store::DeliveryQuery;
@@ -21,6 +21,7 @@ mod races;
 mod receivers;
 mod rig;
 mod simulation;
+mod taken_up;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_is_not_sent_again_after_a_restart() {
@@ -152,8 +153,7 @@ async fn a_receiver_that_is_gone_is_disabled_and_takes_up_where_it_stopped() {
     let endpoint = bench.register("crm", |endpoint| endpoint.max_in_flight = Some(1)).await;
     bench.commit(names(0..5)).await;
     let disabled = until("the endpoint to be disabled", || async {
-        let known = bench.store.endpoint(endpoint.id).await.expect("a look").expect("it is there");
-        (known.status == EndpointStatus::Disabled).then_some(known)
+        Some(bench.endpoint(endpoint.id).await).filter(|known| known.status == EndpointStatus::Disabled)
     })
     .await;
     assert_eq!(disabled.disabled_reason, Some(DisabledReason::Gone));
@@ -162,11 +162,7 @@ async fn a_receiver_that_is_gone_is_disabled_and_takes_up_where_it_stopped() {
     bench.await_ended(DeliveryStatus::Delivered, 4).await;
     let to_crm = || bench.sent().into_iter().filter(|one| one.url.contains("crm")).collect::<Vec<_>>();
     assert_eq!(to_crm().len(), 3, "the witness has what came since, and nothing more is sent to who is gone");
-    bench
-        .store
-        .update(Endpoint { status: EndpointStatus::Enabled, disabled_reason: None, ..disabled })
-        .await
-        .expect("ok");
+    bench.switch(endpoint.id, EndpointStatus::Enabled).await;
     bench.await_ended(DeliveryStatus::Delivered, 9).await;
     let mut sent = to_crm();
     sent.sort_by(|a, b| (&a.id, &a.attempt).cmp(&(&b.id, &b.attempt)));
@@ -187,7 +183,7 @@ async fn filters_and_patterns_choose_and_a_change_of_them_counts_from_then_on() 
     bench.register("all", |_| {}).await;
     bench.commit(names(0..5)).await;
     bench.await_ended(DeliveryStatus::Delivered, 7).await;
-    bench.store.update(Endpoint { filter: Filter::default(), ..chosen }).await.expect("it is changed");
+    bench.change(chosen.id, |chosen| chosen.filter = Filter::default()).await;
     until("the change to be taken up", || async {
         bench.commit(["late".to_owned()]).await;
         let late = |one: &Sent| one.url.contains("chosen") && one.resource == "late";

@@ -16,7 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use self::settings::{Draft, Settings, Start, with_status};
+use self::settings::{Draft, Settings, Start};
 use self::view::{DeletedView, EndpointView, RotatedView, SecretView};
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
@@ -25,10 +25,12 @@ use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::clock::random_bytes;
 use crate::model::delivery::Attempt;
-use crate::model::endpoint::{Backlog, Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
+use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
 use crate::model::event::EventType;
+use crate::model::health::Backlog;
 use crate::model::id::{EndpointId, EndpointNumber, Position};
-use crate::store::StoreError;
+use crate::model::time::Timestamp;
+use crate::store::{StoreError, Updated};
 
 /// `GET /v1/endpoints`.
 pub(super) async fn list(
@@ -70,9 +72,10 @@ pub(super) async fn upsert(
     let settings = draft.finish()?;
     let _changing = api.changing_endpoints.lock().await;
     match (api.store.by_uid(&uid).await?, start) {
-        (Some(before), _) => {
-            let after = settings.apply(&before, api.clock.now());
-            Ok(Json(save(&api, before, after).await?).into_response())
+        (Some(known), _) => {
+            let change = |before: &Endpoint| Ok(settings.clone().apply(before, api.clock.now()));
+            let (endpoint, _) = rewrite(&api, known.id, change).await?;
+            Ok(Json(view(&api, endpoint)).into_response())
         }
         (None, Some(start)) => register(&api, settings, start).await,
         // It was there, and was deleted while its new URL was looked at; the caller's next try registers it.
@@ -104,12 +107,15 @@ pub(super) async fn change(
     draft.finish()?;
     // The look at the network is over; now the patch meets the endpoint as it is by now.
     let _changing = api.changing_endpoints.lock().await;
-    let before = api.store.endpoint(seen.id).await?.ok_or_else(|| not_found(&name))?;
-    let mut after = Draft::read_patch(&before, &patch).finish()?.apply(&before, api.clock.now());
-    if patch.get("secret").is_some_and(Value::is_null) {
-        after = Endpoint { secrets: vec![draw_secret()], updated_at: api.clock.now(), ..after };
-    }
-    Ok(Json(save(&api, before, after).await?))
+    let change = |before: &Endpoint| {
+        let after = Draft::read_patch(before, &patch).finish()?.apply(before, api.clock.now());
+        Ok(match patch.get("secret") {
+            Some(Value::Null) => Endpoint { secrets: vec![draw_secret()], updated_at: api.clock.now(), ..after },
+            Some(_) | None => after,
+        })
+    };
+    let (endpoint, _) = rewrite(&api, seen.id, change).await?;
+    Ok(Json(view(&api, endpoint)))
 }
 
 /// `DELETE /v1/endpoints/{id or uid}`: 200 with what was deleted, as Stripe and the upstream vendor's cancel answer.
@@ -144,13 +150,13 @@ pub(super) async fn rotate(
     let fresh = fields::secret(&mut input).unwrap_or_else(draw_secret);
     input.finish()?;
     let _changing = api.changing_endpoints.lock().await;
-    let before = find(&api, &name).await?;
     let now = api.clock.now();
-    let secrets = rotated(&before.secrets, fresh, overlap, now)?;
-    let after = Endpoint { secrets, updated_at: now, ..before.clone() };
-    let answer = RotatedView::new(&after, now.plus(overlap));
-    save(&api, before, after).await?;
-    Ok(([NOT_TO_BE_KEPT], Json(answer)))
+    let change = |before: &Endpoint| {
+        let secrets = rotated(&before.secrets, fresh.clone(), overlap, now)?;
+        Ok(Endpoint { secrets, updated_at: now, ..before.clone() })
+    };
+    let (endpoint, _) = rewrite(&api, find(&api, &name).await?.id, change).await?;
+    Ok(([NOT_TO_BE_KEPT], Json(RotatedView::new(&endpoint, now.plus(overlap)))))
 }
 
 /// `POST /v1/endpoints/{id or uid}/enable`: it goes on where it stopped, and with what failed since its last success;
@@ -165,19 +171,13 @@ pub(super) async fn enable(
     let catches_up = input.flag("catch_up").unwrap_or(true);
     input.finish()?;
     let _changing = api.changing_endpoints.lock().await;
-    let before = find(&api, &name).await?;
-    if before.status == EndpointStatus::Enabled {
-        return Ok(Json(view(&api, before).with_resumed(Backlog::default())));
-    }
-    let after = Endpoint { updated_at: api.clock.now(), ..with_status(before.clone(), EndpointStatus::Enabled) };
-    if !catches_up {
-        let after = Endpoint { start: *api.store.head().borrow(), ..after };
-        return Ok(Json(write(&api, after).await?.with_resumed(Backlog::default())));
-    }
-    api.deliveries.retry_failed(&before).await?;
-    // Counted before anything of it is sent.
-    let backlog = api.deliveries.backlog(&before).await?;
-    Ok(Json(write(&api, after).await?.with_resumed(backlog)))
+    let change = |before: &Endpoint| {
+        let after = switched(before, EndpointStatus::Enabled, api.clock.now());
+        let skips = !catches_up && after != *before;
+        Ok(if skips { Endpoint { start: *api.store.head().borrow(), ..after } } else { after })
+    };
+    let (endpoint, resumed) = rewrite(&api, find(&api, &name).await?.id, change).await?;
+    Ok(Json(view(&api, endpoint).with_resumed(resumed)))
 }
 
 /// `POST /v1/endpoints/{id or uid}/recover`: everything that waits becomes due.
@@ -203,12 +203,9 @@ pub(super) async fn disable(
     _: NoFields,
 ) -> Result<Json<EndpointView>, ApiError> {
     let _changing = api.changing_endpoints.lock().await;
-    let before = find(&api, &name).await?;
-    let mut after = with_status(before.clone(), EndpointStatus::Disabled);
-    if after != before {
-        after.updated_at = api.clock.now();
-    }
-    Ok(Json(save(&api, before, after).await?))
+    let change = |before: &Endpoint| Ok(switched(before, EndpointStatus::Disabled, api.clock.now()));
+    let (endpoint, _) = rewrite(&api, find(&api, &name).await?.id, change).await?;
+    Ok(Json(view(&api, endpoint)))
 }
 
 /// `POST /v1/endpoints/{id or uid}/test`: sends an example, and waits for what becomes of it.
@@ -299,21 +296,39 @@ fn draw_secret() -> SigningSecret {
     SigningSecret { key: random_bytes::<32>().to_vec().into(), expires_at: None }
 }
 
-/// Writes an endpoint unless nothing changed. Needs `changing_endpoints` to be held.
-async fn save(api: &Api, before: Endpoint, after: Endpoint) -> Result<EndpointView, ApiError> {
-    if after == before {
-        return Ok(view(api, after));
-    }
-    if before.status == EndpointStatus::Disabled && after.status == EndpointStatus::Enabled {
-        api.deliveries.retry_failed(&before).await?;
-    }
-    write(api, after).await
+/// The endpoint switched on or off; as it is, if that is what it is already.
+fn switched(before: &Endpoint, status: EndpointStatus, now: Timestamp) -> Endpoint {
+    let after = before.clone().with_status(status, now);
+    if after == *before { after } else { Endpoint { updated_at: now, ..after } }
 }
 
-async fn write(api: &Api, endpoint: Endpoint) -> Result<EndpointView, ApiError> {
-    if api.store.update(endpoint.clone()).await? {
-        Ok(view(api, endpoint))
-    } else {
-        Err(not_found(&endpoint.id.to_string()))
+/// Writes what `change` makes of an endpoint, unless that is nothing. The deliveries disable endpoints, and secrets
+/// that have ended are forgotten, whenever that may be: then the change meets what has become of the endpoint. Neither
+/// can happen again and again, so this ends. Gives the endpoint, and what it goes on with if it was enabled.
+///
+/// Needs `changing_endpoints` to be held: nobody else may enable an endpoint while what has failed is made pending.
+async fn rewrite(
+    api: &Api,
+    id: EndpointId,
+    change: impl Fn(&Endpoint) -> Result<Endpoint, ApiError>,
+) -> Result<(Endpoint, Backlog), ApiError> {
+    loop {
+        let before = api.store.endpoint(id).await?.ok_or_else(|| not_found(&id.to_string()))?;
+        let after = change(&before)?;
+        if after == before {
+            return Ok((after, Backlog::default()));
+        }
+        let resumed = if after.enabled_at > before.enabled_at && after.start == before.start {
+            api.deliveries.retry_failed(&before).await?;
+            // Counted before anything of it is sent.
+            api.deliveries.backlog(&before).await?
+        } else {
+            Backlog::default()
+        };
+        match api.store.update(&before, after.clone()).await? {
+            Updated::Yes => return Ok((after, resumed)),
+            Updated::Changed => {}
+            Updated::Gone => return Err(not_found(&id.to_string())),
+        }
     }
 }

@@ -49,7 +49,7 @@ pub(super) struct Draft {
     rest: Rest,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Rest {
     uid: Option<String>,
     description: String,
@@ -127,7 +127,7 @@ impl Draft {
 }
 
 /// Settings that may be applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settings {
     url: EndpointUrl,
     rest: Rest,
@@ -159,6 +159,7 @@ impl Settings {
             start,
             created_at: now,
             updated_at: now,
+            enabled_at: now,
         }
     }
 
@@ -191,19 +192,11 @@ impl Settings {
             start: before.start,
             created_at: before.created_at,
             updated_at: before.updated_at,
+            enabled_at: before.enabled_at,
         };
-        let after = with_status(after, rest.status.unwrap_or(before.status));
+        let after = after.with_status(rest.status.unwrap_or(before.status), now);
         if after == *before { after } else { Endpoint { updated_at: now, ..after } }
     }
-}
-
-/// The endpoint with another status. One that is disabled already keeps its reason.
-pub(super) fn with_status(endpoint: Endpoint, status: EndpointStatus) -> Endpoint {
-    let disabled_reason = match status {
-        EndpointStatus::Enabled => None,
-        EndpointStatus::Disabled => Some(endpoint.disabled_reason.unwrap_or(DisabledReason::Manual)),
-    };
-    Endpoint { status, disabled_reason, ..endpoint }
 }
 
 /// An endpoint's settings as a caller would write them, without its secret.

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::fields::duration_text;
 use crate::model::endpoint::{
-    Backlog, DisabledReason, Endpoint, EndpointStatus, Format, Health, Ordering, Payload, RateLimit, SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, Format, Ordering, Payload, RateLimit, SigningSecret,
 };
 use crate::model::filter::Filter;
+use crate::model::health::{Backlog, Health};
 use crate::model::id::EndpointId;
 use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;

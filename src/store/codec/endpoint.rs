@@ -58,6 +58,8 @@ pub(super) struct EndpointRow {
     start: Position,
     created_at: Timestamp,
     updated_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enabled_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +99,7 @@ pub(crate) fn endpoint(endpoint: &Endpoint, vault: &Vault) -> Vec<u8> {
         start: endpoint.start,
         created_at: endpoint.created_at,
         updated_at: endpoint.updated_at,
+        enabled_at: Some(endpoint.enabled_at),
     };
     plain(VERSION, &row)
 }
@@ -142,6 +145,7 @@ pub(crate) fn read_endpoint(bytes: &[u8], vault: &Vault) -> Result<Endpoint, Sto
         start: row.start,
         created_at: row.created_at,
         updated_at: row.updated_at,
+        enabled_at: row.enabled_at.unwrap_or(row.created_at),
     })
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, VERSION, from_plain, plain};
-use crate::model::endpoint::HealthRecord;
+use crate::model::health::HealthRecord;
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 

@@ -6,7 +6,7 @@ use super::stage::Stage;
 use super::writer::Act;
 use super::{SledStore, keys};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::HealthRecord;
+use crate::model::health::HealthRecord;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::store::codec::{self, Standing};
 use crate::store::{Consequence, DeliveryCommit, DeliveryStore, Positions, StoreError, Waiting};

@@ -12,7 +12,7 @@ use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber};
 use crate::model::time::Timestamp;
 use crate::store::codec::{self, endpoint as rows};
-use crate::store::{DeliveryQuery, Disabling, EndpointStore, Filtered, StoreError};
+use crate::store::{DeliveryQuery, Disabling, EndpointStore, Filtered, StoreError, Updated};
 
 /// A uid is a key, and long keys make the tree's inner nodes large.
 const UID_BYTES_MAX: usize = 256;
@@ -40,15 +40,18 @@ impl Stage<'_> {
         Ok(endpoint)
     }
 
-    /// Replaces an endpoint; `false` if there is none of that id.
-    pub(super) fn update(&mut self, endpoint: &Endpoint) -> Result<bool, StoreError> {
-        let Some(former) = self.registered(endpoint.id)? else { return Ok(false) };
+    /// Replaces an endpoint, if it is still as it was seen.
+    pub(super) fn update(&mut self, seen: &Endpoint, endpoint: &Endpoint) -> Result<Updated, StoreError> {
+        let Some(former) = self.endpoint(endpoint.id)? else { return Ok(Updated::Gone) };
+        if former != *seen {
+            return Ok(Updated::Changed);
+        }
         if former.uid != endpoint.uid {
             self.take_uid(endpoint)?;
             self.give_up_uid(former.uid.as_deref())?;
         }
         self.write_endpoint(endpoint)?;
-        Ok(true)
+        Ok(Updated::Yes)
     }
 
     /// Disables an endpoint; `false` if it is not one that is meant.
@@ -160,8 +163,8 @@ impl EndpointStore for SledStore {
         self.write(|done| Act::Create { endpoint: Box::new(endpoint), done }).await
     }
 
-    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
-        self.write(|done| Act::Update { endpoint: Box::new(endpoint), done }).await
+    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
+        self.write(|done| Act::Update { seen: Box::new(seen.clone()), endpoint: Box::new(endpoint), done }).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {

@@ -24,7 +24,7 @@ use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::FORMAT;
 use crate::store::vault::Vault;
-use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, codec};
+use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, Updated, codec};
 
 /// How many commits may wait for the writer before callers wait for a place.
 pub(super) const QUEUE_LENGTH: usize = 256;
@@ -46,8 +46,8 @@ pub(super) enum Act {
     Deliveries { commit: DeliveryCommit, done: Done<()> },
     /// A new endpoint.
     Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
-    /// An endpoint as it is now.
-    Update { endpoint: Box<Endpoint>, done: Done<bool> },
+    /// An endpoint as it is now, if it was as it was seen.
+    Update { seen: Box<Endpoint>, endpoint: Box<Endpoint>, done: Done<Updated> },
     /// Secrets of an endpoint that no longer sign are no more.
     ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
@@ -171,8 +171,8 @@ impl Writer {
                     let result = self.stage(|stage| stage.create(*endpoint));
                     self.answer(done, result);
                 }
-                Act::Update { endpoint, done } => {
-                    let result = self.stage(|stage| stage.update(&endpoint));
+                Act::Update { seen, endpoint, done } => {
+                    let result = self.stage(|stage| stage.update(&seen, &endpoint));
                     self.answer(done, result);
                 }
                 Act::ForgetSecrets { id, now, done } => {

@@ -42,7 +42,7 @@ async fn a_patch_merges_headers_whatever_the_case_of_their_names() {
     put(&door, json!({"X-One": "1", "x-two": "2", "x-three": "3"})).await;
     patch(&door, json!({"x-ONE": "one", "X-Two": null, "x-four": "4"})).await;
     assert_eq!(kept(&door).await, map(&[("x-one", "one"), ("x-three", "3"), ("x-four", "4")]));
-    let unchanged = door.json("GET /v1/endpoints/crm", "").await;
+    let unchanged = door.json("GET /v1/endpoints", "").await["data"][0].take();
     assert_eq!(patch(&door, json!({"X-ONE": "one"})).await, unchanged, "the same again is no change");
     assert_eq!(patch(&door, json!({})).await, unchanged);
     assert_eq!(door.json("PATCH /v1/endpoints/crm", r#"{"description":"x"}"#).await["headers"], unchanged["headers"]);

@@ -110,6 +110,7 @@ pub(super) fn endpoint(to: &str) -> Endpoint {
         start: Position::START,
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::EPOCH,
+        enabled_at: Timestamp::EPOCH,
     }
 }
 

@@ -8,7 +8,7 @@ use certhook::deliver::forget_former_secrets;
 use certhook::model::endpoint::{Endpoint, SigningSecret, rotated};
 use certhook::model::id::EndpointNumber;
 use certhook::model::time::Timestamp;
-use certhook::store::EndpointStore;
+use certhook::store::{EndpointStore, Updated};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -52,7 +52,8 @@ impl Bench {
         let known = self.store.by_number(number).await.expect("a store").expect("an endpoint");
         let fresh = SigningSecret { key: vec![byte; 32].into(), expires_at: None };
         let secrets = rotated(&known.secrets, fresh, overlap, self.clock.now()).expect("another secret");
-        assert!(self.store.update(Endpoint { secrets, ..known }).await.expect("a store"));
+        let changed = Endpoint { secrets, ..known.clone() };
+        assert_eq!(self.store.update(&known, changed).await.expect("a store"), Updated::Yes);
         assert_eq!(self.changes.recv().await.expect("a change"), number);
     }
 
@@ -116,11 +117,12 @@ async fn more_changes_than_can_be_told_hide_no_end() {
     bench.start();
     tokio::task::yield_now().await;
     bench.rotate(number, 1, minutes(5)).await;
-    let other = bench.store.by_number(other).await.expect("a store").expect("an endpoint");
+    let mut other = bench.store.by_number(other).await.expect("a store").expect("an endpoint");
     for nth in 0..200 {
         // Nothing here waits, so the loop has no turn until all is told, and by then the rotation is no longer told.
-        let change = Endpoint { description: nth.to_string(), ..other.clone() };
-        assert!(bench.store.update(change).await.expect("a store"));
+        let changed = Endpoint { description: nth.to_string(), ..other.clone() };
+        assert_eq!(bench.store.update(&other, changed.clone()).await.expect("a store"), Updated::Yes);
+        other = changed;
     }
     bench.changes = bench.store.changes();
     assert_eq!(bench.forgotten().await, (number, minutes(5), 1));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use certhook::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use certhook::model::endpoint::EndpointStatus;
 use certhook::model::id::Position;
 use certhook::store::DeliveryQuery;
 
@@ -78,11 +78,9 @@ async fn a_delivery_that_has_failed_begins_its_schedule_anew() {
     bench.await_ended(DeliveryStatus::Delivered, 1).await;
     let last = record(&bench, 1).await;
     assert_eq!((last.attempt_count, last.charged), (4, 2), "the third failed as well, and had a wait left");
-    let reason = Some(DisabledReason::Manual);
-    let off = Endpoint { status: EndpointStatus::Disabled, disabled_reason: reason, ..crm };
-    bench.store.update(off.clone()).await.expect("it is disabled");
+    bench.switch(crm.id, EndpointStatus::Disabled).await;
     let event = bench.store.event(Position(1)).await.expect("a look").expect("it is there");
-    assert_eq!(bench.deliverer().redeliver(&event, &off).await.expect("it runs"), ByHand::Disabled);
+    assert_eq!(bench.deliverer().redeliver(&event, &crm).await.expect("it runs"), ByHand::Disabled);
     bench.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use certhook::model::endpoint::{DisabledReason, EndpointStatus};
 use certhook::model::event::{Event, EventDraft, EventType};
 use certhook::model::id::{EndpointNumber, EventId, Position};
 use certhook::model::pattern::Pattern;
@@ -127,8 +127,7 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled_and_goes_on_with_what_f
         let (bench, name) = (&bench, names(events - 1..events));
         async move {
             bench.commit(name).await;
-            let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
-            (known.status == EndpointStatus::Disabled).then_some(known)
+            Some(bench.endpoint(crm.id).await).filter(|known| known.status == EndpointStatus::Disabled)
         }
     })
     .await;
@@ -143,10 +142,9 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled_and_goes_on_with_what_f
     assert_eq!((backlog.pending, backlog.more), (events - 1, false));
     assert!(backlog.oldest_at.is_some());
     assert_eq!(bench.sent().len(), calls, "nothing is sent meanwhile");
-    let enabled = Endpoint { status: EndpointStatus::Enabled, disabled_reason: None, ..disabled };
-    bench.store.update(enabled.clone()).await.expect("it is enabled");
+    bench.switch(crm.id, EndpointStatus::Enabled).await;
     bench.await_ended(DeliveryStatus::Delivered, events).await;
-    let backlog = bench.deliverer().backlog(&enabled).await.expect("a count");
+    let backlog = bench.deliverer().backlog(&bench.endpoint(crm.id).await).await.expect("a count");
     assert_eq!((backlog.pending, backlog.oldest_at), (0, None));
     bench.stop().await;
     let told: Vec<_> = told(&bench).await.into_iter().map(|(event_type, _, status)| (event_type, status)).collect();
@@ -163,16 +161,13 @@ async fn an_endpoint_that_skips_what_it_missed_gets_what_comes_from_then_on() {
     bench.start();
     let crm = bench.register("crm", |_| {}).await;
     bench.commit(names(0..5)).await;
-    let mut gone = until("it to be disabled", || async {
-        let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
-        (known.status == EndpointStatus::Disabled).then_some(known)
+    let gone = until("it to be disabled", || async {
+        Some(bench.endpoint(crm.id).await).filter(|known| known.status == EndpointStatus::Disabled)
     })
     .await;
     let before = bench.sent().len();
-    gone.status = EndpointStatus::Enabled;
-    gone.disabled_reason = None;
-    gone.start = *bench.store.head().borrow();
-    bench.store.update(gone.clone()).await.expect("it is enabled");
+    let head = *bench.store.head().borrow();
+    bench.enable(gone.id, Some(head)).await;
     bench.commit(names(5..7)).await;
     until("the new ones", || async {
         let sent = bench.sent();
@@ -181,7 +176,7 @@ async fn an_endpoint_that_skips_what_it_missed_gets_what_comes_from_then_on() {
     .await;
     bench.await_ended(DeliveryStatus::Canceled, 1).await;
     until("nothing to be left", || async {
-        (bench.deliverer().backlog(&gone).await.expect("a count").pending == 0).then_some(())
+        (bench.deliverer().backlog(&bench.endpoint(gone.id).await).await.expect("a count").pending == 0).then_some(())
     })
     .await;
     bench.stop().await;

@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::model::delivery::DeliveryRecord;
-use certhook::model::endpoint::{Endpoint, HealthRecord};
+use certhook::model::endpoint::Endpoint;
 use certhook::model::event::Event;
+use certhook::model::health::HealthRecord;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, SightCommit,
-    SightStore, Store, StoreError, Task, Waiting,
+    SightStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -276,8 +277,8 @@ impl EndpointStore for Meddler {
         self.inner.create(endpoint).await
     }
 
-    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
-        self.inner.update(endpoint).await
+    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
+        self.inner.update(seen, endpoint).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {

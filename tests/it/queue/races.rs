@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::model::delivery::{DeliveryStatus, Outcome};
-use certhook::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, Ordering};
-use certhook::model::id::{EndpointId, Position};
+use certhook::model::endpoint::{EndpointStatus, EndpointUrl, Ordering};
+use certhook::model::id::Position;
 use certhook::store::DeliveryQuery;
 
 use super::meddler::{Gate, Meddler, Slow};
@@ -23,12 +23,6 @@ fn slow_down(bench: &mut Bench) -> Arc<Slow> {
     slow.answers.shut();
     bench.transport = Arc::clone(&slow) as _;
     slow
-}
-
-async fn change(bench: &Bench, id: EndpointId, change: impl FnOnce(&mut Endpoint)) {
-    let mut endpoint = bench.store.endpoint(id).await.expect("a look").expect("it is there");
-    change(&mut endpoint);
-    assert!(bench.store.update(endpoint).await.expect("it is changed"));
 }
 
 fn attempts(bench: &Bench) -> Vec<String> {
@@ -63,12 +57,12 @@ async fn a_queue_that_is_made_anew_waits_for_the_records_of_the_one_before() {
     until("it to be taken up", || async { (meddler.commits.passed() > 0).then_some(()) }).await;
     // Whether the registration was looked at depends on which came first, it or the start.
     let looks = meddler.looks.passed();
-    change(&bench, crm.id, |endpoint| endpoint.retry = Some(vec![Duration::from_millis(300)])).await;
+    bench.change(crm.id, |endpoint| endpoint.retry = Some(vec![Duration::from_millis(300)])).await;
     until("the change to be seen", || async { (meddler.looks.passed() == looks + 1).then_some(()) }).await;
     meddler.commits.shut();
     bench.commit(names(0..1)).await;
     until("the first attempt", || async { (bench.sent().len() == 1).then_some(()) }).await;
-    change(&bench, crm.id, |endpoint| endpoint.ordering = Ordering::None).await;
+    bench.change(crm.id, |endpoint| endpoint.ordering = Ordering::None).await;
     until("the change to be seen", || async { (meddler.looks.passed() == looks + 2).then_some(()) }).await;
     meddler.commits.let_all_pass();
     bench.await_ended(DeliveryStatus::Delivered, 1).await;
@@ -85,9 +79,9 @@ async fn an_endpoint_is_never_called_more_often_at_a_time_than_it_may_be_when_it
     bench.commit(names(0..3)).await;
     until("the first one", || async { (bench.sent().len() == 1).then_some(()) }).await;
     let looks = meddler.looks.passed();
-    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Disabled).await;
+    bench.switch(crm.id, EndpointStatus::Disabled).await;
     until("the change to be seen", || async { (meddler.looks.passed() == looks + 1).then_some(()) }).await;
-    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+    bench.switch(crm.id, EndpointStatus::Enabled).await;
     until("the change to be seen", || async { (meddler.looks.passed() == looks + 2).then_some(()) }).await;
     // Another one shows that the loop has come further.
     bench.register("other", |_| {}).await;
@@ -111,11 +105,10 @@ async fn an_old_answer_does_not_disable_an_endpoint_that_was_enabled_since() {
     until("both", || async { (bench.sent().len() == 2).then_some(()) }).await;
     slow.answers.let_pass(1);
     until("the endpoint to be disabled", || async {
-        let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
-        (known.status == EndpointStatus::Disabled).then_some(())
+        (bench.endpoint(crm.id).await.status == EndpointStatus::Disabled).then_some(())
     })
     .await;
-    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+    bench.switch(crm.id, EndpointStatus::Enabled).await;
     slow.answers.let_all_pass();
     bench.await_ended(DeliveryStatus::Delivered, 2).await;
     let mut numbers = attempts(&bench);
@@ -134,14 +127,13 @@ async fn a_receiver_speaks_only_for_the_url_that_was_called() {
     until("the attempt", || async { (bench.sent().len() == 1).then_some(()) }).await;
     let looks = meddler.looks.passed();
     let url = EndpointUrl::new(&"http://new.test/".parse().expect("a URL"));
-    change(&bench, crm.id, |endpoint| endpoint.url = url).await;
+    bench.change(crm.id, |endpoint| endpoint.url = url.clone()).await;
     until("the change to be seen", || async { (meddler.looks.passed() == looks + 1).then_some(()) }).await;
     bench.register("other", |_| {}).await;
     until("the loop to come further", || async { (meddler.looks.passed() == looks + 2).then_some(()) }).await;
     slow.answers.let_all_pass();
     bench.await_ended(DeliveryStatus::Delivered, 1).await;
-    let known = bench.store.endpoint(crm.id).await.expect("a look").expect("it is there");
-    assert_eq!(known.status, EndpointStatus::Enabled);
+    assert_eq!(bench.endpoint(crm.id).await.status, EndpointStatus::Enabled);
     bench.stop().await;
 }
 
@@ -284,7 +276,7 @@ async fn an_endpoint_that_is_behind_asks_for_its_own_records_alone() {
     bench.register("other", |_| {}).await;
     bench.commit(names(0..5)).await;
     bench.await_ended(DeliveryStatus::Delivered, 10).await;
-    change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Disabled).await;
+    bench.switch(crm.id, EndpointStatus::Disabled).await;
     until("it to have a position of its own", || async {
         let own = bench.store.positions().await.expect("positions").own;
         own.iter().any(|(number, _)| *number == crm.id.number).then_some(())
@@ -295,7 +287,7 @@ async fn an_endpoint_that_is_behind_asks_for_its_own_records_alone() {
     let meddler = meddle(&mut bench);
     for attempt in 1..=2 {
         bench.stop().await;
-        change(&bench, crm.id, |endpoint| endpoint.status = EndpointStatus::Enabled).await;
+        bench.switch(crm.id, EndpointStatus::Enabled).await;
         bench.start();
         bench.await_ended(DeliveryStatus::Delivered, 4_000).await;
         assert_eq!(meddler.sweeps.passed(), 0, "start {attempt}");

@@ -21,7 +21,7 @@ use certhook::model::pattern::Pattern;
 use certhook::model::resource::{Kind, ResourceKey};
 use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
-use certhook::store::{DeliveryQuery, SightCommit, Store};
+use certhook::store::{DeliveryQuery, SightCommit, Store, Updated};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ impl Transport for Script {
             error: failed.then(|| "scripted".to_owned()),
             body: None,
             address: None,
-            retry_after: None,
+            retry_after: (outcome == Outcome::Throttled).then(|| "3600".to_owned()),
             took: Duration::ZERO,
         }
     }
@@ -146,6 +146,38 @@ impl Bench {
         endpoint.start = *self.store.head().borrow();
         change(&mut endpoint);
         self.store.create(endpoint).await.expect("it is registered")
+    }
+
+    pub(super) async fn endpoint(&self, id: EndpointId) -> Endpoint {
+        self.store.endpoint(id).await.expect("a look").expect("it is there")
+    }
+
+    /// Changes an endpoint as it is by now.
+    pub(super) async fn change(&self, id: EndpointId, change: impl Fn(&mut Endpoint)) {
+        loop {
+            let seen = self.endpoint(id).await;
+            let mut changed = seen.clone();
+            change(&mut changed);
+            match self.store.update(&seen, changed).await.expect("a change") {
+                Updated::Yes => return,
+                Updated::Changed => {}
+                Updated::Gone => panic!("it was deleted"),
+            }
+        }
+    }
+
+    /// Switches an endpoint on or off, as an operator would.
+    pub(super) async fn switch(&self, id: EndpointId, status: EndpointStatus) {
+        self.change(id, |endpoint| *endpoint = endpoint.clone().with_status(status, self.clock.now())).await;
+    }
+
+    /// Switches an endpoint on, and lets it skip what lies before `start`.
+    pub(super) async fn enable(&self, id: EndpointId, start: Option<Position>) {
+        self.change(id, |endpoint| {
+            *endpoint = endpoint.clone().with_status(EndpointStatus::Enabled, self.clock.now());
+            endpoint.start = start.unwrap_or(endpoint.start);
+        })
+        .await;
     }
 
     /// Commits one event for each resource, in order.
@@ -218,6 +250,7 @@ pub(super) fn endpoint(name: &str) -> Endpoint {
         start: Position::START,
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::EPOCH,
+        enabled_at: Timestamp::EPOCH,
     }
 }
 

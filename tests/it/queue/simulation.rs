@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use certhook::clock::random_bytes;
 use certhook::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::{DisabledReason, EndpointStatus, Ordering};
+use certhook::model::endpoint::{EndpointStatus, Ordering};
 use certhook::model::filter::Filter;
 use certhook::model::id::{DeliveryId, EndpointId, Position};
 use certhook::store::DeliveryQuery;
@@ -142,40 +142,38 @@ impl World {
         self.receivers.limit(host, limit.map_or(self.bench.settings.per_endpoint_in_flight, |limit| limit as usize));
     }
 
-    /// What the API does: reads, changes, writes back.
     async fn change(&mut self) {
         let Some(index) = self.living() else { return };
         let (id, host) = (self.subscribers[index].id, self.subscribers[index].host.clone());
-        let mut endpoint = self.bench.store.endpoint(id).await.expect("a look").expect("it is there");
         match self.dice.below(12) {
-            0..3 => {
-                endpoint.status = EndpointStatus::Disabled;
-                endpoint.disabled_reason = Some(DisabledReason::Manual);
-            }
+            0..3 => self.bench.switch(id, EndpointStatus::Disabled).await,
             3..8 => return self.enable(index).await,
             8 if self.dice.below(2) == 0 => {
                 self.receivers.hurry(&host);
                 self.bench.deliverer().recover(id.number).await.expect("it runs");
                 self.receivers.hurried(&host);
-                return;
             }
-            8 => endpoint.description.push('.'),
+            8 => self.bench.change(id, |endpoint| endpoint.description.push('.')).await,
             9 => {
-                endpoint.max_in_flight = self.limit();
-                self.tell_limit(&host, endpoint.max_in_flight);
+                let limit = self.limit();
+                self.tell_limit(&host, limit);
+                self.bench.change(id, |endpoint| endpoint.max_in_flight = limit).await;
             }
             10 => {
-                endpoint.filter = self.filter();
-                self.subscribers[index].filters.push(endpoint.filter.clone());
+                let filter = self.filter();
+                self.subscribers[index].filters.push(filter.clone());
                 self.receivers.let_overtake(&host);
+                self.bench.change(id, |endpoint| endpoint.filter = filter.clone()).await;
             }
             _ => {
-                let other = if endpoint.ordering == Ordering::None { Ordering::PerResource } else { Ordering::None };
-                endpoint.ordering = other;
                 self.receivers.let_overtake(&host);
+                let other = |ordering| match ordering {
+                    Ordering::None => Ordering::PerResource,
+                    Ordering::PerResource => Ordering::None,
+                };
+                self.bench.change(id, |endpoint| endpoint.ordering = other(endpoint.ordering)).await;
             }
         }
-        assert!(self.bench.store.update(endpoint).await.expect("it is changed"));
     }
 
     /// Somebody retries or cancels one of the deliveries.
@@ -198,13 +196,14 @@ impl World {
     /// What the API does when an endpoint is enabled, with or without what it has missed.
     async fn enable(&mut self, index: usize) {
         let (id, host) = (self.subscribers[index].id, self.subscribers[index].host.clone());
-        let mut endpoint = self.bench.store.endpoint(id).await.expect("a look").expect("it is there");
+        let endpoint = self.bench.endpoint(id).await;
         if endpoint.status == EndpointStatus::Enabled {
             return;
         }
-        if self.dice.below(4) == 0 {
-            endpoint.start = *self.bench.store.head().borrow();
-            self.subscribers[index].start = endpoint.start;
+        let skips = self.dice.below(4) == 0;
+        let start = skips.then(|| *self.bench.store.head().borrow());
+        if let Some(start) = start {
+            self.subscribers[index].start = start;
         } else {
             self.bench.deliverer().retry_failed(&endpoint).await.expect("the store works");
             for (at, record) in self.records().await {
@@ -213,9 +212,7 @@ impl World {
                 }
             }
         }
-        endpoint.status = EndpointStatus::Enabled;
-        endpoint.disabled_reason = None;
-        assert!(self.bench.store.update(endpoint).await.expect("it is changed"));
+        self.bench.enable(id, start).await;
     }
 
     /// The resource of each event, in the order of the log.
@@ -273,12 +270,7 @@ impl World {
         let mut missing = Vec::new();
         let log = self.log().await;
         for one in self.subscribers.iter().filter(|one| !one.deleted) {
-            let mut endpoint = self.bench.store.endpoint(one.id).await.expect("a look").expect("it is there");
-            if endpoint.status == EndpointStatus::Disabled {
-                endpoint.status = EndpointStatus::Enabled;
-                endpoint.disabled_reason = None;
-                self.bench.store.update(endpoint).await.expect("it is changed");
-            }
+            self.bench.switch(one.id, EndpointStatus::Enabled).await;
             for (position, resource) in (1..).map(Position).zip(&log) {
                 let Some(resource) = resource else { continue };
                 let status = ended.get(&(one.id, position));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use certhook::model::delivery::DeliveryStatus;
-use certhook::model::endpoint::HealthRecord;
 use certhook::model::event::{EventDraft, EventType};
+use certhook::model::health::HealthRecord;
 use certhook::model::id::{EndpointNumber, Position};
 use certhook::model::json::Json;
 use certhook::model::resource::{Kind, Snapshot};

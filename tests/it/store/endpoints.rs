@@ -7,7 +7,7 @@ use certhook::model::delivery::DeliveryStatus;
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, OwnHeaders};
 use certhook::model::event::{EventDraft, EventType};
 use certhook::model::id::{EndpointId, Position};
-use certhook::store::{Consequence, DeliveryCommit, DeliveryQuery, Disabling, Store, StoreError};
+use certhook::store::{Consequence, DeliveryCommit, DeliveryQuery, Disabling, Store, StoreError, Updated};
 
 use super::conformance::Reopen;
 use super::samples::*;
@@ -24,7 +24,8 @@ pub(super) async fn endpoints_come_back_as_registered(store: Arc<dyn Store>, reo
     assert_eq!(store.by_uid("cr").await.unwrap(), None);
     let guessed = EndpointId { random: 1, ..created.id };
     assert_eq!(store.endpoint(guessed).await.unwrap(), None, "the number alone is no id");
-    assert!(!store.update(Endpoint { id: guessed, ..created.clone() }).await.unwrap());
+    let as_guessed = Endpoint { id: guessed, ..created.clone() };
+    assert_eq!(store.update(&as_guessed, as_guessed.clone()).await.unwrap(), Updated::Gone);
     assert!(!store.delete(guessed).await.unwrap());
     let changed = Endpoint {
         url: EndpointUrl::new(&"https://example.org/".parse().unwrap()),
@@ -32,18 +33,29 @@ pub(super) async fn endpoints_come_back_as_registered(store: Arc<dyn Store>, reo
         secrets: created.secrets[..1].to_vec(),
         description: "d".repeat(50_000),
         headers: OwnHeaders::new((0..20).map(|nth| (format!("x-{nth}"), "v".repeat(4096).into())).collect()),
-        ..created
+        ..created.clone()
     };
-    assert!(store.update(changed.clone()).await.unwrap());
+    assert_eq!(store.update(&created, changed.clone()).await.unwrap(), Updated::Yes);
     let store = reopen(store);
     assert_eq!(store.endpoint(changed.id).await.unwrap(), Some(changed));
+}
+
+pub(super) async fn a_change_meets_the_endpoint_that_was_seen_or_nothing(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    let seen = store.create(endpoint(Some("crm"))).await.unwrap();
+    let disabled = seen.clone().with_status(EndpointStatus::Disabled, at(9));
+    assert_eq!(store.update(&seen, disabled.clone()).await.unwrap(), Updated::Yes);
+    let mut changes = store.changes();
+    let patched = Endpoint { description: "changed by who has not seen that".into(), ..seen.clone() };
+    assert_eq!(store.update(&seen, patched).await.unwrap(), Updated::Changed);
+    assert!(changes.try_recv().is_err(), "nothing has changed");
+    assert_eq!(reopen(store).endpoint(seen.id).await.unwrap(), Some(disabled));
 }
 
 pub(super) async fn disabling_leaves_everything_else_as_it_is(store: Arc<dyn Store>, reopen: Reopen<'_>) {
     let seen = store.create(endpoint(Some("crm"))).await.unwrap();
     let mut changes = store.changes();
     let patched = Endpoint { description: "changed after it was seen".into(), ..seen.clone() };
-    assert!(store.update(patched.clone()).await.unwrap());
+    assert_eq!(store.update(&seen, patched.clone()).await.unwrap(), Updated::Yes);
     let elsewhere = EndpointUrl::new(&"https://example.org/".parse().unwrap());
     let guessed = EndpointId { random: 1, ..seen.id };
     let disable = async |id: EndpointId, url: &EndpointUrl, reason, instant| {
@@ -79,7 +91,7 @@ pub(super) async fn secrets_that_have_ended_are_forgotten_and_nothing_else(store
     let seen = store.create(endpoint(Some("crm"))).await.unwrap();
     assert_eq!(seen.secrets[1].expires_at, Some(at(5)));
     let patched = Endpoint { description: "changed after it was seen".into(), ..seen.clone() };
-    assert!(store.update(patched.clone()).await.unwrap());
+    assert_eq!(store.update(&seen, patched.clone()).await.unwrap(), Updated::Yes);
     let mut changes = store.changes();
     assert!(!store.forget_secrets(seen.id, at(4)).await.unwrap(), "it still signs");
     let guessed = EndpointId { random: 1, ..seen.id };
@@ -110,10 +122,11 @@ pub(super) async fn a_uid_names_one_endpoint(store: Arc<dyn Store>, reopen: Reop
     let taken = store.create(endpoint(Some("crm"))).await;
     assert!(matches!(&taken, Err(StoreError::UidTaken(uid)) if uid == "crm"), "{taken:?}");
     let erp = store.create(endpoint(Some("erp"))).await.unwrap();
-    let taken = store.update(Endpoint { uid: Some("crm".into()), ..erp.clone() }).await;
+    let named = |endpoint: &Endpoint, uid: &str| Endpoint { uid: Some(uid.into()), ..endpoint.clone() };
+    let taken = store.update(&erp, named(&erp, "crm")).await;
     assert!(matches!(taken, Err(StoreError::UidTaken(_))), "{taken:?}");
-    assert!(store.update(Endpoint { uid: Some("billing".into()), ..crm.clone() }).await.unwrap());
-    assert!(store.update(Endpoint { uid: Some("crm".into()), ..erp.clone() }).await.unwrap());
+    assert_eq!(store.update(&crm, named(&crm, "billing")).await.unwrap(), Updated::Yes);
+    assert_eq!(store.update(&erp, named(&erp, "crm")).await.unwrap(), Updated::Yes);
     let store = reopen(store);
     assert_eq!(store.by_uid("crm").await.unwrap().unwrap().id, erp.id);
     assert_eq!(store.by_uid("billing").await.unwrap().unwrap().id, crm.id);
@@ -144,9 +157,9 @@ pub(super) async fn endpoints_are_listed_both_ways(store: Arc<dyn Store>, _reope
 pub(super) async fn changes_of_endpoints_are_told(store: Arc<dyn Store>, _reopen: Reopen<'_>) {
     let mut changes = store.changes();
     let one = store.create(endpoint(None)).await.unwrap();
-    assert!(store.update(one.clone()).await.unwrap());
+    assert_eq!(store.update(&one, one.clone()).await.unwrap(), Updated::Yes);
     assert!(store.delete(one.id).await.unwrap());
-    assert!(!store.update(one.clone()).await.unwrap());
+    assert_eq!(store.update(&one, one.clone()).await.unwrap(), Updated::Gone);
     for _ in 0..3 {
         assert_eq!(changes.recv().await.unwrap(), one.id.number);
     }

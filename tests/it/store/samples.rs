@@ -135,6 +135,7 @@ pub(super) fn endpoint(uid: Option<&str>) -> Endpoint {
         start: Position(4),
         created_at: at(1),
         updated_at: at(2),
+        enabled_at: at(1),
     }
 }
 

@@ -10,10 +10,9 @@ use certhook::clock::ManualClock;
 use certhook::model::delivery::DeliveryStatus;
 use certhook::model::endpoint::Endpoint;
 use certhook::model::id::Position;
-use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, Snapshot};
-use certhook::model::time::Timestamp;
+use certhook::model::resource::Kind;
 use certhook::store::sled::SledStore;
-use certhook::store::{Settings, Store, StoreError};
+use certhook::store::{Settings, Store, StoreError, Updated};
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -34,7 +33,7 @@ pub(super) fn open(folder: &Path) -> Arc<dyn Store> {
     try_open(&settings(folder)).unwrap()
 }
 
-fn refusal(settings: &Settings) -> String {
+pub(super) fn refusal(settings: &Settings) -> String {
     match try_open(settings) {
         Ok(_) => panic!("it opened"),
         Err(error) => error.to_string(),
@@ -78,6 +77,7 @@ conforms! {
     lists::all_that_a_commit_tells_is_in_the_log_in_its_order,
     lists::a_commit_that_is_refused_leaves_nothing_of_itself,
     endpoints::endpoints_come_back_as_registered,
+    endpoints::a_change_meets_the_endpoint_that_was_seen_or_nothing,
     endpoints::disabling_leaves_everything_else_as_it_is,
     endpoints::secrets_that_have_ended_are_forgotten_and_nothing_else,
     endpoints::numbers_are_never_given_twice,
@@ -195,7 +195,7 @@ async fn no_secret_is_readable_on_disk() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path());
     let one = store.create(endpoint(Some("crm"))).await.unwrap();
-    assert!(store.update(one.clone()).await.unwrap());
+    assert_eq!(store.update(&one, one.clone()).await.unwrap(), Updated::Yes);
     fill_log(&store, 1).await;
     commit_records(&store, vec![record(1, &one, DeliveryStatus::Delivered, None)]).await;
     store.close().await;
@@ -289,112 +289,8 @@ pub(super) fn rows(folder: &Path) -> ::sled::Db {
     opened.expect("a store that was given up leaves its folder")
 }
 
-/// Changes a row behind the back of a store that is closed.
-fn tamper(folder: &Path, key: &[u8], change: impl Fn(&str) -> String) {
-    let tree = rows(folder);
-    let row = tree.get(key).unwrap().unwrap();
-    tree.insert(key, change(std::str::from_utf8(&row).unwrap()).into_bytes()).unwrap();
-}
-
 pub(super) async fn close(store: Arc<dyn Store>) {
     store.close().await;
-}
-
-#[tokio::test]
-async fn a_newer_store_is_refused_unharmed() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path());
-    fill_log(&store, 3).await;
-    close(store).await;
-    let mark = folder.path().join("data/certhook.json");
-    let ours = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, r#"{"format":5,"everything":"else may differ"}"#).unwrap();
-    let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
-    fs::write(&mark, ours).unwrap();
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":3"#, r#""format":5"#));
-    let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":3"#));
-    let store = open(folder.path());
-    assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
-}
-
-#[tokio::test]
-async fn an_older_store_is_read_and_is_from_then_on_refused_by_the_older_program() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path());
-    fill_log(&store, 3).await;
-    close(store).await;
-    let mark = folder.path().join("data/certhook.json");
-    let ours = fs::read_to_string(&mark).unwrap();
-    let older = |text: &str| text.replace(r#""format":3"#, r#""format":1"#);
-    fs::write(&mark, older(&ours)).unwrap();
-    tamper(folder.path(), b"mstore", older);
-    let store = open(folder.path());
-    assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
-    assert_eq!(fs::read_to_string(&mark).unwrap(), ours, "before anything else is written");
-    close(store).await;
-    tamper(folder.path(), b"mstore", |row| {
-        assert!(row.contains(r#""format":3"#), "{row}");
-        row.to_owned()
-    });
-}
-
-#[tokio::test]
-async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
-    let folder = TempDir::new().unwrap();
-    let store = open(folder.path());
-    let one = store.create(endpoint(None)).await.unwrap();
-    let key = [b"n".as_slice(), &one.id.number.0.to_be_bytes()].concat();
-    close(store).await;
-    tamper(folder.path(), &key, |row| row.replacen('\u{2}', "\u{3}", 1));
-    let error = open(folder.path()).endpoint(one.id).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "cannot read an endpoint: it has version 3, this program knows up to 2; run the newer program"
-    );
-}
-
-/// A key that is a word, a source and the rest of it.
-fn row_key(first: &str, rest: &[u8]) -> Vec<u8> {
-    [first.as_bytes(), b"numeral\0", rest].concat()
-}
-
-#[tokio::test]
-async fn snapshots_of_a_former_program_are_read_and_then_kept_in_step() {
-    let folder = TempDir::new().unwrap();
-    let former = snapshot(1, 1);
-    let store = open(folder.path());
-    store.commit_sights(vec![silent(former.clone())], None).await.unwrap();
-    close(store).await;
-    let name = row_key("s", b"\x01cert_1");
-    {
-        let tree = rows(folder.path());
-        // Today's row has three bytes behind the version and the removal that the former one had not.
-        let row = tree.get(&name).unwrap().unwrap();
-        let (beginning, ending) = row.split_at(5);
-        assert_eq!(beginning, [2, 0, 0, 0, 0]);
-        tree.insert(name.as_slice(), [&[1, 0], ending].concat()).unwrap();
-        let mut gone = b"\x01\x01\x09not_found".to_vec();
-        gone.extend([[2].as_slice(), ending].concat());
-        tree.insert(row_key("s", b"\x01cert_2"), gone).unwrap();
-    }
-    let store = open(folder.path());
-    let gone = Some(Removal { reason: RemovalReason::NotFound, at: Timestamp::from_millis(1) });
-    let gone = Snapshot { key: key(2), removed: gone, ..former.clone() };
-    let found = store.snapshots_after(&source(), Kind::Certificate, None, 9).await.unwrap();
-    assert_eq!(found, [former.clone(), gone.clone()]);
-    let ids = store.ids_after(&source(), Kind::Certificate, None, 9).await.unwrap();
-    assert_eq!(ids, [(resource_id(1), false), (resource_id(2), true)]);
-    let count = async || store.snapshot_count(&source(), Kind::Certificate).await.unwrap();
-    let listed = |snapshot| Snapshot { open_list: Some(OpenList::Processing), removed: None, ..snapshot };
-    store.commit_sights(vec![silent(listed(former))], None).await.unwrap();
-    assert_eq!(count().await, 1, "it was counted before");
-    store.commit_sights(vec![silent(listed(gone))], None).await.unwrap();
-    assert_eq!(count().await, 2);
-    let open = store.open_after(&source(), OpenList::Processing, None, 9).await.unwrap();
-    assert_eq!(open, [resource_id(1), resource_id(2)]);
 }
 
 #[tokio::test]

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
-use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl, HealthRecord};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::event::{Event, EventDraft, Sight};
+use certhook::model::health::HealthRecord;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::{
     Consequence, DeliveryCommit, DeliveryQuery, DeliveryStore, Disabling, ENTRIES_READ_MAX, EndpointStore, EventLog,
-    Filtered, Positions, SightCommit, Store, StoreError, Waiting,
+    Filtered, Positions, SightCommit, Store, StoreError, Updated, Waiting,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -35,6 +36,7 @@ struct State {
     positions: Positions,
     healths: BTreeMap<EndpointNumber, HealthRecord>,
     failing: Option<fn() -> StoreError>,
+    disabling: Option<DisabledReason>,
 }
 
 /// The store.
@@ -62,6 +64,11 @@ impl Memory {
     /// From now on every call gives this error.
     pub(crate) fn fail_with(&self, error: fn() -> StoreError) {
         self.state.lock().unwrap().failing = Some(error);
+    }
+
+    /// An endpoint is disabled by its deliveries at the last moment before it is changed the next time.
+    pub(crate) fn disable_before_the_next_change(&self, reason: DisabledReason) {
+        self.state.lock().unwrap().disabling = Some(reason);
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
@@ -267,15 +274,20 @@ impl EndpointStore for Memory {
         Ok(endpoint)
     }
 
-    async fn update(&self, endpoint: Endpoint) -> Result<bool, StoreError> {
+    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
         let mut state = self.state()?;
-        if state.endpoints.get(&endpoint.id.number).is_none_or(|known| known.id != endpoint.id) {
-            return Ok(false);
+        if let Some(reason) = state.disabling.take() {
+            state.disable(endpoint.id, &seen.url, reason, seen.updated_at);
+        }
+        match state.endpoints.get(&endpoint.id.number).filter(|known| known.id == endpoint.id) {
+            None => return Ok(Updated::Gone),
+            Some(known) if known != seen => return Ok(Updated::Changed),
+            Some(_) => {}
         }
         state.check_uid(&endpoint, Some(endpoint.id.number))?;
         self.changed(endpoint.id.number);
         state.endpoints.insert(endpoint.id.number, endpoint);
-        Ok(true)
+        Ok(Updated::Yes)
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {

@@ -14,11 +14,11 @@ use super::snapshot::{Outline, absence, read_absence, read_snapshot, snapshot};
 use super::*;
 use crate::model::delivery::{Outcome, Trigger};
 use crate::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, HealthRecord, Ordering, OwnHeaders, Payload,
-    SigningSecret,
+    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
 };
 use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
+use crate::model::health::HealthRecord;
 use crate::model::id::EndpointNumber;
 use crate::model::pattern::Pattern;
 use crate::model::resource::{
@@ -301,6 +301,8 @@ fn how_endpoints_are_doing() {
         consecutive_failures: 4,
         failing_since: Some(at(3)),
         is_told: true,
+        paused_until: Some(at(5)),
+        first_given_up: Some(Position(6)),
     };
     let values = [HealthRecord::default(), failing];
     check(include_str!("health.hex"), &values, rare::health, |_, bytes| rare::read_health(bytes));
@@ -342,6 +344,7 @@ fn sample_endpoint_of_version_1() -> Endpoint {
         start: Position(4),
         created_at: at(1),
         updated_at: at(2),
+        enabled_at: at(1),
     }
 }
 
