@@ -2,13 +2,15 @@
 //!
 //! `conformance`, `lists`, `endpoints` and `history` are what every backend must do, written against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
-//! any moment; `rekey` gives it another key. `memory` runs what the stores in memory of other tests must do like it.
+//! any moment; `rekey` gives it another key; `formats` are what other versions have left. `memory` runs what the stores
+//! in memory of other tests must do like it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod conformance;
 mod damage;
 mod endpoints;
+mod formats;
 mod history;
 mod kill;
 mod kill_child;
