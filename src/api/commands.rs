@@ -6,9 +6,11 @@ use url::Url;
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{Event, EventType};
+use crate::model::filter::Filter;
 use crate::model::health::{Backlog, Health};
-use crate::model::id::EndpointNumber;
+use crate::model::id::{EndpointNumber, ReplayId};
 use crate::model::json::Json;
+use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::store::StoreError;
@@ -72,6 +74,18 @@ pub trait Deliveries: Send + Sync {
     /// Makes pending again what has failed since a disabled endpoint took something last, for the time when it is
     /// enabled.
     async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError>;
+
+    /// Begins to send it what is meant of a stretch of the log. `None`: it is disabled.
+    async fn replay(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Replay>, StoreError>;
+
+    /// What a replay would send. `None`: it is disabled.
+    async fn preview(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Preview>, StoreError>;
+
+    /// Begins to send it what every resource is now. `None`: it is disabled.
+    async fn resync(&self, endpoint: &Endpoint, filter: Filter) -> Result<Option<Replay>, StoreError>;
+
+    /// Stops a replay. `None`: there is none of that id.
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError>;
 
     /// Tries a delivery now.
     async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError>;

@@ -23,6 +23,7 @@ pub(super) enum ErrorKind {
     EventNotFound,
     EventTypeNotFound,
     DeliveryNotFound,
+    ReplayNotFound,
     SourceNotFound,
     MethodNotAllowed,
     EndpointDisabled,
@@ -51,6 +52,7 @@ impl ErrorKind {
             Self::EventNotFound => (StatusCode::NOT_FOUND, "EVENT_NOT_FOUND"),
             Self::EventTypeNotFound => (StatusCode::NOT_FOUND, "EVENT_TYPE_NOT_FOUND"),
             Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
+            Self::ReplayNotFound => (StatusCode::NOT_FOUND, "REPLAY_NOT_FOUND"),
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::DeliveryUnderWay => (StatusCode::CONFLICT, "DELIVERY_UNDER_WAY"),
@@ -220,6 +222,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::EventNotFound
         | ErrorKind::EventTypeNotFound
         | ErrorKind::DeliveryNotFound
+        | ErrorKind::ReplayNotFound
         | ErrorKind::SourceNotFound
         | ErrorKind::MethodNotAllowed
         | ErrorKind::EndpointDisabled

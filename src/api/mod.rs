@@ -1,4 +1,4 @@
-//! Our own API: endpoints, events, deliveries, sources.
+//! Our own API: endpoints, events, deliveries, replays, sources.
 //!
 //! Invariants: every answer of `/v1` is JSON in one of two shapes (a value or an error); nothing is done without
 //! a key; secrets leave only at registration and through the one call that exists for them; no call waits on a
@@ -25,6 +25,7 @@ mod health;
 mod input;
 mod page;
 mod removals;
+mod replays;
 mod request;
 mod request_id;
 mod routes;

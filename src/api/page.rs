@@ -24,6 +24,7 @@ pub(super) enum List {
     Sources,
     Passes,
     Removals,
+    Replays,
 }
 
 impl List {
@@ -36,6 +37,7 @@ impl List {
             Self::Sources => "sources",
             Self::Passes => "passes",
             Self::Removals => "removals",
+            Self::Replays => "replays",
         }
     }
 }

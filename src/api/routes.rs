@@ -12,7 +12,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
-use super::{auth, deliveries, endpoints, event_types, events, health, removals, request_id, sources};
+use super::{auth, deliveries, endpoints, event_types, events, health, removals, replays, request_id, sources};
 
 /// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
 pub fn router(parts: Parts) -> Router {
@@ -30,6 +30,10 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
         .route("/v1/endpoints/{name}/recover", post(endpoints::recover))
         .route("/v1/endpoints/{name}/test", post(endpoints::test))
+        .route("/v1/endpoints/{name}/replay", post(replays::begin))
+        .route("/v1/endpoints/{name}/resync", post(replays::resync))
+        .route("/v1/replays", get(replays::list))
+        .route("/v1/replays/{id}", get(replays::show).delete(replays::cancel))
         .route("/v1/events", get(events::list))
         .route("/v1/events/stream", get(events::stream))
         .route("/v1/events/{id}", get(events::show))

@@ -13,9 +13,11 @@ use crate::detect::catalogue::{self, About};
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{Event, EventDraft, EventType};
+use crate::model::filter::Filter;
 use crate::model::health::{Backlog, Health};
-use crate::model::id::{EndpointNumber, EventId, Position};
+use crate::model::id::{EndpointNumber, EventId, Position, ReplayId};
 use crate::model::json::Json;
+use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::model::time::Timestamp;
@@ -110,6 +112,22 @@ impl Deliveries for Subscribers {
 
     async fn retry_failed(&self, endpoint: &Endpoint) -> Result<(), StoreError> {
         self.deliverer.retry_failed(endpoint).await
+    }
+
+    async fn replay(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Replay>, StoreError> {
+        self.deliverer.replay(endpoint, range).await
+    }
+
+    async fn preview(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Preview>, StoreError> {
+        self.deliverer.preview(endpoint, range).await
+    }
+
+    async fn resync(&self, endpoint: &Endpoint, filter: Filter) -> Result<Option<Replay>, StoreError> {
+        self.deliverer.resync(endpoint, filter).await
+    }
+
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.deliverer.cancel_replay(id).await
     }
 
     async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {

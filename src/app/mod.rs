@@ -16,6 +16,7 @@ use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::deliver::guard::Guard;
+use crate::deliver::replay::resync::ResyncSource;
 use crate::deliver::transport::HttpTransport;
 use crate::deliver::{self, Deliverer, forget_former_secrets};
 use crate::source::numeral::Numeral;
@@ -58,7 +59,12 @@ impl Gateway {
 
         let guard = Arc::new(Guard::new(&config.delivery));
         let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(&guard))?);
-        let settings = deliver::Settings { livemode: !config.sandbox, ..config.delivery.clone() };
+        let sources = config
+            .sources
+            .iter()
+            .map(|one| ResyncSource { name: one.source.name.clone(), api_version: one.source.api_version.clone() });
+        let (sources, livemode) = (sources.collect(), !config.sandbox);
+        let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), settings));
         let mut watchers = Vec::new();
         for settings in config.sources {

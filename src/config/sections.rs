@@ -221,6 +221,7 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
         per_endpoint_in_flight: usize::try_from(per_endpoint_in_flight?).ok()?,
         order_wait: order_wait?,
         disable_after: disable_after?,
+        sources: Vec::new(),
         livemode: true,
         circuit: Circuit::probing_every(probe?),
         allow_networks: allow_networks?,

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
 use crate::model::endpoint::{Endpoint, MASK};
 use crate::model::event::Event;
-use crate::model::id::DeliveryId;
+use crate::model::id::{DeliveryId, ReplayId};
 use crate::store::{Store, StoreError};
 
 /// An attempt that was made.
@@ -63,7 +63,12 @@ impl Tools {
             None => self.load(endpoint, work, known).await?,
         };
         let number = record.as_ref().map_or(0, |known| known.attempt_count) + 1;
-        let (attempt, retry_after) = self.send(endpoint, &event, number, work.trigger).await;
+        let replay = record.as_ref().and_then(DeliveryRecord::pending_for);
+        let trigger = match work.trigger {
+            Trigger::Scheduled if replay.is_some() => Trigger::Replay,
+            trigger @ (Trigger::Scheduled | Trigger::Manual | Trigger::Replay | Trigger::Probe) => trigger,
+        };
+        let (attempt, retry_after) = self.send(endpoint, &event, number, trigger, replay).await;
         Ok(Tried { event, record, attempt, retry_after })
     }
 
@@ -92,10 +97,13 @@ impl Tools {
         event: &Event,
         number: u32,
         trigger: Trigger,
+        replay: Option<ReplayId>,
     ) -> (Attempt, Option<String>) {
         let signed_at = self.clock.now();
         let Body { content_type, bytes: body } = body(event, endpoint.payload, endpoint.format);
         let headers = sign::headers(event.id, &body, &endpoint.secrets, number, signed_at);
+        let replay = replay.map(|id| (sign::REPLAY_HEADER, id.to_string()));
+        let headers = headers.into_iter().chain(replay).collect();
         let (url, own_headers) = (endpoint.url.clone(), endpoint.headers.clone());
         let request = Request { url, content_type, headers, own_headers, body };
         let response = self.transport.send(request).await;

@@ -34,18 +34,24 @@ pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint, skips: bo
     loop {
         let rows = store.waiting(endpoint.id.number, WAITING_LOAD).await?;
         let more = rows.len() == WAITING_LOAD;
-        let (skipped, rows): (Vec<Waiting>, Vec<_>) =
-            rows.into_iter().partition(|row| skips && row.id.position <= endpoint.start);
-        if skipped.is_empty() {
-            let mut resumed = Vec::with_capacity(rows.len());
-            for Waiting { id, due } in rows {
-                resumed.extend(store.delivery(id).await?.map(|record| Resumed::of(&record, due)));
+        let (mut resumed, mut skipped) = (Vec::with_capacity(rows.len()), Vec::new());
+        for Waiting { id, due } in rows {
+            match store.delivery(id).await? {
+                // What was asked for since is none of that.
+                Some(record) if skips && id.position <= endpoint.start && record.pending_for().is_none() => {
+                    skipped.push(record.ended(DeliveryStatus::Canceled));
+                }
+                record => resumed.extend(record.map(|record| Resumed::of(&record, due))),
             }
+        }
+        if skipped.is_empty() {
             resumed.sort_by_key(|one| one.position);
             return Ok(Waits { resumed, more });
         }
-        let cancel = |record| DeliveryRecord { status: DeliveryStatus::Canceled, next_attempt_at: None, ..record };
-        rewrite(store, skipped.into_iter().map(|row| row.id), cancel).await?;
+        for records in skipped.chunks(RECORDS_AT_ONCE) {
+            let records = records.to_vec();
+            store.commit_deliveries(DeliveryCommit { records, ..DeliveryCommit::default() }).await?;
+        }
     }
 }
 
@@ -63,8 +69,7 @@ pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Ti
         limit: RECORDS_AT_ONCE,
         ..DeliveryQuery::default()
     };
-    let again =
-        |record| DeliveryRecord { status: DeliveryStatus::Pending, next_attempt_at: Some(now), charged: 0, ..record };
+    let again = |record: DeliveryRecord| record.anew(now, None);
     loop {
         let page = store.deliveries(query.clone()).await?;
         let is_meant = |record: &DeliveryRecord| {
@@ -83,23 +88,6 @@ pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Ti
             return Ok(());
         }
     }
-}
-
-async fn rewrite(
-    store: &dyn Store,
-    ids: impl Iterator<Item = DeliveryId>,
-    change: impl Fn(DeliveryRecord) -> DeliveryRecord,
-) -> Result<(), StoreError> {
-    let mut records = Vec::new();
-    let mut ids = ids.peekable();
-    while let Some(id) = ids.next() {
-        records.extend(store.delivery(id).await?.map(&change));
-        if records.len() == RECORDS_AT_ONCE || ids.peek().is_none() {
-            let records = std::mem::take(&mut records);
-            store.commit_deliveries(DeliveryCommit { records, ..DeliveryCommit::default() }).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Counts what an endpoint has not got yet: what waits with a record, and what has none behind its position.

@@ -2,7 +2,8 @@
 
 use super::Deliverer;
 use super::command::{Command, Urged};
-use super::conclude::new_record;
+use super::conclude::untried;
+use super::work::Strand;
 use crate::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus};
 use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::event::Event;
@@ -34,8 +35,8 @@ impl Deliverer {
         let Some(record) = self.tools.store.delivery(record.id).await? else { return Ok(ByHand::UnderWay) };
         match record.status {
             DeliveryStatus::Pending => {
-                let (id, resource) = (record.id, record.resource);
-                self.ask(|done| Command::Cancel { id, resource, done }).await
+                let (id, strand) = (record.id, Strand::of(&record));
+                self.ask(|done| Command::Cancel { id, strand, done }).await
             }
             DeliveryStatus::Canceled => Ok(ByHand::Done(Box::new(record))),
             DeliveryStatus::Delivered | DeliveryStatus::Failed => Ok(ByHand::Ended(record.status)),
@@ -50,15 +51,15 @@ impl Deliverer {
         let _one_at_a_time = self.by_hand.lock().await;
         let number = endpoint.id.number;
         let id = DeliveryId { position: event.position(), endpoint: number, epoch: event.id.epoch };
-        match self.tools.store.delivery(id).await? {
-            Some(record) if record.status == DeliveryStatus::Pending => self.urge(record, false).await,
-            Some(record) => self.begin_anew(record).await,
+        // In this order: whatever was tried up to that position has a record by now.
+        let position = self.position(number).await?;
+        match (self.tools.store.delivery(id).await?, position) {
+            (Some(record), _) if record.status == DeliveryStatus::Pending => self.urge(record, false).await,
+            (Some(record), _) => self.begin_anew(record).await,
+            (None, Some(position)) if event.position() <= position => self.begin_anew(untried(endpoint, event)).await,
             // What the queue has not come to would be sent by it as well.
-            None => match self.ask(|done| Command::Position { endpoint: number, done }).await? {
-                Some(position) if event.position() <= position => self.begin_anew(new_record(endpoint, event)).await,
-                Some(_) => Ok(ByHand::UnderWay),
-                None => Ok(ByHand::Disabled),
-            },
+            (None, Some(_)) => Ok(ByHand::UnderWay),
+            (None, None) => Ok(ByHand::Disabled),
         }
     }
 
@@ -68,16 +69,15 @@ impl Deliverer {
         if endpoint.is_none_or(|endpoint| endpoint.status == EndpointStatus::Disabled) {
             return Ok(ByHand::Disabled);
         }
-        let now = Some(self.tools.clock.now());
-        let record = DeliveryRecord { status: DeliveryStatus::Pending, next_attempt_at: now, charged: 0, ..record };
+        let record = record.anew(self.tools.clock.now(), None);
         let commit = DeliveryCommit { records: vec![record.clone()], ..DeliveryCommit::default() };
         self.tools.store.commit_deliveries(commit).await?;
         self.urge(record, true).await
     }
 
     async fn urge(&self, record: DeliveryRecord, comes_anew: bool) -> Result<ByHand, StoreError> {
-        let (id, resource) = (record.id, record.resource.clone());
-        let urged = self.ask(|done| Command::Urge { id, resource, comes_anew, done }).await?;
+        let (id, strand) = (record.id, Strand::of(&record));
+        let urged = self.ask(|done| Command::Urge { id, strand, comes_anew, done }).await?;
         Ok(match urged {
             Urged::Yes => ByHand::Done(Box::new(record)),
             // It is pending and due, so whatever lane comes takes it up.

@@ -12,7 +12,7 @@ use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::{DisabledReason, Endpoint};
 use crate::model::event::{Event, EventType};
-use crate::model::id::{DeliveryId, EndpointNumber};
+use crate::model::id::EndpointNumber;
 use crate::model::time::Timestamp;
 use crate::store::{Consequence, Disabling};
 
@@ -67,7 +67,7 @@ impl Dispatcher {
         let (number, outcome) = (endpoint.id.number, attempt.outcome);
         let schedule = endpoint.retry.as_deref().unwrap_or(&self.settings.retry);
         let retry_after = retry_after.as_deref();
-        let mut record = record.unwrap_or_else(|| new_record(endpoint, &event));
+        let mut record = record.unwrap_or_else(|| untried(endpoint, &event));
         let turn = policy::turn(attempt.trigger, record.charged, record.next_attempt_at, attempt.at);
         let next = policy::next(outcome, turn, schedule, retry_after, now, chance());
         log(endpoint, &event, &attempt, &next);
@@ -86,11 +86,11 @@ impl Dispatcher {
         let (paused_until, at) = (policy::paused_until(outcome, retry_after, now), attempt.at);
         record.push(attempt);
         let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
-        (record.status, record.next_attempt_at) = match verdict {
-            Verdict::Delivered => (DeliveryStatus::Delivered, None),
-            Verdict::Ended => (DeliveryStatus::Failed, None),
-            Verdict::RetryAt(at) if is_registered => (DeliveryStatus::Pending, Some(at)),
-            Verdict::RetryAt(_) => (DeliveryStatus::Canceled, None),
+        let record = match verdict {
+            Verdict::Delivered => record.ended(DeliveryStatus::Delivered),
+            Verdict::Ended => record.ended(DeliveryStatus::Failed),
+            Verdict::RetryAt(at) if is_registered => DeliveryRecord { next_attempt_at: Some(at), ..record },
+            Verdict::RetryAt(_) => record.ended(DeliveryStatus::Canceled),
         };
         let tells = !event.event_type.is_about_delivering();
         let Some(condition) = self.condition(number) else {
@@ -173,19 +173,8 @@ impl Dispatcher {
 }
 
 /// A delivery that was never tried.
-pub(super) fn new_record(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
-    DeliveryRecord {
-        id: DeliveryId { position: event.position(), endpoint: endpoint.id.number, epoch: event.id.epoch },
-        event_id: event.id,
-        event_type: event.event_type,
-        endpoint_id: endpoint.id,
-        resource: event.sight.resource().cloned(),
-        status: DeliveryStatus::Pending,
-        next_attempt_at: None,
-        attempt_count: 0,
-        charged: 0,
-        attempts: Vec::new(),
-    }
+pub(super) fn untried(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
+    DeliveryRecord::untried(event.id, event.event_type, endpoint.id, event.sight.resource().cloned())
 }
 
 /// One wide line per attempt; successes only for those who want to see them.

@@ -17,12 +17,13 @@ use super::Settings;
 use super::attempt::{Tools, Tried, Untried};
 use super::backlog::Waits;
 use super::board::Board;
-use super::command::Command;
+use super::command::{Command, Question};
 use super::feed::Page;
 use super::health::Condition;
 use super::index::Index;
 use super::lane::Lane;
 use super::ledger::Ledger;
+use super::replay::News;
 use super::room::Room;
 use super::roster::Arrival;
 use super::slots::{Slots, Ticket, Turn};
@@ -88,6 +89,8 @@ pub(super) struct Dispatcher {
     pub(super) tools: Tools,
     pub(super) settings: Settings,
     pub(super) board: Arc<Board>,
+    /// Where running replays hear that they may go on.
+    pub(super) news: Arc<News>,
     pub(super) stations: HashMap<EndpointNumber, Station>,
     /// Where endpoints without a lane stopped.
     pub(super) stopped: HashMap<EndpointNumber, Position>,
@@ -95,6 +98,8 @@ pub(super) struct Dispatcher {
     pub(super) conditions: HashMap<EndpointNumber, Condition>,
     /// Endpoints that get a lane as soon as it can know all that was tried before.
     pub(super) arriving: HashMap<EndpointNumber, Arrival>,
+    /// Who wants to know how far an endpoint's queue has come.
+    pub(super) questions: Vec<Question>,
     /// Counts the reads of what waits for them.
     pub(super) reads: u64,
     pub(super) index: Index,
@@ -117,16 +122,18 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>) -> Self {
+    pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>, news: Arc<News>) -> Self {
         Self {
             slots: Slots::new(settings.max_in_flight),
             tools,
             settings,
             board,
+            news,
             stations: HashMap::new(),
             stopped: HashMap::new(),
             conditions: HashMap::new(),
             arriving: HashMap::new(),
+            questions: Vec::new(),
             reads: 0,
             index: Index::default(),
             ledger: Ledger::default(),
@@ -159,6 +166,7 @@ impl Dispatcher {
             self.wake_lanes(now);
             let durable = *head.borrow();
             self.start_tasks(durable, now);
+            self.answer();
             self.step(&mut changes, &mut head, commands, &stop, now).await?;
         }
         self.stop().await
@@ -180,10 +188,7 @@ impl Dispatcher {
             Some(done) = self.tasks.join_next() => self.done(finished(done)),
             moved = head.changed() => moved.map_err(|_| StoreError::Closed),
             changed = changes.recv() => self.endpoint_changed(changed).await,
-            Some(command) = commands.recv() => {
-                self.obey(command, now);
-                Ok(())
-            }
+            Some(command) = commands.recv() => self.obey(command, now).await,
             () = tokio::time::sleep(wake) => Ok(()),
         }
     }
@@ -273,6 +278,9 @@ impl Dispatcher {
             Done::Committed(result) => {
                 self.committing = false;
                 result?;
+                if self.ledger.has_saved_replayed() {
+                    self.news.tell();
+                }
                 for number in self.ledger.saved() {
                     self.welcome(number);
                 }

@@ -37,6 +37,7 @@ enum Whose {
 /// Whether an event is meant for an endpoint.
 pub(super) fn is_for(endpoint: &Endpoint, event: &Event) -> bool {
     endpoint.wants(event.event_type)
+        && !event.event_type.is_only_for_who_asked()
         && event.speaks_of() != Some(endpoint.id.number)
         && (endpoint.filter.is_empty() || endpoint.filter.matches(&Facets::of(event)))
 }
@@ -104,7 +105,7 @@ impl Dispatcher {
     pub(super) fn route(&mut self, page: &Page, now: Timestamp) {
         for event in &page.events {
             let position = event.position();
-            if self.index.has(event.event_type) {
+            if self.index.has(event.event_type) && !event.event_type.is_only_for_who_asked() {
                 let facets = if self.index.looks_at_facets() { Facets::of(event) } else { Facets::default() };
                 for number in self.index.candidates(event, &facets) {
                     if !page.recorded.contains(&(position, number)) && event.speaks_of() != Some(number) {

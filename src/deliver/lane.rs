@@ -5,18 +5,17 @@
 //! position is the last one with nothing open at or below it. Only positions are kept of what cannot start now, so
 //! that a lane's size is bounded however long its backlog.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::{Condition, Recovery};
 use super::room::Room;
-use super::work::{Resumed, Verdict, Work};
+use super::work::{Resumed, Strand, Verdict, Work};
 use crate::model::delivery::Trigger;
 use crate::model::endpoint::{Endpoint, Ordering};
 use crate::model::event::Event;
 use crate::model::id::Position;
-use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
 mod by_hand;
@@ -64,12 +63,16 @@ pub(super) struct Lane {
     /// What an operator wants to be tried now, whatever the endpoint's health.
     urgent: VecDeque<Work>,
     ready: VecDeque<Work>,
+    /// What is replayed goes out when nothing else is ready.
+    replayed: VecDeque<Work>,
+    /// All that is pending for replays, wherever it is.
+    replaying: HashSet<Position>,
     open: BTreeSet<Position>,
-    chains: HashMap<ResourceKey, Chain>,
+    chains: HashMap<Strand, Chain>,
     parked: usize,
-    waiting: BTreeMap<(Timestamp, Position), Option<ResourceKey>>,
+    waiting: BTreeMap<(Timestamp, Position), Option<Strand>>,
     /// Holders that have failed, by the instant of their first failure.
-    failing: BTreeMap<(Timestamp, Position), ResourceKey>,
+    failing: BTreeMap<(Timestamp, Position), Strand>,
     /// What was made due early by a success after a mere slip: once is enough for what keeps failing by itself.
     hurried: BTreeSet<Position>,
 }
@@ -96,6 +99,8 @@ impl Lane {
             order_wait,
             urgent: VecDeque::new(),
             ready: VecDeque::new(),
+            replayed: VecDeque::new(),
+            replaying: HashSet::new(),
             open: BTreeSet::new(),
             chains: HashMap::new(),
             parked: 0,
@@ -114,24 +119,30 @@ impl Lane {
     /// Takes up a delivery that waited when the process ended, or while the endpoint was disabled; in the order of the
     /// log. What an operator wants to be tried anew, and what failed before the last success, is due at once.
     pub(super) fn resume(&mut self, resumed: Resumed, now: Timestamp) {
-        let Resumed { position, due, failed_at, tried_at, is_fresh, resource } = resumed;
+        let Resumed { position, due, failed_at, tried_at, is_fresh, is_replayed, strand } = resumed;
+        if is_replayed {
+            if is_fresh && due <= now {
+                return self.replay(position, strand);
+            }
+            self.replaying.insert(position);
+        }
         let hurries = self.condition.health().last_success_at.is_some_and(|at| tried_at < at);
         if hurries || is_fresh && due <= now {
-            if self.lines_up(position, resource.as_ref()) {
-                self.ready.push_back(Work::again(position, resource));
+            if self.lines_up(position, strand.as_ref()) {
+                self.ready.push_back(Work::again(position, strand));
             }
             return;
         }
-        if let Some(key) = self.ordered(resource.as_ref()) {
+        if let Some(key) = self.ordered(strand.as_ref()) {
             self.chains.entry(key.clone()).or_default().holders.insert(position, Some(failed_at));
             self.failing.insert((failed_at, position), key);
         }
-        self.waiting.insert((due, position), resource);
+        self.waiting.insert((due, position), strand);
     }
 
     /// How many deliveries wait here that were tried before, or wait behind others.
     pub(super) fn backlog(&self) -> usize {
-        self.ready.len() + self.waiting.len() + self.parked
+        self.ready.len() + self.replayed.len() + self.waiting.len() + self.parked
     }
 
     /// Whether it can take no more until something ends.
@@ -147,12 +158,19 @@ impl Lane {
         self.feed == Feed::Behind && !self.reading && !self.is_full(room) && self.ready.len() <= room.ready / 2
     }
 
+    /// Takes a delivery of a replay, unless it is here already.
+    pub(super) fn replay(&mut self, position: Position, strand: Option<Strand>) {
+        if self.replaying.insert(position) && self.lines_up(position, strand.as_ref()) {
+            self.replayed.push_back(Work::again(position, strand));
+        }
+    }
+
     /// Takes an event that is meant for it. The caller has made sure that the lane is not full.
     pub(super) fn take(&mut self, event: &Arc<Event>) {
         let position = event.position();
-        let resource = event.sight.resource().cloned();
+        let strand = Strand::of_event(event);
         self.open.insert(position);
-        if let Some(key) = self.ordered(resource.as_ref()) {
+        if let Some(key) = self.ordered(strand.as_ref()) {
             let chain = self.chains.entry(key).or_default();
             if !chain.holders.is_empty() {
                 chain.parked.insert(position);
@@ -162,15 +180,14 @@ impl Lane {
             chain.holders.insert(position, None);
         }
         let trigger = Trigger::Scheduled;
-        self.ready.push_back(Work { position, event: Some(Arc::clone(event)), resource, trigger });
+        self.ready.push_back(Work { position, event: Some(Arc::clone(event)), strand, trigger });
     }
 
     /// The next attempt that may start at `now`, if any; it counts as in flight from here on.
     pub(super) fn start(&mut self, now: Timestamp) -> Option<Work> {
         let in_flight = self.running.len();
         let urgent = if self.condition.has_room(in_flight, now) { self.urgent.pop_front() } else { None };
-        let due =
-            if urgent.is_none() && self.condition.permits(in_flight, now) { self.ready.pop_front() } else { None };
+        let due = if urgent.is_none() && self.condition.permits(in_flight, now) { self.next_ready() } else { None };
         let work = match urgent.or(due) {
             None if self.condition.wants_probe(in_flight, now) => self.oldest()?,
             work => work?,
@@ -178,6 +195,10 @@ impl Lane {
         self.running.insert(work.position);
         self.condition.begin(now);
         Some(work)
+    }
+
+    fn next_ready(&mut self) -> Option<Work> {
+        self.ready.pop_front().or_else(|| self.replayed.pop_front())
     }
 
     /// The oldest delivery that waits for anything but another one, for a probe.
@@ -190,11 +211,11 @@ impl Lane {
                 self.ready.remove(index)?
             }
             (_, waiting) => {
-                let resource = self.waiting.remove(&waiting?)?;
-                Work::again(waiting?.1, resource)
+                let Some(waiting) = waiting else { return self.replayed.pop_front().map(Work::into_probe) };
+                Work::again(waiting.1, self.waiting.remove(&waiting)?)
             }
         };
-        Some(Work { trigger: Trigger::Probe, ..work })
+        Some(work.into_probe())
     }
 
     /// An attempt has ended. What follows from it for the deliveries behind it is ready at once.
@@ -203,10 +224,11 @@ impl Lane {
         match verdict {
             Verdict::Delivered | Verdict::Ended => {
                 self.hurried.remove(&work.position);
-                self.release(work.position, work.resource.as_ref());
+                self.replaying.remove(&work.position);
+                self.release(work.position, work.strand.as_ref());
             }
             Verdict::RetryAt(due) => {
-                self.waiting.insert((due, work.position), work.resource.clone());
+                self.waiting.insert((due, work.position), work.strand.clone());
                 self.hold(work, now);
             }
         }
@@ -225,25 +247,25 @@ impl Lane {
             self.hurried.clear();
         }
         self.waiting = rest.into_iter().collect();
-        let chosen: BTreeMap<_, _> = chosen.into_iter().map(|((_, position), resource)| (position, resource)).collect();
+        let chosen: BTreeMap<_, _> = chosen.into_iter().map(|((_, position), strand)| (position, strand)).collect();
         let ready: Vec<_> =
-            chosen.into_iter().filter(|(position, resource)| self.lines_up(*position, resource.as_ref())).collect();
-        for (position, resource) in ready.into_iter().rev() {
-            self.ready.push_front(Work::again(position, resource));
+            chosen.into_iter().filter(|(position, strand)| self.lines_up(*position, strand.as_ref())).collect();
+        for (position, strand) in ready.into_iter().rev() {
+            self.ready.push_front(Work::again(position, strand));
         }
     }
 
     /// Parks a delivery that still holds back later ones behind an earlier one that does so, too: one that was taken
     /// up again after it had been given up.
-    fn falls_behind(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
-        let key = self.ordered(resource);
+    fn falls_behind(&mut self, position: Position, strand: Option<&Strand>) -> bool {
+        let key = self.ordered(strand);
         let chain = key.and_then(|key| self.chains.get(&key));
-        chain.is_some_and(|chain| chain.holders.contains_key(&position)) && !self.lines_up(position, resource)
+        chain.is_some_and(|chain| chain.holders.contains_key(&position)) && !self.lines_up(position, strand)
     }
 
     /// Whether a delivery is the first one of its resource; if not, it is parked behind that.
-    fn lines_up(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
-        let Some(key) = self.ordered(resource) else { return true };
+    fn lines_up(&mut self, position: Position, strand: Option<&Strand>) -> bool {
+        let Some(key) = self.ordered(strand) else { return true };
         let chain = self.chains.entry(key).or_default();
         if chain.holders.keys().next().is_none_or(|first| *first >= position) {
             chain.holders.entry(position).or_insert(None);
@@ -259,7 +281,7 @@ impl Lane {
 
     /// A holder that fails for the first time starts the wait after which later events may overtake it.
     fn hold(&mut self, work: &Work, now: Timestamp) {
-        let Some(key) = self.ordered(work.resource.as_ref()) else { return };
+        let Some(key) = self.ordered(work.strand.as_ref()) else { return };
         let holder = self.chains.get_mut(&key).and_then(|chain| chain.holders.get_mut(&work.position));
         if let Some(since @ None) = holder {
             *since = Some(now);
@@ -275,9 +297,9 @@ impl Lane {
     /// Makes ready what is due at `now`, and lets pass what has been held back for too long.
     pub(super) fn wake(&mut self, now: Timestamp) {
         let later = self.waiting.split_off(&(now.plus(Duration::from_millis(1)), Position::START));
-        for ((_, position), resource) in std::mem::replace(&mut self.waiting, later).into_iter().rev() {
-            if !self.falls_behind(position, resource.as_ref()) {
-                self.ready.push_front(Work::again(position, resource));
+        for ((_, position), strand) in std::mem::replace(&mut self.waiting, later).into_iter().rev() {
+            if !self.falls_behind(position, strand.as_ref()) {
+                self.ready.push_front(Work::again(position, strand));
             }
         }
         while let Some(first) = self.failing.first_entry() {
@@ -293,7 +315,7 @@ impl Lane {
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.waiting.first_key_value().map(|((due, _), _)| *due);
         let overtake = self.failing.first_key_value().map(|((since, _), _)| since.plus(self.order_wait));
-        let opens = self.condition.opens_at(now).filter(|_| !self.ready.is_empty());
+        let opens = self.condition.opens_at(now).filter(|_| self.has_fresh());
         let probe = self.condition.probes_at().filter(|at| *at > now && self.running.is_empty() && self.has_any());
         let paced = Some(self.condition.paced_until()).filter(|at| *at > now && !self.urgent.is_empty());
         [due, overtake.filter(|_| self.parked > 0), opens, probe, paced].into_iter().flatten().min()
@@ -301,7 +323,11 @@ impl Lane {
 
     /// Whether there is anything to be tried, now or later.
     fn has_any(&self) -> bool {
-        !self.ready.is_empty() || !self.waiting.is_empty()
+        self.has_fresh() || !self.waiting.is_empty()
+    }
+
+    fn has_fresh(&self) -> bool {
+        !self.ready.is_empty() || !self.replayed.is_empty()
     }
 
     /// The last position with nothing open at or below it; `routed` is how far the router is.
@@ -322,19 +348,19 @@ impl Lane {
     pub(super) fn has_ready(&self, now: Timestamp) -> bool {
         let in_flight = self.running.len();
         !self.urgent.is_empty() && self.condition.has_room(in_flight, now)
-            || !self.ready.is_empty() && self.condition.permits(in_flight, now)
+            || self.has_fresh() && self.condition.permits(in_flight, now)
             || self.has_any() && self.condition.wants_probe(in_flight, now)
     }
 
-    fn ordered(&self, resource: Option<&ResourceKey>) -> Option<ResourceKey> {
+    fn ordered(&self, strand: Option<&Strand>) -> Option<Strand> {
         match self.endpoint.ordering {
-            Ordering::PerResource => resource.cloned(),
+            Ordering::PerResource => strand.cloned(),
             Ordering::None => None,
         }
     }
 
-    fn release(&mut self, position: Position, resource: Option<&ResourceKey>) {
-        let Some(key) = self.ordered(resource) else { return };
+    fn release(&mut self, position: Position, strand: Option<&Strand>) {
+        let Some(key) = self.ordered(strand) else { return };
         let holder = self.chains.get(&key).and_then(|chain| chain.holders.get(&position));
         if let Some(Some(since)) = holder.copied() {
             self.failing.remove(&(since, position));
@@ -343,7 +369,7 @@ impl Lane {
     }
 
     /// This delivery no longer holds back the later ones of its resource.
-    fn let_go(&mut self, position: Position, key: &ResourceKey) {
+    fn let_go(&mut self, position: Position, key: &Strand) {
         let Some(chain) = self.chains.get_mut(key) else { return };
         chain.holders.remove(&position);
         if chain.holders.is_empty() {
@@ -352,13 +378,14 @@ impl Lane {
     }
 
     /// The first one parked in a chain that nothing holds becomes ready and holds the rest.
-    fn unpark(&mut self, key: &ResourceKey) {
+    fn unpark(&mut self, key: &Strand) {
         let Some(chain) = self.chains.get_mut(key) else { return };
         match chain.parked.pop_first() {
             Some(position) => {
                 chain.holders.insert(position, None);
                 self.parked -= 1;
-                self.ready.push_back(Work::again(position, Some(key.clone())));
+                let queue = if key.replay.is_some() { &mut self.replayed } else { &mut self.ready };
+                queue.push_back(Work::again(position, Some(key.clone())));
             }
             None => {
                 self.chains.remove(key);
@@ -405,7 +432,7 @@ mod tests {
 
     fn work(position: u64, resource: &str) -> Work {
         let event = event(position, resource);
-        Work::again(event.position(), event.sight.resource().cloned())
+        Work::again(event.position(), Strand::of_event(&event))
     }
 
     #[test]
@@ -575,7 +602,8 @@ mod tests {
             failed_at: at(90),
             tried_at: at(90),
             is_fresh,
-            resource: work(position, "a").resource,
+            is_replayed: false,
+            strand: work(position, "a").strand,
         };
         lane.resume(resumed(1, 100, true), at(100));
         lane.resume(resumed(2, 101, false), at(100));
@@ -593,7 +621,7 @@ mod tests {
     fn what_an_operator_wants_is_tried_whatever_waits_and_later_events_of_its_resource_wait_for_it() {
         let mut lane = lane(Ordering::PerResource);
         (1..=3).for_each(|position| lane.take(&event(position, "a")));
-        let key = |position| work(position, "a").resource;
+        let key = |position| work(position, "a").strand;
         assert_eq!(started(&mut lane, at(0)), [1]);
         assert!(lane.urge(Position(1), key(1), false), "it is being tried");
         end(&mut lane, &work(1, "a"), Outcome::Rejected, Verdict::RetryAt(at(7200)), at(0));
@@ -676,17 +704,17 @@ mod tests {
                 lane.take(&event(index as u64 + 1, resources[*resource]));
             }
             let mut now = at(0);
-            let mut ended: HashMap<ResourceKey, u64> = HashMap::new();
+            let mut ended: HashMap<Strand, u64> = HashMap::new();
             let mut finished = 0;
             let mut tries: HashMap<u64, u8> = HashMap::new();
             while finished < outcomes.len() {
                 let running: Vec<Work> = std::iter::from_fn(|| lane.start(now)).collect();
-                let resources: BTreeSet<_> = running.iter().map(|work| work.resource.clone()).collect();
+                let resources: HashSet<_> = running.iter().map(|work| work.strand.clone()).collect();
                 prop_assert_eq!(resources.len(), running.len(), "two of one resource at a time");
                 prop_assert!(!running.is_empty() || lane.next_wake(now).is_some(), "the lane is stuck");
                 for work in running {
                     let position = work.position.0;
-                    let key = work.resource.clone().expect("a resource");
+                    let key = work.strand.clone().expect("a resource");
                     prop_assert!(ended.get(&key).is_none_or(|last| *last < position), "out of order");
                     let failures = tries.entry(position).or_default();
                     let verdict = match outcomes[position as usize - 1].0 {

@@ -38,6 +38,8 @@ pub(super) struct Ledger {
     records: Vec<Saved>,
     /// Those of the commit that is being written.
     saving: Vec<(Delivery, u32)>,
+    /// Whether one of them was part of a replay.
+    saving_replayed: bool,
     /// Deliveries that will be tried again, as long as the store does not show their last attempt yet.
     unsaved: HashMap<Delivery, DeliveryRecord>,
     /// How many attempts of an endpoint are under way or have a record that is not durable.
@@ -92,6 +94,17 @@ impl Ledger {
     /// A delivery that is tried again, if the store does not show its last attempt yet.
     pub(super) fn unsaved(&self, number: EndpointNumber, position: Position) -> Option<&DeliveryRecord> {
         self.unsaved.get(&(number, position))
+    }
+
+    /// Whether the commit that was just written has records of replays.
+    pub(super) fn has_saved_replayed(&self) -> bool {
+        self.saving_replayed
+    }
+
+    /// The first position of an endpoint whose record is on its way to the store.
+    pub(super) fn first_saving(&self, number: EndpointNumber) -> Option<Position> {
+        let saving = self.saving.iter().filter(|((endpoint, _), _)| *endpoint == number);
+        saving.map(|((_, position), _)| *position).min()
     }
 
     /// The commit that was being written is durable; gives the endpoints of its records.
@@ -158,8 +171,9 @@ impl Ledger {
         let consequences = consequences.into_iter().enumerate();
         let consequences = consequences.filter_map(|(place, one)| Some((place, one?))).collect();
         self.saving = records.iter().map(|record| (delivery(record), record.attempt_count)).collect();
+        self.saving_replayed = records.iter().any(|record| record.replay.is_some());
         let positions = std::mem::take(&mut self.positions).into_iter().collect();
-        DeliveryCommit { records, consequences, live_mark, positions }
+        DeliveryCommit { records, consequences, live_mark, positions, cursors: Vec::new() }
     }
 }
 

@@ -26,16 +26,18 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::Tools;
 use self::board::Board;
-use self::command::Command;
+use self::command::{Command, Question};
 use self::dispatch::Dispatcher;
 use self::health::Circuit;
+use self::replay::News;
+use self::replay::resync::ResyncSource;
 use self::transport::Transport;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, Trigger};
 use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
 use crate::model::health::{Backlog, Health};
-use crate::model::id::EndpointNumber;
+use crate::model::id::{EndpointNumber, Position};
 use crate::store::{Store, StoreError};
 
 mod attempt;
@@ -55,6 +57,7 @@ mod lane;
 mod ledger;
 mod pace;
 pub mod policy;
+pub mod replay;
 mod room;
 mod roster;
 pub mod sign;
@@ -82,6 +85,8 @@ pub struct Settings {
     pub order_wait: Duration,
     /// After how much uninterrupted failure an endpoint is disabled.
     pub disable_after: Duration,
+    /// Those whose resources a resync tells.
+    pub sources: Vec<ResyncSource>,
     /// Whether the resources are live ones: what is told of endpoints says the same.
     pub livemode: bool,
     /// When to leave a failing endpoint alone, and when to look whether it is back.
@@ -105,6 +110,8 @@ pub struct Deliverer {
     asked: Mutex<mpsc::Receiver<Command>>,
     /// Held while a record is looked at and changed by hand.
     by_hand: Mutex<()>,
+    /// What running replays wait for.
+    news: Arc<News>,
 }
 
 impl Deliverer {
@@ -117,7 +124,15 @@ impl Deliverer {
     ) -> Self {
         let (commands, asked) = mpsc::channel(command::QUEUE_LENGTH);
         let tools = Tools { store, transport, clock };
-        Self { tools, settings, board: Arc::default(), commands, asked: Mutex::new(asked), by_hand: Mutex::new(()) }
+        Self {
+            tools,
+            settings,
+            board: Arc::default(),
+            commands,
+            asked: Mutex::new(asked),
+            by_hand: Mutex::default(),
+            news: Arc::default(),
+        }
     }
 
     /// Delivers until `stop`; then starts nothing more, lets attempts in flight end, and saves what came of them.
@@ -126,8 +141,12 @@ impl Deliverer {
     /// If the store fails. Nothing is lost: what was not recorded is sent again after a restart.
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut asked = self.asked.lock().await;
-        let dispatcher = Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board));
-        let result = dispatcher.run(&mut asked, stop).await;
+        let news = Arc::clone(&self.news);
+        let dispatcher = Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board), news);
+        let deliveries = dispatcher.run(&mut asked, stop.clone());
+        // Wherever it is dropped, it goes on from there after the next start.
+        let replays = async { stop.run_until_cancelled(self.look_after_replays()).await.unwrap_or(Ok(())) };
+        let result = tokio::try_join!(deliveries, replays).map(|((), ())| ());
         // Nobody will answer any more.
         asked.close();
         while asked.try_recv().is_ok() {}
@@ -136,7 +155,7 @@ impl Deliverer {
 
     /// Sends an event to an endpoint now and once, outside its queue and without a record.
     pub async fn send_once(&self, endpoint: &Endpoint, event: &Event) -> Attempt {
-        self.tools.send(endpoint, event, 1, Trigger::Manual).await.0
+        self.tools.send(endpoint, event, 1, Trigger::Manual, None).await.0
     }
 
     /// Everything that waits for an endpoint becomes due; `false` if it is disabled.
@@ -145,6 +164,11 @@ impl Deliverer {
     /// [`StoreError::Closed`] if the deliveries have ended.
     pub async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError> {
         self.ask(|done| Command::Recover { endpoint, done }).await
+    }
+
+    /// How far an endpoint's queue has come; `None` if it is disabled or deleted.
+    async fn position(&self, endpoint: EndpointNumber) -> Result<Option<Position>, StoreError> {
+        self.ask(|done| Command::Position(Question { endpoint, done })).await
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {

@@ -53,6 +53,7 @@ impl Dispatcher {
         &mut self,
         changed: Result<EndpointNumber, RecvError>,
     ) -> Result<(), StoreError> {
+        self.news.tell();
         match changed {
             Ok(number) => {
                 let endpoint = self.tools.store.by_number(number).await?;
@@ -173,6 +174,14 @@ impl Dispatcher {
     /// Whether an endpoint was told to skip what it had not got: its queue stopped before where it starts now.
     fn skips(&self, endpoint: &Endpoint) -> bool {
         self.stopped.get(&endpoint.id.number).is_some_and(|position| *position < endpoint.start)
+    }
+
+    /// What waits for an endpoint that is to get a lane has changed: what was read of it does not count.
+    pub(super) fn read_anew(&mut self, number: EndpointNumber) {
+        if let Some(arrival) = self.arriving.get_mut(&number) {
+            arrival.read = None;
+            self.welcome(number);
+        }
     }
 
     /// What waits for an endpoint was read; if it was disabled or deleted meanwhile, there is no use for that.

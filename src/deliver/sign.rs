@@ -31,6 +31,9 @@ pub const ATTEMPT_HEADER: &str = "certhook-attempt";
 /// minutes, like the reference libraries.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
+/// Names the replay that an attempt is part of.
+pub const REPLAY_HEADER: &str = "certhook-replay";
+
 const VERSION: &str = "v1";
 
 /// The headers that make a request a delivery: id, timestamp, signatures and the number of the attempt (from 1).

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::EventType;
-use super::id::{DeliveryId, EndpointId, EventId};
+use super::id::{DeliveryId, EndpointId, EventId, ReplayId};
+use super::replay::Replayed;
 use super::resource::ResourceKey;
 use super::time::Timestamp;
 
@@ -152,9 +153,67 @@ pub struct DeliveryRecord {
     pub charged: u32,
     /// The first and the last ten.
     pub attempts: Vec<Attempt>,
+    /// The last replay that it was part of.
+    pub replay: Option<Replayed>,
 }
 
 impl DeliveryRecord {
+    /// A delivery that was never tried. It is pending, but not due before it is given an instant.
+    pub fn untried(
+        event_id: EventId,
+        event_type: EventType,
+        endpoint_id: EndpointId,
+        resource: Option<ResourceKey>,
+    ) -> Self {
+        let id = DeliveryId { position: event_id.position, endpoint: endpoint_id.number, epoch: event_id.epoch };
+        Self {
+            id,
+            event_id,
+            event_type,
+            endpoint_id,
+            resource,
+            status: DeliveryStatus::Pending,
+            next_attempt_at: None,
+            attempt_count: 0,
+            charged: 0,
+            attempts: Vec::new(),
+            replay: None,
+        }
+    }
+
+    /// The replay that it is pending for, if it is.
+    pub fn pending_for(&self) -> Option<ReplayId> {
+        self.replay.filter(|replay| replay.ended.is_none()).map(|replay| replay.id)
+    }
+
+    /// It is pending from `now` on and begins its schedule anew, for a replay or by itself.
+    #[must_use]
+    pub fn anew(mut self, now: Timestamp, replay: Option<Replayed>) -> Self {
+        self.status = DeliveryStatus::Pending;
+        self.next_attempt_at = Some(now);
+        self.charged = 0;
+        self.replay = replay;
+        self
+    }
+
+    /// It has ended so. What was delivered before a replay stays delivered whatever becomes of it there, and a replay
+    /// that is canceled leaves it as it was.
+    #[must_use]
+    pub fn ended(mut self, status: DeliveryStatus) -> Self {
+        let unended = self.replay.as_mut().filter(|replay| replay.ended.is_none());
+        let former = unended.and_then(|replay| {
+            replay.ended = Some(status);
+            replay.former
+        });
+        self.next_attempt_at = None;
+        self.status = match (former, status) {
+            (Some(DeliveryStatus::Delivered), _) => DeliveryStatus::Delivered,
+            (Some(former), DeliveryStatus::Canceled) => former,
+            (Some(_) | None, status) => status,
+        };
+        self
+    }
+
     /// Adds an attempt, and drops the oldest that is neither among the first nor among the last ones.
     pub fn push(&mut self, attempt: Attempt) {
         self.attempt_count = attempt.number;

@@ -98,6 +98,21 @@ impl EventType {
         name.starts_with("endpoint.") || name.starts_with("delivery.")
     }
 
+    /// Whether it tells an endpoint that asked for that what a resource is now. Nobody else gets it.
+    pub fn is_only_for_who_asked(self) -> bool {
+        matches!(self, Self::CertificateSnapshot | Self::RequestSnapshot)
+    }
+
+    /// The kind of resource that the event speaks of, if of any.
+    pub fn kind(self) -> Option<Kind> {
+        let name = self.as_str();
+        if name.starts_with("certificate.") {
+            Some(Kind::Certificate)
+        } else {
+            name.starts_with("certificate_request.").then_some(Kind::CertificateRequest)
+        }
+    }
+
     /// Whether the event speaks of a certificate or a certificate request (and not of the gateway itself).
     pub fn is_about_a_resource(self) -> bool {
         self.as_str().starts_with("certificate")

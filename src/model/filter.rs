@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::event::{Event, EventType};
-use super::json::Fields;
+use super::event::{Event, EventDraft, EventType, Sight};
+use super::json::{Fields, Json};
 use super::resource::SourceName;
 
 /// Keys are ANDed, the values of one key ORed, an empty key matches everything. The two customer lists are one
@@ -58,21 +58,30 @@ impl Facets {
     /// Collects them from the resource as it is now and as it was before; an event that names a jurisdiction is
     /// about that one alone.
     pub fn of(event: &Event) -> Self {
+        Self::told(&event.sight, event.event_type, &event.details)
+    }
+
+    /// The same of an event that is not in the log yet.
+    pub fn of_draft(sight: &Sight, draft: &EventDraft) -> Self {
+        Self::told(sight, draft.event_type, &draft.details)
+    }
+
+    fn told(sight: &Sight, event_type: EventType, details: &Json) -> Self {
         let mut facets = Self {
-            source: event.sight.source().cloned(),
-            about_a_resource: event.event_type.is_about_a_resource(),
+            source: sight.source().cloned(),
+            about_a_resource: event_type.is_about_a_resource(),
             ..Self::default()
         };
         if !facets.about_a_resource {
             return facets;
         }
-        facets.collect(&event.sight.object.fields());
-        facets.collect(&event.sight.previous_attributes.fields());
-        let details = event.details.fields();
+        facets.collect(&sight.object.fields());
+        facets.collect(&sight.previous_attributes.fields());
+        let details = details.fields();
         if let Some(jurisdiction) = details.get("jurisdiction_id").and_then(Value::as_str) {
             facets.jurisdictions = vec![jurisdiction.into()];
         }
-        let reminds = matches!(event.event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire);
+        let reminds = matches!(event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire);
         facets.threshold_days = details.get("threshold_days").and_then(Value::as_u64).filter(|_| reminds);
         facets
     }

@@ -123,6 +123,23 @@ impl EventId {
 
 text_form!(EventId, "evt_", "an event id (evt_…)");
 
+/// An id that is made of a number in the store and 96 random bits.
+macro_rules! numbered_id {
+    ($name:ident, $number:ident) => {
+        impl $name {
+            const RANDOM: u128 = (1 << 96) - 1;
+
+            fn to_bits(self) -> u128 {
+                u128::from(self.number.0) << 96 | self.random & Self::RANDOM
+            }
+
+            fn from_bits(bits: u128) -> Self {
+                Self { number: $number((bits >> 96) as u32), random: bits & Self::RANDOM }
+            }
+        }
+    };
+}
+
 /// The number of an endpoint inside the store: small keys, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -137,19 +154,25 @@ pub struct EndpointId {
     pub random: u128,
 }
 
-impl EndpointId {
-    const RANDOM: u128 = (1 << 96) - 1;
+numbered_id!(EndpointId, EndpointNumber);
+text_form!(EndpointId, "ep_", "an endpoint id (ep_…)");
 
-    fn to_bits(self) -> u128 {
-        u128::from(self.number.0) << 96 | self.random & Self::RANDOM
-    }
+/// The number of a replay inside the store: small keys, never used twice, and in the order in which they were begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplayNumber(pub u32);
 
-    fn from_bits(bits: u128) -> Self {
-        Self { number: EndpointNumber((bits >> 96) as u32), random: bits & Self::RANDOM }
-    }
+/// The id of a replay: its number and 96 random bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplayId {
+    /// The replay's number in the store.
+    pub number: ReplayNumber,
+    /// Random; only the low 96 bits count.
+    pub random: u128,
 }
 
-text_form!(EndpointId, "ep_", "an endpoint id (ep_…)");
+numbered_id!(ReplayId, ReplayNumber);
+text_form!(ReplayId, "rp_", "a replay id (rp_…)");
 
 /// The id of a delivery: one event for one endpoint, so those two name it; the epoch is the event's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

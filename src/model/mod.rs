@@ -5,7 +5,7 @@
 //! nothing here knows another room.
 //!
 //! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
-//! [`endpoint`], [`health`], [`delivery`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
+//! [`endpoint`], [`health`], [`delivery`], [`replay`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
 
 pub mod delivery;
 pub mod endpoint;
@@ -17,6 +17,7 @@ pub mod id;
 pub mod json;
 pub mod nearest;
 pub mod pattern;
+pub mod replay;
 pub mod resource;
 pub mod source;
 pub mod time;

@@ -20,14 +20,18 @@ use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::health::HealthRecord;
-use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId};
+use crate::model::replay::Cursor;
 use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
 pub mod codec;
+mod replays;
 pub mod sled;
 pub mod vault;
+
+pub use replays::ReplayStore;
 
 /// What configuration says about keeping.
 #[derive(Clone, Debug)]
@@ -263,6 +267,8 @@ pub struct DeliveryCommit {
     pub live_mark: Option<Position>,
     /// Own positions that were set, moved (`Some`) or given up (`None`).
     pub positions: Vec<(EndpointNumber, Option<Position>)>,
+    /// How far replays have come with these records.
+    pub cursors: Vec<(ReplayId, Cursor)>,
 }
 
 /// The store as deliveries need it.
@@ -287,8 +293,8 @@ pub trait DeliveryStore: EventLog {
     async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError>;
 
     /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
-    /// order: each record with its consequence, then the positions, and last the mark, which may rely on every one of
-    /// them. A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending, and its
+    /// order: each record with its consequence, then the cursors and the positions, and last the mark, which may rely
+    /// on every one of them. A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending, and its
     /// health is not kept.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
 }
@@ -384,7 +390,7 @@ pub trait EndpointStore: Send + Sync {
 
 /// All of it, for the place that composes the gateway.
 #[async_trait]
-pub trait Store: SightStore + DeliveryStore + EndpointStore {
+pub trait Store: SightStore + DeliveryStore + ReplayStore + EndpointStore {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
 

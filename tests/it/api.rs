@@ -11,6 +11,7 @@ mod event_types;
 mod events;
 mod following;
 mod headers;
+mod replays;
 mod rotation;
 mod rules;
 mod sources;

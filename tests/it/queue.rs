@@ -19,6 +19,8 @@ mod isolation;
 mod meddler;
 mod races;
 mod receivers;
+mod replay;
+mod resync;
 mod rig;
 mod simulation;
 mod taken_up;

@@ -18,5 +18,6 @@ mod lists;
 mod memory;
 mod model;
 mod rekey;
+mod replays;
 mod samples;
 mod sled;

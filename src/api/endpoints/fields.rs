@@ -117,16 +117,21 @@ pub(super) fn description(input: &mut Input) -> String {
 
 /// `types`, everything about resources by default.
 pub(super) fn types(input: &mut Input) -> Vec<Pattern> {
+    given_types(input).unwrap_or_else(|| vec![Pattern::Everything])
+}
+
+/// `types`, if they are given.
+pub(in crate::api) fn given_types(input: &mut Input) -> Option<Vec<Pattern>> {
     let read = |entry: &Value| text(entry)?.parse::<Pattern>().map_err(|why| why.to_string());
-    let Some(types) = input.list("types", TYPES_MAX, read) else { return vec![Pattern::Everything] };
+    let types = input.list("types", TYPES_MAX, read)?;
     if types.is_empty() {
         input.report("types", "must name at least one event type that exists; leave it out for all");
     }
-    types
+    Some(types)
 }
 
 /// `filter`, empty by default.
-pub(super) fn filter(input: &mut Input) -> Filter {
+pub(in crate::api) fn filter(input: &mut Input) -> Filter {
     let Some(given) = input.fields("filter") else { return Filter::default() };
     let mut inner = input.enter("filter", given);
     let source = |entry: &Value| text(entry)?.parse::<SourceName>().map_err(|why| why.to_string());

@@ -3,7 +3,7 @@
 //! In reading order: [`settings`] (what a caller may set), [`fields`] and [`headers`] (each of them, with its limits),
 //! [`mod@view`] (what answers show), and the calls below.
 
-mod fields;
+pub(super) mod fields;
 mod headers;
 mod settings;
 mod view;
@@ -224,7 +224,8 @@ pub(super) async fn test(
 
 const NOT_TO_BE_KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 
-async fn find(api: &Api, name: &str) -> Result<Endpoint, ApiError> {
+/// The endpoint of that id or uid.
+pub(super) async fn find(api: &Api, name: &str) -> Result<Endpoint, ApiError> {
     let found = match name.parse() {
         Ok(id) => api.store.endpoint(id).await?,
         Err(_) => api.store.by_uid(name).await?,

@@ -58,6 +58,8 @@ enum Reason {
     Passed,
     /// The endpoint is disabled; it gets the event once it is enabled.
     Disabled,
+    /// It tells what a resource was at a resync, and this endpoint did not ask.
+    NotAskedFor,
     /// A condition of the endpoint's filter.
     #[serde(untagged)]
     Filter(Condition),
@@ -70,6 +72,8 @@ fn untried(event: &Event, facets: &Facets, endpoint: &Endpoint, positions: &Posi
     let is_passed = event.position() <= own.unwrap_or(positions.live_mark);
     let filtered = if event.speaks_of() == Some(number) {
         Some(Reason::AboutItself)
+    } else if event.event_type.is_only_for_who_asked() {
+        Some(Reason::NotAskedFor)
     } else if event.position() <= endpoint.start {
         Some(Reason::BeforeStart)
     } else if !endpoint.wants(event.event_type) {

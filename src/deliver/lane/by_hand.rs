@@ -1,58 +1,53 @@
 //! What operators do with one delivery of a queue.
 
 use super::Lane;
-use crate::deliver::work::Work;
+use crate::deliver::work::{Strand, Work};
 use crate::model::delivery::Trigger;
 use crate::model::id::Position;
-use crate::model::resource::ResourceKey;
 
 impl Lane {
     /// Tries a delivery as soon as there is a slot, because an operator wants it. One that is not here is taken up if
     /// it `comes_anew`; otherwise it is just ending, and `false` is given.
-    pub(in crate::deliver) fn urge(
-        &mut self,
-        position: Position,
-        resource: Option<ResourceKey>,
-        comes_anew: bool,
-    ) -> bool {
+    pub(in crate::deliver) fn urge(&mut self, position: Position, strand: Option<Strand>, comes_anew: bool) -> bool {
         if self.running.contains(&position) || self.urgent.iter().any(|work| work.position == position) {
             return true;
         }
-        let known = self.take_out(position, resource.as_ref());
+        let known = self.take_out(position, strand.as_ref());
         if known.is_none() && !comes_anew {
             return false;
         }
-        if let Some(key) = self.ordered(resource.as_ref()) {
+        if let Some(key) = self.ordered(strand.as_ref()) {
             self.chains.entry(key).or_default().holders.entry(position).or_insert(None);
         }
-        let work = known.unwrap_or_else(|| Work::again(position, resource));
+        let work = known.unwrap_or_else(|| Work::again(position, strand));
         self.urgent.push_back(Work { trigger: Trigger::Manual, ..work });
         true
     }
 
     /// Lets a delivery go that an operator no longer wants, with what follows for those behind it; `false` if it is
     /// not waiting here.
-    pub(in crate::deliver) fn cancel(&mut self, position: Position, resource: Option<&ResourceKey>) -> bool {
-        let is_here = self.take_out(position, resource).is_some();
+    pub(in crate::deliver) fn cancel(&mut self, position: Position, strand: Option<&Strand>) -> bool {
+        let is_here = self.take_out(position, strand).is_some();
         if is_here {
             self.hurried.remove(&position);
-            self.release(position, resource);
+            self.replaying.remove(&position);
+            self.release(position, strand);
             self.close(position);
         }
         is_here
     }
 
     /// A delivery that waits for its time, for a slot, or behind another one.
-    fn take_out(&mut self, position: Position, resource: Option<&ResourceKey>) -> Option<Work> {
-        for queue in [&mut self.urgent, &mut self.ready] {
+    fn take_out(&mut self, position: Position, strand: Option<&Strand>) -> Option<Work> {
+        for queue in [&mut self.urgent, &mut self.ready, &mut self.replayed] {
             if let Some(index) = queue.iter().position(|work| work.position == position) {
                 return queue.remove(index);
             }
         }
         if let Some(key) = self.waiting.keys().find(|(_, waiting)| *waiting == position).copied() {
-            return self.waiting.remove(&key).map(|resource| Work::again(position, resource));
+            return self.waiting.remove(&key).map(|strand| Work::again(position, strand));
         }
-        let key = self.ordered(resource)?;
+        let key = self.ordered(strand)?;
         if self.chains.get_mut(&key)?.parked.remove(&position) {
             self.parked -= 1;
             return Some(Work::again(position, Some(key)));

@@ -21,6 +21,7 @@ use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
 use crate::model::event::{EventDraft, EventType, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EventId, Position};
 use crate::model::json::Json;
+use crate::model::replay::Replayed;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
@@ -163,9 +164,11 @@ struct DeliveryRow<'a> {
     attempt_count: u32,
     attempts: &'a [Attempt],
     charged: u32,
+    replay: Option<Replayed>,
 }
 
-/// What both versions have; the second one goes on with how many attempts the schedule was charged with.
+/// What both versions have; the second one goes on with how many attempts the schedule was charged with, and with the
+/// last replay.
 #[derive(Deserialize)]
 struct DeliveryRowRead {
     standing: Standing,
@@ -190,6 +193,7 @@ pub(crate) fn delivery(record: &DeliveryRecord) -> Vec<u8> {
             attempt_count: record.attempt_count,
             attempts: &record.attempts,
             charged: record.charged,
+            replay: record.replay,
         },
     )
 }
@@ -197,10 +201,10 @@ pub(crate) fn delivery(record: &DeliveryRecord) -> Vec<u8> {
 /// The delivery record in a row.
 pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryRecord, StoreError> {
     let (version, payload) = versioned(DELIVERY_VERSION, DELIVERY, bytes)?;
-    let (row, charged): (DeliveryRowRead, u32) = if version == 1 {
+    let (row, charged, replay): (DeliveryRowRead, u32, Option<Replayed>) = if version == 1 {
         let row: DeliveryRowRead = whole(DELIVERY, payload)?;
         let charged = row.attempt_count;
-        (row, charged)
+        (row, charged, None)
     } else {
         whole(DELIVERY, payload)?
     };
@@ -215,6 +219,7 @@ pub(crate) fn read_delivery(id: DeliveryId, bytes: &[u8]) -> Result<DeliveryReco
         attempt_count: row.attempt_count,
         charged,
         attempts: row.attempts,
+        replay,
     })
 }
 

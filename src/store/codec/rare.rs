@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, VERSION, from_plain, plain};
 use crate::model::health::HealthRecord;
+use crate::model::id::{EndpointId, ReplayId};
+use crate::model::replay::{Course, Progress};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
@@ -12,7 +14,7 @@ use crate::model::time::Timestamp;
 ///
 /// | format | since then |
 /// |---|---|
-/// | 3 | delivery records tell probes from what a schedule is charged with |
+/// | 3 | delivery records tell probes from what a schedule is charged with, and name their replay; replays |
 pub(crate) const FORMAT: u32 = 3;
 
 /// The same, but endpoints count as they are in the rows that will take the place of theirs: another key has taken
@@ -73,4 +75,37 @@ pub(crate) fn health(health: &HealthRecord) -> Vec<u8> {
 /// How the endpoint of a row is doing.
 pub(crate) fn read_health(bytes: &[u8]) -> Result<HealthRecord, StoreError> {
     from_plain(VERSION, "an endpoint's health", bytes)
+}
+
+/// A replay as it was asked for; how it is doing is a row of its own, since that changes all the time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Its id.
+    pub(crate) id: ReplayId,
+    /// To whom.
+    pub(crate) endpoint_id: EndpointId,
+    /// When it was asked for.
+    pub(crate) created_at: Timestamp,
+    /// What it goes through.
+    pub(crate) course: Course,
+}
+
+/// The row of a replay as it was asked for.
+pub(crate) fn replay(asked: &Asked) -> Vec<u8> {
+    plain(VERSION, asked)
+}
+
+/// The replay in a row.
+pub(crate) fn read_replay(bytes: &[u8]) -> Result<Asked, StoreError> {
+    from_plain(VERSION, "a replay", bytes)
+}
+
+/// The row of how a replay is doing.
+pub(crate) fn replay_progress(progress: &Progress) -> Vec<u8> {
+    plain(VERSION, progress)
+}
+
+/// How the replay of a row is doing.
+pub(crate) fn read_replay_progress(bytes: &[u8]) -> Result<Progress, StoreError> {
+    from_plain(VERSION, "a replay's progress", bytes)
 }

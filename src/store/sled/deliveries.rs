@@ -16,7 +16,7 @@ impl Stage<'_> {
     pub(super) fn delivery(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
         let is_pending = record.status == DeliveryStatus::Pending;
         if is_pending && !self.is_registered(record.id.endpoint)? {
-            self.record(&canceled(record.clone()))
+            self.record(&record.clone().ended(DeliveryStatus::Canceled))
         } else {
             self.record(record)
         }
@@ -36,13 +36,13 @@ impl Stage<'_> {
         match &consequence.disabling {
             Some(disabling) if self.disable(disabling)? => {
                 let (sight, draft) = &disabling.told;
-                self.told(sight.clone(), std::slice::from_ref(draft))
+                self.told(sight.clone(), std::slice::from_ref(draft)).map(|_| ())
             }
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Writes a record and its entry among those that wait.
+    /// Writes a record and its entry among those that wait, and counts it for its replay.
     fn record(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
         let key = keys::delivery(record.id);
         if let Some(row) = self.get(&key)?
@@ -54,6 +54,7 @@ impl Stage<'_> {
         if let Some(entry) = entry(record.id, standing) {
             self.put(&entry, Vec::new())?;
         }
+        self.count_for_replay(record)?;
         self.put(&key, codec::delivery(record))
     }
 
@@ -61,7 +62,7 @@ impl Stage<'_> {
     pub(super) fn cancel(&mut self, entry: &[u8]) -> Result<(), StoreError> {
         let Some((id, _)) = keys::waiting_entry(entry) else { return self.remove(entry) };
         if let Some(row) = self.get(&keys::delivery(id))? {
-            self.record(&canceled(codec::read_delivery(id, &row)?))?;
+            self.record(&codec::read_delivery(id, &row)?.ended(DeliveryStatus::Canceled))?;
         }
         self.remove(entry)
     }
@@ -82,10 +83,6 @@ impl Stage<'_> {
         }
         Ok(())
     }
-}
-
-fn canceled(record: DeliveryRecord) -> DeliveryRecord {
-    DeliveryRecord { status: DeliveryStatus::Canceled, next_attempt_at: None, ..record }
 }
 
 /// The entry among those that wait of a delivery that stands so.

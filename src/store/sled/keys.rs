@@ -16,6 +16,9 @@
 //! | `u` | uid | the number of the endpoint |
 //! | `p` | endpoint | the endpoint's own position |
 //! | `h` | endpoint | how the endpoint is doing |
+//! | `r` | replay | replay as it was asked for |
+//! | `q` | replay | how that is doing |
+//! | `z` | replay, position, endpoint, epoch | empty: this delivery is pending for it |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
 //! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
@@ -24,7 +27,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::id::{DeliveryId, EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointNumber, Position, ReplayNumber};
 use crate::model::resource::{Kind, OpenList, ResourceId, ResourceKey, SourceName};
 use crate::model::time::Timestamp;
 use crate::store::{Due, Task};
@@ -43,6 +46,8 @@ pub(super) const HEAD: &[u8] = b"mhead";
 pub(super) const LIVE_MARK: &[u8] = b"mlive";
 /// The number that the next endpoint gets.
 pub(super) const NEXT_ENDPOINT: &[u8] = b"mnext_endpoint";
+/// The number that the next replay gets.
+pub(super) const NEXT_REPLAY: &[u8] = b"mnext_replay";
 /// What a check wrote last.
 pub(super) const CHECK: &[u8] = b"mcheck";
 
@@ -286,6 +291,41 @@ fn numbered(first: u8, endpoint: EndpointNumber) -> Key {
 /// The number in the key of an endpoint, of its own position, or of its cancellation.
 pub(super) fn endpoint_number(key: &[u8]) -> Option<EndpointNumber> {
     Some(EndpointNumber(u32::from_be_bytes(key.get(1..)?.try_into().ok()?)))
+}
+
+/// A replay as it was asked for.
+pub(super) fn replay(number: ReplayNumber) -> Key {
+    [b"r".as_slice(), &number.0.to_be_bytes()].concat()
+}
+
+/// The replays from one number to another, both included.
+pub(super) fn replays(first: ReplayNumber, last: ReplayNumber) -> KeyRange {
+    replay(first)..=replay(last)
+}
+
+/// How a replay is doing.
+pub(super) fn replay_progress(number: ReplayNumber) -> Key {
+    [b"q".as_slice(), &number.0.to_be_bytes()].concat()
+}
+
+/// The entry of a delivery that is pending for a replay.
+pub(super) fn outstanding(number: ReplayNumber, id: DeliveryId) -> Key {
+    [b"z".as_slice(), &number.0.to_be_bytes(), &delivery(id)].concat()
+}
+
+/// The entries of all that is pending for a replay.
+pub(super) fn outstanding_of(number: ReplayNumber) -> KeyRange {
+    let id = |position, endpoint, epoch| DeliveryId {
+        position: Position(position),
+        endpoint: EndpointNumber(endpoint),
+        epoch,
+    };
+    outstanding(number, id(0, 0, 0))..=outstanding(number, id(u64::MAX, u32::MAX, u32::MAX))
+}
+
+/// Which delivery such an entry means.
+pub(super) fn outstanding_id(key: &[u8]) -> Option<DeliveryId> {
+    delivery_id(key.get(5..)?)
 }
 
 /// An endpoint.

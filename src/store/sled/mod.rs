@@ -7,7 +7,7 @@
 //! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
 //! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
 //! whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
-//! `snapshots`, `sights`, `log`, `deliveries`, `history`, `endpoints`.
+//! `snapshots`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ mod mark;
 mod open;
 mod recent;
 mod rekey;
+mod replays;
 mod sights;
 mod snapshots;
 mod stage;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::keys::{Key, KeyRange};
-use super::stage::Stage;
+use super::stage::{LogIdentity, Stage};
 use super::writer::Act;
 use super::{SledStore, keys, snapshots};
 use crate::model::event::{Event, EventDraft, Sight};
@@ -33,25 +33,28 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// What a sight tells, at the end of the log.
-    pub(super) fn told(&mut self, mut sight: Sight, drafts: &[EventDraft]) -> Result<(), StoreError> {
+    /// What a sight tells, at the end of the log; gives the id of the last event.
+    pub(super) fn told(&mut self, mut sight: Sight, drafts: &[EventDraft]) -> Result<EventId, StoreError> {
         let mut head = self.head()?;
         let observed_before = &mut sight.detection.observed_before;
         *observed_before = head.timestamp.max(*observed_before);
         head.timestamp = *observed_before;
         let sight = Arc::new(sight);
-        let stored = StoredSight { epoch: self.identity.epoch, start: self.identity.start, sight: Arc::clone(&sight) };
+        let LogIdentity { epoch, start } = self.identity;
+        let stored = StoredSight { epoch, start, sight: Arc::clone(&sight) };
+        let id = |position| EventId { position, epoch, start };
         for (draft, row) in drafts.iter().zip(codec::log_rows(stored, drafts)) {
             head.position = head.position.next();
             self.put(&keys::event(head.position), row)?;
             self.publish(Event {
-                id: EventId { position: head.position, epoch: self.identity.epoch, start: self.identity.start },
+                id: id(head.position),
                 event_type: draft.event_type,
                 details: draft.details.clone(),
                 sight: Arc::clone(&sight),
             });
         }
-        self.put(keys::HEAD, codec::head(&head))
+        self.put(keys::HEAD, codec::head(&head))?;
+        Ok(id(head.position))
     }
 
     fn head(&self) -> Result<Head, StoreError> {

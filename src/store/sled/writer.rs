@@ -19,7 +19,9 @@ use super::view::{View, broken};
 use super::watchdog::Watchdog;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::Endpoint;
-use crate::model::id::{EndpointId, EndpointNumber};
+use crate::model::event::{EventDraft, Sight};
+use crate::model::id::{EndpointId, EndpointNumber, ReplayId};
+use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::FORMAT;
@@ -52,6 +54,12 @@ pub(super) enum Act {
     ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
     Delete { id: EndpointId, done: Done<bool> },
+    /// A new replay.
+    BeginReplay { replay: Box<Replay>, done: Done<Option<Replay>> },
+    /// What resources are now, for a resync.
+    TellSnapshots { id: ReplayId, told: Vec<(Sight, EventDraft)>, now: Timestamp, done: Done<Vec<DeliveryRecord>> },
+    /// A replay has ended.
+    EndReplay { id: ReplayId, status: ReplayStatus, now: Timestamp, done: Done<bool> },
     /// A value that the caller will look for.
     Check { value: u64, done: Done<()> },
     /// The end: nothing after it is taken.
@@ -185,6 +193,19 @@ impl Writer {
                     }
                     result => self.answer(done, result),
                 },
+                Act::BeginReplay { replay, done } => {
+                    let result = self.stage(|stage| stage.begin_replay(*replay));
+                    self.answer(done, result);
+                }
+                Act::TellSnapshots { id, told, now, done } => {
+                    let records = told.into_iter().map(|told| self.stage(|stage| stage.tell_snapshot(id, told, now)));
+                    let result = records.filter_map(Result::transpose).collect();
+                    self.answer(done, result);
+                }
+                Act::EndReplay { id, status, now, done } => {
+                    let result = self.stage(|stage| stage.end_replay(id, status, now));
+                    self.answer(done, result);
+                }
                 Act::Check { value, done } => {
                     let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
                     self.answer(done, result);
@@ -235,6 +256,7 @@ impl Writer {
         };
         let at_once = self.stage(|stage| {
             records().try_for_each(|record| save(stage, record))?;
+            commit.cursors.iter().try_for_each(|(id, cursor)| stage.cursor(*id, cursor))?;
             stage.positions(&commit.positions)?;
             stage.live_mark(commit.live_mark)
         });
@@ -244,6 +266,7 @@ impl Writer {
         for record in records() {
             self.stage(|stage| save(stage, record))?;
         }
+        self.stage(|stage| commit.cursors.iter().try_for_each(|(id, cursor)| stage.cursor(*id, cursor)))?;
         for positions in commit.positions.chunks(POSITIONS_AT_ONCE) {
             self.stage(|stage| stage.positions(positions))?;
         }

@@ -34,6 +34,7 @@ pub(super) async fn fill(door: &Door) -> Vec<DeliveryRecord> {
                 next_attempt_at: (status == DeliveryStatus::Pending).then(|| Timestamp::from_millis(9000)),
                 attempt_count: 0,
                 charged: 0,
+                replay: None,
                 attempts: Vec::new(),
             };
             record.push(attempt(at));

@@ -13,9 +13,11 @@ use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
 use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::event::{Event, EventType};
+use certhook::model::filter::Filter;
 use certhook::model::health::{Backlog, Health, HealthState};
-use certhook::model::id::EndpointNumber;
+use certhook::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use certhook::model::json::Json;
+use certhook::model::replay::{Course, Preview, Progress, Range, Replay};
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
 use certhook::model::source::{
     BaselineStatus, PassKind, PassReport, PassStatus, RemovalDecision, SourceState, SourceStatus,
@@ -154,9 +156,25 @@ pub(super) struct Receivers {
     pub(super) backlog: Mutex<Backlog>,
     /// What was asked for.
     pub(super) asked: Mutex<Vec<String>>,
+    /// What was to be replayed.
+    pub(super) ranges: Mutex<Vec<Range>>,
 }
 
 impl Receivers {
+    fn begin(&self, endpoint: &Endpoint, course: Course) -> Result<Option<Replay>, StoreError> {
+        if let Course::Log(range) = &course {
+            self.ranges.lock().unwrap().push(range.clone());
+        }
+        let is_enabled = endpoint.status == EndpointStatus::Enabled;
+        Ok(is_enabled.then(|| Replay {
+            id: ReplayId { number: ReplayNumber(1), random: 1 },
+            endpoint_id: endpoint.id,
+            created_at: BEGIN.parse().unwrap(),
+            progress: Progress::before(&course),
+            course,
+        }))
+    }
+
     fn handle(&self, what: &str, record: &DeliveryRecord) -> ByHand {
         self.asked.lock().unwrap().push(format!("{what} {}", record.id));
         if record.status == DeliveryStatus::Pending {
@@ -211,6 +229,25 @@ impl Deliveries for Receivers {
         assert_eq!(endpoint.status, EndpointStatus::Disabled, "while nothing is sent");
         self.asked.lock().unwrap().push(format!("retry {}", endpoint.uid.as_deref().unwrap_or_default()));
         Ok(())
+    }
+
+    async fn replay(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Replay>, StoreError> {
+        self.begin(endpoint, Course::Log(range))
+    }
+
+    async fn preview(&self, endpoint: &Endpoint, range: Range) -> Result<Option<Preview>, StoreError> {
+        let is_enabled = endpoint.status == EndpointStatus::Enabled;
+        self.ranges.lock().unwrap().push(range);
+        Ok(is_enabled.then(|| Preview { matched: 7, ..Preview::default() }))
+    }
+
+    async fn resync(&self, endpoint: &Endpoint, filter: Filter) -> Result<Option<Replay>, StoreError> {
+        self.begin(endpoint, Course::Snapshots(filter))
+    }
+
+    async fn cancel_replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
+        self.asked.lock().unwrap().push(format!("cancel {id}"));
+        Ok(None)
     }
 
     async fn retry(&self, record: &DeliveryRecord) -> Result<ByHand, StoreError> {

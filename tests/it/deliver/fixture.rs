@@ -55,6 +55,7 @@ pub(crate) fn strict(timeout: Duration) -> Settings {
         per_endpoint_in_flight: 8,
         order_wait: Duration::ZERO,
         disable_after: Duration::from_secs(5 * 24 * 3600),
+        sources: Vec::new(),
         livemode: true,
         circuit: Circuit::probing_every(Duration::from_secs(300)),
         allow_networks: Vec::new(),

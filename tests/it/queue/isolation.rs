@@ -185,6 +185,7 @@ async fn what_waits_and_does_not_fit_into_memory_is_taken_up_in_its_turn() {
         next_attempt_at: Some(scene.clock.now()),
         attempt_count: 1,
         charged: 1,
+        replay: None,
         attempts: Vec::new(),
     };
     let events = scene.store.events_after(Position::START, usize::MAX).await.expect("the log");

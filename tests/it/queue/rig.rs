@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use certhook::clock::{Clock, SystemClock};
 use certhook::deliver::health::Circuit;
+use certhook::deliver::replay::resync::ResyncSource;
 use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::deliver::{Deliverer, Settings};
 use certhook::model::delivery::{DeliveryStatus, Outcome};
@@ -37,6 +38,8 @@ pub(super) struct Sent {
     pub(super) id: String,
     pub(super) resource: String,
     pub(super) attempt: String,
+    /// The replay that it says it is part of.
+    pub(super) replay: Option<String>,
 }
 
 pub(super) struct Script {
@@ -57,12 +60,14 @@ impl Transport for Script {
             let found = request.headers.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.clone()).expect("the header is there")
         };
+        let replay = request.headers.iter().find(|(known, _)| *known == "certhook-replay");
         let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
         let sent = Sent {
             url: request.url.expose().to_owned(),
             id: header("webhook-id"),
             resource: body["data"]["object"]["id"].as_str().expect("an id").to_owned(),
             attempt: header("certhook-attempt"),
+            replay: replay.map(|(_, value)| value.clone()),
         };
         let number = {
             let mut all = self.sent.lock().expect("no panic while it is held");
@@ -209,6 +214,7 @@ pub(super) fn settings() -> Settings {
         per_endpoint_in_flight: 16,
         order_wait: Duration::from_secs(3600),
         disable_after: Duration::from_secs(5 * 24 * 3600),
+        sources: vec![ResyncSource { name: "numeral".parse().expect("a name"), api_version: "2026-03-01".into() }],
         livemode: true,
         circuit: Circuit {
             first: Duration::from_millis(20),

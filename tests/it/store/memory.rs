@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certhook::store::Store;
 use proptest::prelude::*;
 
-use super::{conformance, lists, model};
+use super::{conformance, lists, model, replays};
 use crate::support::memory::Memory;
 
 fn new() -> Arc<dyn Store> {
@@ -39,6 +39,10 @@ conforms! {
     lists::what_is_due_comes_in_its_order,
     lists::absences_are_put_and_deleted,
     lists::all_that_a_commit_tells_is_in_the_log_in_its_order,
+    replays::replays_are_numbered_and_listed_both_ways,
+    replays::a_replay_counts_what_becomes_of_its_deliveries,
+    replays::a_replay_ends_once,
+    replays::a_resync_puts_states_into_the_log_with_their_deliveries,
 }
 
 proptest! {

@@ -174,6 +174,7 @@ pub(super) fn record(
         next_attempt_at,
         attempt_count: 1,
         charged: 1,
+        replay: None,
         attempts: vec![attempt(1)],
     }
 }

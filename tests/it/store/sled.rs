@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{conformance, endpoints, history, lists, model};
+use super::{conformance, endpoints, history, lists, model, replays};
 
 pub(super) fn settings(folder: &Path) -> Settings {
     Settings { path: folder.join("data"), encryption_key: None }
@@ -75,6 +75,10 @@ conforms! {
     lists::what_is_due_comes_in_its_order,
     lists::absences_are_put_and_deleted,
     lists::all_that_a_commit_tells_is_in_the_log_in_its_order,
+    replays::replays_are_numbered_and_listed_both_ways,
+    replays::a_replay_counts_what_becomes_of_its_deliveries,
+    replays::a_replay_ends_once,
+    replays::a_resync_puts_states_into_the_log_with_their_deliveries,
     lists::a_commit_that_is_refused_leaves_nothing_of_itself,
     endpoints::endpoints_come_back_as_registered,
     endpoints::a_change_meets_the_endpoint_that_was_seen_or_nothing,

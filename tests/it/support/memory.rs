@@ -21,7 +21,10 @@ use certhook::store::{
 };
 use tokio::sync::{broadcast, watch};
 
+use self::replays::Replays;
 use super::book::{Book, reads_from_its_book};
+
+mod replays;
 
 const EPOCH: u32 = 1_795_233_600;
 const START: u32 = 5;
@@ -35,6 +38,7 @@ struct State {
     records: BTreeMap<DeliveryId, DeliveryRecord>,
     positions: Positions,
     healths: BTreeMap<EndpointNumber, HealthRecord>,
+    replays: Replays,
     failing: Option<fn() -> StoreError>,
     disabling: Option<DisabledReason>,
 }
@@ -123,6 +127,11 @@ impl State {
             let id = EventId { position, epoch: EPOCH, start: START };
             self.events.push(Arc::new(Event { id, event_type, details, sight: Arc::clone(&sight) }));
         }
+    }
+
+    fn record(&mut self, record: DeliveryRecord) {
+        self.replays.count(&record);
+        self.records.insert(record.id, record);
     }
 
     fn disable(&mut self, id: EndpointId, url: &EndpointUrl, reason: DisabledReason, now: Timestamp) -> bool {
@@ -233,7 +242,7 @@ impl DeliveryStore for Memory {
         let mut consequences = commit.consequences;
         for (place, record) in commit.records.into_iter().enumerate() {
             let endpoint = record.id.endpoint;
-            state.records.insert(record.id, record);
+            state.record(record);
             let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
             if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
                 state.healths.insert(endpoint, health);
@@ -247,6 +256,9 @@ impl DeliveryStore for Memory {
             }
         }
         self.head.send_replace(Position(state.events.len() as u64));
+        for (id, cursor) in commit.cursors {
+            state.replays.cursor(id, cursor);
+        }
         if let Some(mark) = commit.live_mark {
             state.positions.live_mark = mark;
         }
@@ -310,11 +322,9 @@ impl EndpointStore for Memory {
         state.endpoints.remove(&id.number);
         state.healths.remove(&id.number);
         let waits =
-            |record: &&mut DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
-        for record in state.records.values_mut().filter(waits) {
-            record.status = DeliveryStatus::Canceled;
-            record.next_attempt_at = None;
-        }
+            |record: &&DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
+        let waiting: Vec<_> = state.records.values().filter(waits).cloned().collect();
+        waiting.into_iter().for_each(|record| state.record(record.ended(DeliveryStatus::Canceled)));
         self.changed(id.number);
         Ok(true)
     }

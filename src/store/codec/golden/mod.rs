@@ -19,14 +19,17 @@ use crate::model::endpoint::{
 use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
 use crate::model::health::HealthRecord;
-use crate::model::id::EndpointNumber;
+use crate::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use crate::model::pattern::Pattern;
+use crate::model::replay::Replayed;
 use crate::model::resource::{
     Absence, AbsenceState, Agenda, Download, Kind, OpenList, Reminded, Removal, RemovalReason, Snapshot,
 };
 use crate::model::source::SourceProgress;
 use crate::store::Settings;
 use crate::store::vault::Vault;
+
+mod replays;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
@@ -236,17 +239,20 @@ fn delivery_records() {
         attempt_count: 12,
         charged: 9,
         attempts: (1..).zip(outcomes.iter().zip(triggers.iter().cycle())).map(attempt).collect(),
+        replay: None,
     };
     let bare = |status| DeliveryRecord { resource: None, attempts: Vec::new(), ..record(status, None) };
+    let id = ReplayId { number: ReplayNumber(3), random: 77 };
+    let replayed = Replayed { id, former: Some(DeliveryStatus::Failed), ended: Some(DeliveryStatus::Delivered) };
     let values = [
         record(DeliveryStatus::Pending, Some(at(5))),
-        bare(DeliveryStatus::Delivered),
+        DeliveryRecord { replay: Some(replayed), ..bare(DeliveryStatus::Delivered) },
         bare(DeliveryStatus::Failed),
         bare(DeliveryStatus::Canceled),
     ];
     check(include_str!("delivery_2.hex"), &values, delivery, |value, bytes| read_delivery(value.id, bytes));
     for (value, line) in values.iter().zip(include_str!("delivery.hex").lines()) {
-        let first = DeliveryRecord { charged: value.attempt_count, ..value.clone() };
+        let first = DeliveryRecord { charged: value.attempt_count, replay: None, ..value.clone() };
         assert_eq!(read_delivery(value.id, &bytes_of(line)).expect("a row of the first version"), first);
         let standing = Standing { status: value.status, next_attempt_at: value.next_attempt_at };
         assert_eq!(delivery_standing(&bytes_of(line)).unwrap(), standing);

@@ -1,0 +1,256 @@
+//! Replays and resyncs: asked for, looked at, stopped.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::endpoints::{self, fields};
+use super::error::{ApiError, ErrorKind};
+use super::input::{Input, must_be};
+use super::page::{List, Order, Page, PageQuery};
+use super::request::{Body, Named, NoQuery, Query};
+use super::state::Api;
+use crate::model::event::{Event, EventType};
+use crate::model::filter::Filter;
+use crate::model::id::{EndpointId, EventId, Position, ReplayId, ReplayNumber};
+use crate::model::pattern::Pattern;
+use crate::model::replay::{Course, Cursor, Preview, Range, Replay, ReplayStatus, Select};
+use crate::model::resource::ResourceId;
+use crate::model::time::Timestamp;
+
+/// A list that somebody collected by hand, or a page of ours.
+const EVENT_IDS_MAX: usize = 1_000;
+
+/// What the words of `select` stand for; the first one is the default.
+const SELECTS: [(&str, Select); 3] = [("missed", Select::Missed), ("failed", Select::Failed), ("all", Select::All)];
+
+/// A replay or a resync.
+#[derive(Serialize)]
+pub(super) struct ReplayView {
+    id: ReplayId,
+    object: &'static str,
+    kind: &'static str,
+    endpoint_id: EndpointId,
+    status: ReplayStatus,
+    /// How much of what it goes through has become deliveries, from 0 to 1.
+    progress: f64,
+    matched: u64,
+    delivered: u64,
+    failed: u64,
+    canceled: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    select: Option<Select>,
+    #[serde(skip_serializing_if = "<[Pattern]>::is_empty")]
+    types: Vec<Pattern>,
+    filter: Filter,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_id: Option<ResourceId>,
+    created_at: Timestamp,
+    ended_at: Option<Timestamp>,
+}
+
+impl From<Replay> for ReplayView {
+    fn from(replay: Replay) -> Self {
+        let Replay { id, endpoint_id, created_at, course, progress } = replay;
+        let done = done(&course, &progress.cursor);
+        let (kind, select, types, filter, resource_id) = match course {
+            Course::Log(range) => ("replay", Some(range.select), range.types, range.filter, range.resource_id),
+            Course::Snapshots(filter) => ("resync", None, Vec::new(), filter, None),
+        };
+        Self {
+            id,
+            object: "replay",
+            kind,
+            endpoint_id,
+            status: progress.status,
+            progress: done,
+            matched: progress.matched,
+            delivered: progress.delivered,
+            failed: progress.failed,
+            canceled: progress.canceled,
+            select,
+            types,
+            filter,
+            resource_id,
+            created_at,
+            ended_at: progress.ended_at,
+        }
+    }
+}
+
+/// The part of a course that lies before a cursor. How many resources there are is not known without counting, so a
+/// resync is at 0 until it is through.
+fn done(course: &Course, cursor: &Cursor) -> f64 {
+    match (course, cursor) {
+        (_, Cursor::End) => 1.0,
+        (Course::Log(range), Cursor::Log(at)) if range.until > range.after => {
+            let (all, gone) = (range.until.0 - range.after.0, at.0.saturating_sub(range.after.0));
+            gone as f64 / all as f64
+        }
+        (Course::Log(_) | Course::Snapshots(_), Cursor::Log(_) | Cursor::Snapshots(_)) => 0.0,
+    }
+}
+
+/// What a replay would do.
+#[derive(Serialize)]
+struct PreviewView {
+    matched: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    matched_more: bool,
+    sample: Vec<SampleView>,
+}
+
+/// An event that a replay would send.
+#[derive(Serialize)]
+struct SampleView {
+    id: EventId,
+    r#type: EventType,
+    timestamp: Timestamp,
+    resource_id: Option<ResourceId>,
+}
+
+impl From<&Event> for SampleView {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            r#type: event.event_type,
+            timestamp: event.timestamp(),
+            resource_id: event.sight.resource().map(|key| key.id.clone()),
+        }
+    }
+}
+
+impl From<Preview> for PreviewView {
+    fn from(preview: Preview) -> Self {
+        let Preview { matched, sample, more } = preview;
+        Self { matched, matched_more: more, sample: sample.iter().map(|event| SampleView::from(&**event)).collect() }
+    }
+}
+
+/// `POST /v1/endpoints/{id or uid}/replay`.
+pub(super) async fn begin(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Response, ApiError> {
+    let mut input = Input::of_body(given);
+    let (since, until): (Option<Timestamp>, Option<Timestamp>) = (input.parsed("since"), input.parsed("until"));
+    if since.zip(until).is_some_and(|(since, until)| since > until) {
+        input.report("until", "must not be before since");
+    }
+    let types = fields::given_types(&mut input).unwrap_or_default();
+    let filter = fields::filter(&mut input);
+    let resource_id = input.parsed("resource_id");
+    let event_ids = event_ids(&mut input);
+    let select = input.choice("select", &SELECTS).unwrap_or(SELECTS[0].1);
+    let is_dry = input.flag("dry_run").unwrap_or(false);
+    input.finish()?;
+    let endpoint = endpoints::find(&api, &name).await?;
+    let range = Range {
+        after: match since {
+            Some(since) => api.store.position_at(since).await?.previous(),
+            None => Position::START,
+        },
+        until: match until {
+            Some(until) => api.store.position_at(until).await?.previous(),
+            None => *api.store.head().borrow(),
+        },
+        types,
+        filter,
+        resource_id,
+        event_ids,
+        select,
+    };
+    if is_dry {
+        let preview = api.deliveries.preview(&endpoint, range).await?.ok_or_else(disabled)?;
+        return Ok(Json(PreviewView::from(preview)).into_response());
+    }
+    Ok(accepted(api.deliveries.replay(&endpoint, range).await?.ok_or_else(disabled)?))
+}
+
+fn event_ids(input: &mut Input) -> Vec<EventId> {
+    let read = |entry: &Value| {
+        let text = entry.as_str().ok_or_else(|| must_be("a string", entry))?;
+        text.parse::<EventId>().map_err(|why| why.to_string())
+    };
+    let Some(mut ids) = input.list("event_ids", EVENT_IDS_MAX, read) else { return Vec::new() };
+    if ids.is_empty() {
+        input.report("event_ids", "must name at least one event; leave it out for all");
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// `POST /v1/endpoints/{id or uid}/resync`.
+pub(super) async fn resync(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Response, ApiError> {
+    let mut input = Input::of_body(given);
+    let filter = fields::filter(&mut input);
+    input.finish()?;
+    let endpoint = endpoints::find(&api, &name).await?;
+    Ok(accepted(api.deliveries.resync(&endpoint, filter).await?.ok_or_else(disabled)?))
+}
+
+fn accepted(replay: Replay) -> Response {
+    let location = (header::LOCATION, format!("/v1/replays/{}", replay.id));
+    (StatusCode::ACCEPTED, [location], Json(ReplayView::from(replay))).into_response()
+}
+
+fn disabled() -> ApiError {
+    let message = "the endpoint is disabled, so nothing is sent to it; enable it first";
+    ApiError::new(ErrorKind::EndpointDisabled, message)
+}
+
+/// `GET /v1/replays`.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Query(mut input): Query,
+) -> Result<Json<Page<ReplayView>>, ApiError> {
+    let page = PageQuery::<u32>::take(&mut input, List::Replays);
+    input.finish()?;
+    let ascending = page.order == Order::OldestFirst;
+    let replays = api.store.replays(page.after.map(ReplayNumber), ascending, page.limit + 1).await?;
+    let answer = page.answer_with_one_more(replays, |replay| replay.id.number.0);
+    Ok(Json(answer.map(ReplayView::from)))
+}
+
+/// `GET /v1/replays/{id}`.
+pub(super) async fn show(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<ReplayView>, ApiError> {
+    let replay = match name.parse() {
+        Ok(id) => api.store.replay(id).await?,
+        Err(_) => None,
+    };
+    replay.map(|replay| Json(replay.into())).ok_or_else(|| not_found(&name))
+}
+
+/// `DELETE /v1/replays/{id}`: stops it. One that has ended stays as it is.
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+) -> Result<Json<ReplayView>, ApiError> {
+    let replay = match name.parse() {
+        Ok(id) => api.deliveries.cancel_replay(id).await?,
+        Err(_) => None,
+    };
+    replay.map(|replay| Json(replay.into())).ok_or_else(|| not_found(&name))
+}
+
+fn not_found(name: &str) -> ApiError {
+    ApiError::new(ErrorKind::ReplayNotFound, format!("there is no replay {name:?}"))
+}

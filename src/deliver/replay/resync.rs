@@ -1,0 +1,109 @@
+//! What every resource is now, for a subscriber that begins, or begins anew.
+
+use super::Step;
+use crate::deliver::Deliverer;
+use crate::model::endpoint::Endpoint;
+use crate::model::event::{Detection, EventDraft, EventType, Mode, Sight, Subject};
+use crate::model::filter::{Facets, Filter};
+use crate::model::json::{Fields, Json};
+use crate::model::replay::{Course, Cursor, Replay};
+use crate::model::resource::{Kind, ResourceKey, Snapshot, SourceName};
+use crate::model::time::Timestamp;
+use crate::store::StoreError;
+
+/// Snapshots that are looked at in one step.
+const PAGE: usize = 100;
+
+/// A source whose resources are told.
+#[derive(Clone, Debug)]
+pub struct ResyncSource {
+    /// Its name.
+    pub name: SourceName,
+    /// The version of its API that it is asked in.
+    pub api_version: String,
+}
+
+impl Deliverer {
+    /// Makes what the next resources are now pending.
+    pub(super) async fn go_through_snapshots(
+        &self,
+        replay: &Replay,
+        endpoint: &Endpoint,
+        after: Option<&ResourceKey>,
+    ) -> Result<Step, StoreError> {
+        let Course::Snapshots(filter) = &replay.course else { return Ok(Step::Waits) };
+        let store = &self.tools.store;
+        let now = self.tools.clock.now();
+        let mut told = Vec::new();
+        let mut cursor = Cursor::Snapshots(after.cloned());
+        let mut left = PAGE;
+        for (source, kind) in self.shelves(after) {
+            let within = after.filter(|key| key.source == source.name && key.kind == kind).map(|key| &key.id);
+            let page = store.snapshots_after(&source.name, kind, within, left).await?;
+            left -= page.len();
+            if let Some(last) = page.last() {
+                cursor = Cursor::Snapshots(Some(last.key.clone()));
+            }
+            let present = page.into_iter().filter(|snapshot| snapshot.removed.is_none());
+            let states = present.map(|snapshot| state(snapshot, source, self.settings.livemode, replay, now));
+            told.extend(states.filter(|told| is_wanted(endpoint, filter, told)));
+            if left == 0 {
+                break;
+            }
+        }
+        if left > 0 {
+            cursor = Cursor::End;
+        }
+        let records = if told.is_empty() { Vec::new() } else { store.tell_snapshots(replay.id, told, now).await? };
+        self.note(replay, Vec::new(), cursor).await?;
+        self.hand_over(replay, records).await?;
+        Ok(Step::Moved)
+    }
+
+    /// Where resources are that come after one, in the order of their keys.
+    fn shelves(&self, after: Option<&ResourceKey>) -> Vec<(&ResyncSource, Kind)> {
+        let sources = self.settings.sources.iter();
+        let mut shelves: Vec<_> = sources.flat_map(|source| Kind::ALL.map(|kind| (source, kind))).collect();
+        shelves.retain(|(source, kind)| after.is_none_or(|key| (&source.name, *kind) >= (&key.source, key.kind)));
+        shelves.sort_by_key(|(source, kind)| (source.name.clone(), *kind));
+        shelves
+    }
+}
+
+/// What a resource is now, as an event that tells of no transition.
+fn state(
+    snapshot: Snapshot,
+    source: &ResyncSource,
+    livemode: bool,
+    replay: &Replay,
+    now: Timestamp,
+) -> (Sight, EventDraft) {
+    let event_type = match snapshot.key.kind {
+        Kind::Certificate => EventType::CertificateSnapshot,
+        Kind::CertificateRequest => EventType::RequestSnapshot,
+    };
+    let sight = Sight {
+        subject: Subject::Resource(snapshot.key),
+        api_version: source.api_version.clone(),
+        livemode,
+        object: snapshot.object,
+        previous_attributes: Json::of(&Fields::new()),
+        detection: Detection {
+            mode: Mode::Resync,
+            pass: None,
+            request_id: Some(replay.id.to_string()),
+            object_version: snapshot.object_version,
+            observed_after: Some(snapshot.observed_at),
+            observed_before: now,
+        },
+    };
+    (sight, EventDraft::plain(event_type))
+}
+
+/// Whether an endpoint hears of that kind of resource at all, and its filter and that of the resync let this one
+/// through.
+fn is_wanted(endpoint: &Endpoint, filter: &Filter, (sight, draft): &(Sight, EventDraft)) -> bool {
+    let hears = EventType::ALL.iter().any(|one| one.kind() == draft.event_type.kind() && endpoint.wants(*one));
+    let lets_through = |filter: &Filter| filter.is_empty() || filter.matches(&Facets::of_draft(sight, draft));
+    hears && lets_through(&endpoint.filter) && lets_through(filter)
+}

@@ -1,0 +1,99 @@
+//! Replays and resyncs as callers see them.
+
+use axum::http::StatusCode;
+use certhook::model::id::Position;
+use certhook::model::replay::Select;
+use serde_json::json;
+
+use super::door::{BEGIN, Door};
+
+async fn register(door: &Door) {
+    door.json("PUT /v1/endpoints/crm", r#"{"url": "https://crm.example/"}"#).await;
+}
+
+#[tokio::test]
+async fn a_replay_is_accepted_with_where_to_look_for_it() {
+    let door = Door::open().await;
+    register(&door).await;
+    let answer = door.call("POST /v1/endpoints/crm/replay", "").await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let replay = answer.json();
+    let endpoint = door.json("GET /v1/endpoints/crm", "").await;
+    assert_eq!(
+        replay,
+        json!({
+            "id": replay["id"], "object": "replay", "kind": "replay", "endpoint_id": endpoint["id"],
+            "status": "running", "progress": 0.0, "matched": 0, "delivered": 0, "failed": 0, "canceled": 0,
+            "select": "missed", "filter": replay["filter"], "created_at": BEGIN, "ended_at": null,
+        })
+    );
+    assert_eq!(answer.header("location"), format!("/v1/replays/{}", replay["id"].as_str().unwrap()));
+    let [range] = &door.deliveries.ranges.lock().unwrap()[..] else { panic!("one was asked for") };
+    assert_eq!((range.after, range.until, range.select), (Position::START, Position::START, Select::Missed));
+}
+
+#[tokio::test]
+async fn what_is_to_be_replayed_is_said_in_the_body() {
+    let door = Door::open().await;
+    register(&door).await;
+    let body = r#"{"since": "2026-11-20T00:00:00Z", "until": "2026-11-21T00:00:00Z", "types": ["certificate.*"],
+        "filter": {"jurisdictions": ["US-CA"]}, "resource_id": "cert_1", "select": "failed",
+        "event_ids": ["evt_000000000000000000009a", "evt_0000000000000000000001", "evt_0000000000000000000001"]}"#;
+    let replay = door.json("POST /v1/endpoints/crm/replay", body).await;
+    assert_eq!((&replay["select"], &replay["types"]), (&json!("failed"), &json!(["certificate.*"])));
+    assert_eq!(replay["filter"]["jurisdictions"], json!(["US-CA"]));
+    let range = door.deliveries.ranges.lock().unwrap()[0].clone();
+    assert_eq!((range.event_ids.len(), range.event_ids.is_sorted()), (2, true));
+    assert_eq!(range.resource_id.map(|id| id.to_string()).as_deref(), Some("cert_1"));
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_be_sent_and_begins_nothing() {
+    let door = Door::open().await;
+    register(&door).await;
+    let answer = door.call("POST /v1/endpoints/crm/replay", r#"{"dry_run": true, "select": "all"}"#).await;
+    assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({"matched": 7, "sample": []})));
+    assert_eq!(door.json("GET /v1/replays", "").await["data"], json!([]));
+}
+
+#[tokio::test]
+async fn a_resync_takes_a_filter() {
+    let door = Door::open().await;
+    register(&door).await;
+    let answer = door.call("POST /v1/endpoints/crm/resync", r#"{"filter": {"customer_ids": ["c"]}}"#).await;
+    assert_eq!((answer.status, &answer.json()["kind"]), (StatusCode::ACCEPTED, &json!("resync")));
+    assert_eq!(answer.json()["filter"]["customer_ids"], json!(["c"]));
+}
+
+#[tokio::test]
+async fn what_cannot_be_replayed_is_refused_with_the_reason() {
+    let door = Door::open().await;
+    register(&door).await;
+    door.json("POST /v1/endpoints/crm/disable", "").await;
+    let cases = [
+        ("POST /v1/endpoints/crm/replay", "", 409, "ENDPOINT_DISABLED"),
+        ("POST /v1/endpoints/crm/replay", r#"{"dry_run": true}"#, 409, "ENDPOINT_DISABLED"),
+        ("POST /v1/endpoints/crm/resync", "", 409, "ENDPOINT_DISABLED"),
+        ("POST /v1/endpoints/erp/replay", "", 404, "ENDPOINT_NOT_FOUND"),
+        ("POST /v1/endpoints/crm/replay", r#"{"select": "some"}"#, 400, "INVALID_REQUEST"),
+        ("POST /v1/endpoints/crm/replay", r#"{"event_ids": []}"#, 400, "INVALID_REQUEST"),
+        ("POST /v1/endpoints/crm/replay", r#"{"event_ids": ["cert_1"]}"#, 400, "INVALID_REQUEST"),
+        ("POST /v1/endpoints/crm/replay", r#"{"since": "yesterday"}"#, 400, "INVALID_REQUEST"),
+        (
+            "POST /v1/endpoints/crm/replay",
+            r#"{"since": "2026-11-21T00:00:00Z", "until": "2026-11-20T00:00:00Z"}"#,
+            400,
+            "INVALID_REQUEST",
+        ),
+        ("POST /v1/endpoints/crm/resync", r#"{"since": "2026-11-21T00:00:00Z"}"#, 400, "UNRECOGNIZED_FIELD"),
+        ("GET /v1/replays/rp_0000000000000000000001", "", 404, "REPLAY_NOT_FOUND"),
+        ("GET /v1/replays/x", "", 404, "REPLAY_NOT_FOUND"),
+        ("DELETE /v1/replays/rp_0000000000000000000001", "", 404, "REPLAY_NOT_FOUND"),
+        ("GET /v1/replays?status=running", "", 400, "UNRECOGNIZED_FIELD"),
+    ];
+    for (line, body, code, word) in cases {
+        let answer = door.call(line, body).await;
+        let error = answer.json();
+        assert_eq!((answer.status.as_u16(), &error["type"]), (code, &json!(word)), "{line} {body}: {error}");
+    }
+}
