@@ -189,6 +189,7 @@ fn settings_of_delivery() -> Settings {
         max_in_flight: 512,
         per_endpoint_in_flight: WIDTH,
         order_wait: Duration::from_secs(3600),
+        sources: Vec::new(),
         disable_after: Duration::from_secs(5 * 24 * 3600),
         livemode: true,
         circuit: Circuit::probing_every(Duration::from_secs(300)),

@@ -62,8 +62,8 @@ pub(super) async fn replays_are_numbered_and_listed_both_ways(store: Arc<dyn Sto
         store.replays(beyond.map(ReplayNumber), ascending, limit).await.unwrap()
     };
     assert_eq!(list(None, true, 10).await, [first.clone(), second.clone(), third.clone()]);
-    assert_eq!(list(Some(3), false, 1).await, [second.clone()]);
-    assert_eq!(list(Some(1), true, 1).await, [second.clone()]);
+    assert_eq!(list(Some(3), false, 1).await, std::slice::from_ref(&second));
+    assert_eq!(list(Some(1), true, 1).await, std::slice::from_ref(&second));
     assert_eq!((list(Some(1), false, 1).await, list(Some(3), true, 1).await), (vec![], vec![]));
     assert_eq!(store.replay(second.id).await.unwrap(), Some(second.clone()));
     let guessed = ReplayId { random: 78, ..second.id };
