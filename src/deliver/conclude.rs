@@ -27,41 +27,32 @@ impl Dispatcher {
         result: Result<Tried, Untried>,
         now: Timestamp,
     ) {
-        let has_record = result.is_ok();
-        let is_moot = matches!(result, Err(Untried::Moot));
         let mut recovery = None;
+        let mut is_moot = false;
         let verdict = match result {
             Ok(tried) => {
                 let (verdict, ended) = self.concluded(endpoint, tried, now);
                 recovery = ended;
                 verdict
             }
-            Err(Untried::Moot) => Verdict::Ended,
-            Err(Untried::Unreadable(error)) => {
-                tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
-                Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
-            }
-            Err(Untried::Panicked) => {
-                tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, "delivery.panicked");
-                Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
+            Err(untried) => {
+                // There is no record that would say so when it is durable.
+                self.ledger.finish(number);
+                is_moot = matches!(untried, Untried::Moot);
+                without_attempt(endpoint, work, &untried, now)
             }
         };
-        if !has_record {
-            self.ledger.finish(number);
+        let Some(station) = self.stations.get_mut(&number) else { return };
+        station.lane.finish(work, verdict, now);
+        recovery.into_iter().for_each(|recovery| station.lane.hurry(recovery));
+        if is_moot {
+            // There will be no record that closes it.
+            station.lane.close(work.position);
         }
-        if let Some(station) = self.stations.get_mut(&number) {
-            station.lane.finish(work, verdict, now);
-            if let Some(recovery) = recovery {
-                station.lane.hurry(recovery);
-            }
-            if is_moot {
-                // There will be no record that closes it.
-                station.lane.close(work.position);
-            }
-            self.settle(number, now);
-        }
+        self.settle(number, now);
     }
 
+    /// The record of an attempt, what it brings about, and what follows for the lane.
     fn concluded(&mut self, endpoint: &Arc<Endpoint>, tried: Tried, now: Timestamp) -> (Verdict, Option<Recovery>) {
         let Tried { event, record, attempt, retry_after } = tried;
         let (number, outcome) = (endpoint.id.number, attempt.outcome);
@@ -175,6 +166,20 @@ impl Dispatcher {
 /// A delivery that was never tried.
 pub(super) fn untried(endpoint: &Endpoint, event: &Event) -> DeliveryRecord {
     DeliveryRecord::untried(event.id, event.event_type, endpoint.id, event.sight.resource().cloned())
+}
+
+/// What follows for the lane from an attempt that could not be made.
+fn without_attempt(endpoint: &Endpoint, work: &Work, untried: &Untried, now: Timestamp) -> Verdict {
+    match untried {
+        Untried::Moot => return Verdict::Ended,
+        Untried::Unreadable(error) => {
+            tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, %error, "delivery.unreadable");
+        }
+        Untried::Panicked => {
+            tracing::error!(endpoint_id = %endpoint.id, position = work.position.0, "delivery.panicked");
+        }
+    }
+    Verdict::RetryAt(now.plus(UNREADABLE_WAIT))
 }
 
 /// One wide line per attempt; successes only for those who want to see them.

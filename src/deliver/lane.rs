@@ -5,10 +5,11 @@
 //! position is the last one with nothing open at or below it. Only positions are kept of what cannot start now, so
 //! that a lane's size is bounded however long its backlog.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::order::Order;
 use super::health::{Condition, Recovery};
 use super::room::Room;
 use super::work::{Resumed, Strand, Verdict, Work};
@@ -19,6 +20,7 @@ use crate::model::id::Position;
 use crate::model::time::Timestamp;
 
 mod by_hand;
+mod order;
 
 /// Events taken and not yet recorded at one endpoint: what a crash sends again at most.
 const OPEN_MAX: usize = 1_024;
@@ -30,14 +32,6 @@ pub(super) enum Feed {
     Live,
     /// It reads the log; a page is due when there is room.
     Behind,
-}
-
-/// Deliveries of one resource: later ones wait while earlier ones hold them back.
-#[derive(Debug, Default)]
-struct Chain {
-    /// In flight or to be retried; with the instant of the first failure, once there was one.
-    holders: BTreeMap<Position, Option<Timestamp>>,
-    parked: BTreeSet<Position>,
 }
 
 /// One endpoint's queue.
@@ -59,7 +53,6 @@ pub(super) struct Lane {
     pub(super) condition: Condition,
     /// What is in flight.
     running: BTreeSet<Position>,
-    order_wait: Duration,
     /// What an operator wants to be tried now, whatever the endpoint's health.
     urgent: VecDeque<Work>,
     ready: VecDeque<Work>,
@@ -68,11 +61,8 @@ pub(super) struct Lane {
     /// All that is pending for replays, wherever it is.
     replaying: HashSet<Position>,
     open: BTreeSet<Position>,
-    chains: HashMap<Strand, Chain>,
-    parked: usize,
+    order: Order,
     waiting: BTreeMap<(Timestamp, Position), Option<Strand>>,
-    /// Holders that have failed, by the instant of their first failure.
-    failing: BTreeMap<(Timestamp, Position), Strand>,
     /// What was made due early by a success after a mere slip: once is enough for what keeps failing by itself.
     hurried: BTreeSet<Position>,
 }
@@ -96,16 +86,13 @@ impl Lane {
             leaves_some: false,
             condition,
             running: BTreeSet::new(),
-            order_wait,
             urgent: VecDeque::new(),
             ready: VecDeque::new(),
             replayed: VecDeque::new(),
             replaying: HashSet::new(),
             open: BTreeSet::new(),
-            chains: HashMap::new(),
-            parked: 0,
+            order: Order::new(order_wait),
             waiting: BTreeMap::new(),
-            failing: BTreeMap::new(),
             hurried: BTreeSet::new(),
         }
     }
@@ -134,22 +121,22 @@ impl Lane {
             return;
         }
         if let Some(key) = self.ordered(strand.as_ref()) {
-            self.chains.entry(key.clone()).or_default().holders.insert(position, Some(failed_at));
-            self.failing.insert((failed_at, position), key);
+            self.order.hold(position, &key);
+            self.order.fail(position, &key, failed_at);
         }
         self.waiting.insert((due, position), strand);
     }
 
     /// How many deliveries wait here that were tried before, or wait behind others.
     pub(super) fn backlog(&self) -> usize {
-        self.ready.len() + self.replayed.len() + self.waiting.len() + self.parked
+        self.ready.len() + self.replayed.len() + self.waiting.len() + self.order.parked()
     }
 
     /// Whether it can take no more until something ends.
     pub(super) fn is_full(&self, room: Room) -> bool {
         self.ready.len() >= room.ready
             || self.open.len() >= OPEN_MAX
-            || self.parked >= room.parked
+            || self.order.parked() >= room.parked
             || self.waiting.len() >= room.waiting
     }
 
@@ -170,17 +157,11 @@ impl Lane {
         let position = event.position();
         let strand = Strand::of_event(event);
         self.open.insert(position);
-        if let Some(key) = self.ordered(strand.as_ref()) {
-            let chain = self.chains.entry(key).or_default();
-            if !chain.holders.is_empty() {
-                chain.parked.insert(position);
-                self.parked += 1;
-                return;
-            }
-            chain.holders.insert(position, None);
+        let may_go = self.ordered(strand.as_ref()).is_none_or(|key| self.order.admit(position, &key));
+        if may_go {
+            let trigger = Trigger::Scheduled;
+            self.ready.push_back(Work { position, event: Some(Arc::clone(event)), strand, trigger });
         }
-        let trigger = Trigger::Scheduled;
-        self.ready.push_back(Work { position, event: Some(Arc::clone(event)), strand, trigger });
     }
 
     /// The next attempt that may start at `now`, if any; it counts as in flight from here on.
@@ -229,7 +210,9 @@ impl Lane {
             }
             Verdict::RetryAt(due) => {
                 self.waiting.insert((due, work.position), work.strand.clone());
-                self.hold(work, now);
+                if let Some(key) = self.ordered(work.strand.as_ref()) {
+                    self.order.fail(work.position, &key, now);
+                }
             }
         }
     }
@@ -255,38 +238,16 @@ impl Lane {
         }
     }
 
-    /// Parks a delivery that still holds back later ones behind an earlier one that does so, too: one that was taken
-    /// up again after it had been given up.
-    fn falls_behind(&mut self, position: Position, strand: Option<&Strand>) -> bool {
-        let key = self.ordered(strand);
-        let chain = key.and_then(|key| self.chains.get(&key));
-        chain.is_some_and(|chain| chain.holders.contains_key(&position)) && !self.lines_up(position, strand)
-    }
-
-    /// Whether a delivery is the first one of its resource; if not, it is parked behind that.
+    /// Whether a delivery that is due again may go. If an earlier one of its strand holds it back, it is parked: then
+    /// both had been given up, or overtaken.
     fn lines_up(&mut self, position: Position, strand: Option<&Strand>) -> bool {
-        let Some(key) = self.ordered(strand) else { return true };
-        let chain = self.chains.entry(key).or_default();
-        if chain.holders.keys().next().is_none_or(|first| *first >= position) {
-            chain.holders.entry(position).or_insert(None);
-            return true;
-        }
-        if let Some(Some(since)) = chain.holders.remove(&position) {
-            self.failing.remove(&(since, position));
-        }
-        chain.parked.insert(position);
-        self.parked += 1;
-        false
+        self.ordered(strand).is_none_or(|key| self.order.line_up(position, &key))
     }
 
-    /// A holder that fails for the first time starts the wait after which later events may overtake it.
-    fn hold(&mut self, work: &Work, now: Timestamp) {
-        let Some(key) = self.ordered(work.strand.as_ref()) else { return };
-        let holder = self.chains.get_mut(&key).and_then(|chain| chain.holders.get_mut(&work.position));
-        if let Some(since @ None) = holder {
-            *since = Some(now);
-            self.failing.insert((now, work.position), key);
-        }
+    /// Whether its time is all that a delivery has waited for. One that others have overtaken waits for nobody; one
+    /// that holds back later ones lines up behind an earlier one that does so, too.
+    fn may_go(&mut self, position: Position, strand: Option<&Strand>) -> bool {
+        self.ordered(strand).is_none_or(|key| !self.order.holds(position, &key) || self.order.line_up(position, &key))
     }
 
     /// The record of this event goes to the store: it no longer holds the position back.
@@ -298,27 +259,22 @@ impl Lane {
     pub(super) fn wake(&mut self, now: Timestamp) {
         let later = self.waiting.split_off(&(now.plus(Duration::from_millis(1)), Position::START));
         for ((_, position), strand) in std::mem::replace(&mut self.waiting, later).into_iter().rev() {
-            if !self.falls_behind(position, strand.as_ref()) {
+            if self.may_go(position, strand.as_ref()) {
                 self.ready.push_front(Work::again(position, strand));
             }
         }
-        while let Some(first) = self.failing.first_entry() {
-            if first.key().0.plus(self.order_wait) > now {
-                break;
-            }
-            let ((_, position), key) = first.remove_entry();
-            self.let_go(position, &key);
+        for (position, key) in self.order.pass(now) {
+            self.let_go(position, key);
         }
     }
 
     /// When [`Lane::wake`] has something to do next, or when something may start that may not start yet.
     pub(super) fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.waiting.first_key_value().map(|((due, _), _)| *due);
-        let overtake = self.failing.first_key_value().map(|((since, _), _)| since.plus(self.order_wait));
         let opens = self.condition.opens_at(now).filter(|_| self.has_fresh());
         let probe = self.condition.probes_at().filter(|at| *at > now && self.running.is_empty() && self.has_any());
         let paced = Some(self.condition.paced_until()).filter(|at| *at > now && !self.urgent.is_empty());
-        [due, overtake.filter(|_| self.parked > 0), opens, probe, paced].into_iter().flatten().min()
+        [due, self.order.next_pass(), opens, probe, paced].into_iter().flatten().min()
     }
 
     /// Whether there is anything to be tried, now or later.
@@ -359,38 +315,18 @@ impl Lane {
         }
     }
 
+    /// A delivery has ended; the next one of its strand is ready.
     fn release(&mut self, position: Position, strand: Option<&Strand>) {
         let Some(key) = self.ordered(strand) else { return };
-        let holder = self.chains.get(&key).and_then(|chain| chain.holders.get(&position));
-        if let Some(Some(since)) = holder.copied() {
-            self.failing.remove(&(since, position));
-        }
-        self.let_go(position, &key);
-    }
-
-    /// This delivery no longer holds back the later ones of its resource.
-    fn let_go(&mut self, position: Position, key: &Strand) {
-        let Some(chain) = self.chains.get_mut(key) else { return };
-        chain.holders.remove(&position);
-        if chain.holders.is_empty() {
-            self.unpark(key);
+        if let Some(next) = self.order.end(position, &key) {
+            self.let_go(next, key);
         }
     }
 
-    /// The first one parked in a chain that nothing holds becomes ready and holds the rest.
-    fn unpark(&mut self, key: &Strand) {
-        let Some(chain) = self.chains.get_mut(key) else { return };
-        match chain.parked.pop_first() {
-            Some(position) => {
-                chain.holders.insert(position, None);
-                self.parked -= 1;
-                let queue = if key.replay.is_some() { &mut self.replayed } else { &mut self.ready };
-                queue.push_back(Work::again(position, Some(key.clone())));
-            }
-            None => {
-                self.chains.remove(key);
-            }
-        }
+    /// A delivery that was parked is ready.
+    fn let_go(&mut self, position: Position, strand: Strand) {
+        let queue = if strand.replay.is_some() { &mut self.replayed } else { &mut self.ready };
+        queue.push_back(Work::again(position, Some(strand)));
     }
 }
 
@@ -400,6 +336,8 @@ fn limit_of(endpoint: &Endpoint, limit: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -9,13 +9,14 @@
 //! This room knows nothing of sources, detection, passes or our API.
 //!
 //! In reading order: [`mod@body`] (what a delivery carries), [`sign`], [`guard`] (which addresses may be called),
-//! [`transport`] (one HTTP request), [`policy`] (what follows from an outcome), `attempt` (one try, whole), [`health`]
-//! (how an endpoint is doing, as a value, with `pace`), `lane` (one endpoint's queue, as a value, with `work`, what it
-//! hands out, and `room`, its bounds), `slots` (who starts next), `index` (which endpoints an event is for), `ledger`
-//! (what is committed next), `dispatch` (the loop that owns it all) with `feed` (from the log to the lanes), `roster`
-//! (endpoints come and go), `conclude` (what follows from an attempt), `told` (what others hear of it) and `command`
-//! with `by_hand` (what operators ask for), `backlog` (what waits in the store), `board` (health); `former_secrets`
-//! (which is no delivery, but ends what signs them).
+//! [`transport`] (one HTTP request), `attempt` (one try, whole). Then what is decided, each as a value: [`policy`] (what
+//! follows from an outcome), [`health`] with `pace` (how an endpoint is doing, and what it may be sent therefore),
+//! `index` (which endpoints an event is for), `lane` (one endpoint's queue, with `work`, what it hands out, and `room`,
+//! its bounds), `slots` (who starts next, over all), `ledger` (what is committed next), `told` (what others hear of an
+//! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `feed` (from the log to the
+//! lanes), `roster` (endpoints come and go), `conclude` (what follows from an attempt) and `command` with `by_hand`
+//! (what operators ask for). Around it: `backlog` (what waits in the store), [`replay`] (what is sent once more, in
+//! bulk), `board` (health, for those who ask), and `former_secrets` (which is no delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,7 +17,7 @@ impl Lane {
             return false;
         }
         if let Some(key) = self.ordered(strand.as_ref()) {
-            self.chains.entry(key).or_default().holders.entry(position).or_insert(None);
+            self.order.hold(position, &key);
         }
         let work = known.unwrap_or_else(|| Work::again(position, strand));
         self.urgent.push_back(Work { trigger: Trigger::Manual, ..work });
@@ -48,10 +48,6 @@ impl Lane {
             return self.waiting.remove(&key).map(|strand| Work::again(position, strand));
         }
         let key = self.ordered(strand)?;
-        if self.chains.get_mut(&key)?.parked.remove(&position) {
-            self.parked -= 1;
-            return Some(Work::again(position, Some(key)));
-        }
-        None
+        self.order.unpark(position, &key).then(|| Work::again(position, Some(key)))
     }
 }

@@ -324,7 +324,7 @@ impl World {
             for (_, _, number) in early {
                 assert!(
                     probes.contains(number) || manual.contains(number) || !numbers.contains(number),
-                    "{name}: attempt {number} came before its time"
+                    "{name}: attempt {number} came before its time: {record:#?}"
                 );
             }
             assert!(record.charged as usize + probes.len() <= record.attempts.len(), "{name}: a probe was charged");
