@@ -210,7 +210,7 @@ impl<'a> Pass<'a> {
         self.behind.get_or_insert_with(|| behind(page.exchange));
         self.tally.pages += 1;
         self.tally.seen += (page.rows.len() + page.malformed.len()) as u64;
-        self.malformed(kind, page.malformed);
+        self.malformed(kind, page.malformed, true);
         let items = page.rows.into_iter().map(Item::row).collect();
         let arrival = Arrival { kind, exchange: page.exchange, ticket, cause: self.cause, list, is_a_sight: true };
         self.settle(items, arrival, 0).await?;
@@ -225,7 +225,7 @@ impl<'a> Pass<'a> {
         self.tally.restored += applied.restored;
         self.tally.absorbed += applied.absorbed;
         self.tally.dropped += applied.dropped;
-        self.malformed(arrival.kind, applied.malformed);
+        self.malformed(arrival.kind, applied.malformed, arrival.is_a_sight);
         for fetch in applied.fetches {
             Box::pin(self.fetch(fetch, arrival.is_a_sight, depth + 1)).await?;
         }
@@ -257,7 +257,7 @@ impl<'a> Pass<'a> {
                 self.settle(vec![Item::Seen { seen, row_fingerprint, way }], arrival, depth).await?;
             }
             Ok(Fetched::NotFound(_)) => {}
-            Ok(Fetched::Malformed(malformed)) => self.malformed(kind, vec![malformed]),
+            Ok(Fetched::Malformed(malformed)) => self.malformed(kind, vec![malformed], is_a_sight),
             Err(error) => {
                 let error = halted(error)?;
                 self.missing(format!("{kind} {id} could not be fetched: {error}"));
@@ -283,10 +283,10 @@ impl<'a> Pass<'a> {
         if is_settled { self.settle(vec![item], arrival, depth).await } else { Ok(()) }
     }
 
-    /// Counts items that cannot be used. Each is left as it was, and is not absent.
-    fn malformed(&mut self, kind: Kind, items: Vec<Malformed>) {
+    /// Counts items that cannot be used. Each is left as it was, and is not absent if it is a sight of something.
+    fn malformed(&mut self, kind: Kind, items: Vec<Malformed>, is_a_sight: bool) {
         for item in items {
-            if let Some(id) = &item.id {
+            if let Some(id) = item.id.as_ref().filter(|_| is_a_sight) {
                 self.applier.recognised().see(kind, id);
             }
             let id = item.id.as_ref().map_or("without a usable id", ResourceId::as_str);

@@ -80,7 +80,7 @@ impl Pass<'_> {
             }
             Ok(Fetched::Found(seen, exchange)) => (seen, exchange),
             Ok(Fetched::Malformed(malformed)) => {
-                self.malformed(kind, vec![malformed]);
+                self.malformed(kind, vec![malformed], false);
                 return Ok(Confirmation::Unknown);
             }
             Err(error) => return Ok(self.unanswered(kind, id, &halted(error)?.to_string())),

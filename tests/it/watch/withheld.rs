@@ -379,3 +379,25 @@ async fn what_is_withheld_may_be_cut_off_by_a_restart_and_is_told_by_the_next_sw
     run(&watcher, PassKind::Sweep).await;
     assert_eq!((world.told(), entries(&watcher).await.len()), (WITHHELD.map(String::from).to_vec(), 30));
 }
+
+#[tokio::test]
+async fn what_answers_to_its_id_with_what_cannot_be_used_is_kept_all_the_same() {
+    let mut world = World::new();
+    world.settings.removal_guard = RemovalGuard { count: 2, share: 0.10 };
+    let watcher = stocked(&world, [20, 0]).await;
+    for number in 0..3 {
+        let id = name(CERTIFICATE, number);
+        world.source.edit(|book| {
+            book.change(CERTIFICATE, &id, |object| object["trap"] = json!("malformed"));
+            book.archive(&id);
+        });
+    }
+    run(&watcher, PassKind::Sweep).await;
+    decide(&watcher, RemovalDecision::Keep, 0..3).await;
+    // Their dates pass, so they are asked for by id.
+    world.tick(60 * 86_400);
+    run(&watcher, PassKind::Deadline).await;
+    assert_eq!(world.source.take_gets().len(), 20);
+    run(&watcher, PassKind::Sweep).await;
+    assert_eq!(in_state(&watcher, AbsenceState::Kept).await, ids(0..3));
+}
