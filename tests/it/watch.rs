@@ -21,7 +21,7 @@ mod documents;
 mod due;
 mod gap;
 mod gateway;
-mod laws;
+mod model;
 mod open;
 mod order;
 mod passes;

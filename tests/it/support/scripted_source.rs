@@ -1,7 +1,6 @@
 //! A source in memory: pages from a book that tests change, with faults where they ask for them.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,64 +10,24 @@ use certhook::model::resource::{Coverage, Download, Kind, ResourceId, ResourceKe
 use certhook::model::time::Timestamp;
 use certhook::source::{Cursor, Exchange, Fetched, Malformed, Page, Row, Selection, Source, SourceError, Urgency};
 use serde_json::Value;
-use serde_json::value::RawValue;
-use tokio::sync::Notify;
 
-use self::book::{is_selected, trap};
+use self::book::Moments;
+use self::calls::{Answer, Call, Incident, Question};
+use self::script::{Late, Place, Script, shown};
+use self::showing::Rules;
 
-mod book;
+pub(crate) mod book;
+pub(crate) mod calls;
+mod script;
+pub(crate) mod showing;
 
-pub(crate) use book::Book;
-
-/// What goes wrong with one answer.
-#[derive(Clone, Debug)]
-pub(crate) enum Fault {
-    /// No answer.
-    Error(SourceError),
-    /// A page that says `has_more` and gives no cursor.
-    NoCursor,
-    /// A page that says that there is no more, although there is.
-    Truncated,
-}
-
-/// An answer that is rendered when it is asked for and comes when the test lets it.
-#[derive(Debug, Default)]
-pub(crate) struct Late {
-    /// The answer was rendered.
-    pub(crate) rendered: Notify,
-    /// The test lets it come.
-    pub(crate) released: Notify,
-}
-
-/// Where in a listing: the kind, and the page counted from 1.
-pub(crate) type Place = (Kind, u64);
-
-type Hook = Box<dyn FnOnce(&mut Book) + Send>;
-
-#[derive(Default)]
-struct Script {
-    book: Book,
-    page_size: usize,
-    rows_lack_status: bool,
-    /// How far upstream's clock is behind ours.
-    behind: Duration,
-    page_faults: HashMap<Place, VecDeque<Fault>>,
-    creation_faults: VecDeque<Fault>,
-    get_faults: HashMap<String, VecDeque<SourceError>>,
-    always: Option<SourceError>,
-    late_pages: HashMap<Place, Arc<Late>>,
-    late_gets: HashMap<String, Arc<Late>>,
-    after_page: HashMap<Place, Hook>,
-    pages_asked: HashMap<Kind, u64>,
-    selections: Vec<Selection>,
-    gets: Vec<String>,
-    urgencies: Vec<Urgency>,
-}
+pub(crate) use self::book::Book;
+pub(crate) use self::calls::Fault;
 
 /// The source.
 pub(crate) struct ScriptedSource {
     name: SourceName,
-    clock: Arc<ManualClock>,
+    clock: Mutex<Arc<ManualClock>>,
     script: Mutex<Script>,
 }
 
@@ -81,8 +40,8 @@ impl std::fmt::Debug for ScriptedSource {
 impl ScriptedSource {
     /// An empty book, read in pages of ten.
     pub(crate) fn new(clock: Arc<ManualClock>) -> Self {
-        let script = Script { page_size: 10, ..Script::default() };
-        Self { name: "numeral".parse().expect("a name"), clock, script: Mutex::new(script) }
+        let name = "numeral".parse().expect("a name");
+        Self { name, clock: Mutex::new(clock), script: Mutex::default() }
     }
 
     /// Changes the book.
@@ -90,19 +49,46 @@ impl ScriptedSource {
         change(&mut self.lock().book)
     }
 
-    /// So many rows stand on a page.
-    pub(crate) fn set_page_size(&self, rows: usize) {
-        self.lock().page_size = rows;
+    /// What counts what happens.
+    pub(crate) fn moments(&self) -> Moments {
+        self.lock().book.moments().clone()
     }
 
-    /// Rows show no `status`, as in the vendor's examples.
+    /// Changes how the book is shown.
+    pub(crate) fn set_rules(&self, change: impl FnOnce(&mut Rules)) {
+        change(&mut self.lock().rules);
+    }
+
+    /// So many rows stand on a page.
+    pub(crate) fn set_page_size(&self, rows: usize) {
+        self.set_rules(|rules| rules.page_size = rows);
+    }
+
+    /// Rows show no status, as in the vendor's examples.
     pub(crate) fn drop_status_from_rows(&self) {
-        self.lock().rows_lack_status = true;
+        self.set_rules(|rules| rules.rows_lack_status = true);
     }
 
     /// Upstream's clock is behind ours.
     pub(crate) fn set_behind(&self, behind: Duration) {
-        self.lock().behind = behind;
+        self.set_ahead_ms(-i64::try_from(behind.as_millis()).expect("not for ever"));
+    }
+
+    /// How far upstream's clock is ahead of ours, in milliseconds.
+    pub(crate) fn set_ahead_ms(&self, ahead_ms: i64) {
+        self.lock().ahead_ms = ahead_ms;
+    }
+
+    /// Our clock is another one from now on; upstream's goes on as it did.
+    pub(crate) fn set_clock(&self, clock: Arc<ManualClock>) {
+        let upstream_now = self.upstream_now();
+        self.set_ahead_ms(upstream_now.as_millis() - clock.now().as_millis());
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = clock;
+    }
+
+    /// What upstream's clock shows.
+    pub(crate) fn upstream_now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now().as_millis() + self.lock().ahead_ms)
     }
 
     /// The next answer at that place goes wrong.
@@ -120,6 +106,11 @@ impl ScriptedSource {
         self.lock().get_faults.entry(id.into()).or_default().push_back(error);
     }
 
+    /// Something happens at a call, counted from 1 since incidents were last forgotten.
+    pub(crate) fn at_call(&self, number: u64, incident: Incident) {
+        self.lock().incidents.entry(number).or_default().push(incident);
+    }
+
     /// Nothing goes wrong, and nothing happens, that has not yet.
     pub(crate) fn forget_faults(&self) {
         let mut script = self.lock();
@@ -127,6 +118,8 @@ impl ScriptedSource {
         script.creation_faults.clear();
         script.get_faults.clear();
         script.after_page.clear();
+        script.incidents.clear();
+        script.calls_begun = 0;
     }
 
     /// Every call goes wrong, until `None`.
@@ -168,75 +161,53 @@ impl ScriptedSource {
         std::mem::take(&mut self.lock().urgencies)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Script> {
-        self.script.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// All calls since the last look.
+    pub(crate) fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.lock().calls)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).now()
     }
 
     fn exchange(&self, asked_at: Timestamp) -> Exchange {
-        let answered_at = self.clock.now();
-        Exchange { asked_at, answered_at, upstream_at: Some(answered_at.minus(self.lock().behind)) }
+        let (answered_at, script) = (self.now(), self.lock());
+        // A `Date` has whole seconds.
+        let upstream_ms = (answered_at.as_millis() + script.ahead_ms).div_euclid(1_000) * 1_000;
+        let upstream_at = script.rules.tells_time.then_some(Timestamp::from_millis(upstream_ms));
+        Exchange { asked_at, answered_at, upstream_at }
     }
 
     fn seen(&self, kind: Kind, mut fields: Fields, coverage: Coverage) -> Seen {
         let id = fields["id"].as_str().expect("text").parse().expect("an id");
         let url = fields.remove("download_url");
         fields.shift_remove("trap");
-        let download = match (coverage, url) {
-            (Coverage::Row, None) => Download::Unknown,
-            (_, None | Some(Value::Null)) => Download::Missing,
-            (_, Some(_)) => Download::Available,
+        let download = match (kind, coverage, url) {
+            (Kind::CertificateRequest, _, _) | (_, Coverage::Row, None) => Download::Unknown,
+            (_, _, None | Some(Value::Null)) => Download::Missing,
+            (_, _, Some(_)) => Download::Available,
         };
         Seen { key: ResourceKey { source: self.name.clone(), kind, id }, fields, coverage, download }
     }
-}
 
-impl Script {
-    /// The page at a cursor, which is the last id of the page before.
-    fn render(
-        &self,
-        kind: Kind,
-        selection: &Selection,
-        cursor: Option<&Cursor>,
-        exchange: Exchange,
-    ) -> Result<Page, SourceError> {
-        let is_listed = |object: &&Value| !object["id"].as_str().is_some_and(|id| self.book.archived.contains(id));
-        let all = self.book.lists[kind as usize].iter().filter(is_listed);
-        let list: Vec<&Value> = all.filter(|object| is_selected(selection, object)).collect();
-        let start = match cursor {
-            None => 0,
-            Some(Cursor(last)) => {
-                let found = list.iter().position(|object| object["id"] == **last);
-                found.ok_or_else(|| SourceError::Refused {
-                    status: 400,
-                    kind: "INVALID_CURSOR".into(),
-                    message: "no such id".into(),
-                })? + 1
-            }
-        };
-        let shown = &list[start..list.len().min(start + self.page_size)];
-        let has_more = start + shown.len() < list.len();
-        let next_cursor =
-            shown.last().filter(|_| has_more).map(|last| Cursor(last["id"].as_str().expect("text").into()));
-        let (unusable, usable): (Vec<&Value>, Vec<&Value>) =
-            shown.iter().partition(|object| matches!(trap(object), Some("unreadable" | "anonymous")));
-        let malformed = |object: &Value| {
-            let id = object["id"].as_str().filter(|_| trap(object) != Some("anonymous"));
-            Malformed { id: id.map(|id| id.parse().expect("an id")), reason: "a trap".into() }
-        };
-        let malformed = unusable.into_iter().map(malformed).collect();
-        let rows = usable.into_iter().map(|object| self.row(object)).collect();
-        Ok(Page { rows, malformed, has_more, next_cursor, exchange })
-    }
-
-    fn row(&self, object: &Value) -> Row {
-        let mut object = object.clone();
-        let fields = object.as_object_mut().expect("an object");
-        fields.shift_remove("download_url");
-        if self.rows_lack_status {
-            fields.shift_remove("status");
+    /// Lets an answer that was made come when it is its turn, and notes that it did.
+    async fn deliver(&self, call: usize, turns: u32, late: Option<Arc<Late>>) {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
         }
-        let id = object["id"].as_str().expect("text").parse().expect("an id");
-        Row { id, raw: RawValue::from_string(object.to_string()).expect("JSON") }
+        if let Some(late) = late {
+            late.rendered.notify_one();
+            late.released.notified().await;
+        }
+        let (now, mut script) = (self.now(), self.lock());
+        let moment = script.book.moments().next();
+        if let Some(call) = script.calls.get_mut(call) {
+            call.arrived = Some((moment, now));
+        }
     }
 }
 
@@ -250,23 +221,35 @@ impl Source for ScriptedSource {
         "2026-03-01"
     }
 
-    fn documented_fields(&self, _: Kind) -> &'static [&'static str] {
-        &[
-            "id",
-            "object",
-            "status",
-            "certificate_type",
-            "certificate_type_id",
-            "certificate_id",
-            "customer",
-            "jurisdictions",
-            "effective_date",
-            "expiration_date",
-            "expires_at",
-            "created_at",
-            "updated_at",
-            "livemode",
-        ]
+    fn documented_fields(&self, kind: Kind) -> &'static [&'static str] {
+        match kind {
+            Kind::Certificate => &[
+                "id",
+                "object",
+                "status",
+                "certificate_type",
+                "customer",
+                "jurisdictions",
+                "effective_date",
+                "expiration_date",
+                "created_at",
+                "updated_at",
+                "livemode",
+            ],
+            Kind::CertificateRequest => &[
+                "id",
+                "object",
+                "status",
+                "customer",
+                "certificate_id",
+                "certificate_type_id",
+                "jurisdictions",
+                "created_at",
+                "updated_at",
+                "expires_at",
+                "livemode",
+            ],
+        }
     }
 
     async fn page(
@@ -277,79 +260,61 @@ impl Source for ScriptedSource {
         urgency: Urgency,
     ) -> Result<Page, SourceError> {
         tokio::task::yield_now().await;
-        let asked_at = self.clock.now();
+        let asked_at = self.now();
         let exchange = self.exchange(asked_at);
-        let (mut page, late) = {
+        let (made, call, fate) = {
             let mut script = self.lock();
             script.urgencies.push(urgency);
-            if cursor.is_none() {
-                script.pages_asked.insert(kind, 0);
-                script.selections.push(selection.clone());
-            }
-            let asked = script.pages_asked.entry(kind).or_default();
-            *asked += 1;
-            let place = (kind, *asked);
-            if let Some(error) = script.always.clone() {
-                return Err(error);
-            }
-            let creation_fault = match selection {
-                Selection::CreatedBetween(..) => script.creation_faults.pop_front(),
-                Selection::Everything | Selection::UpdatedAfter(_) | Selection::Status(_) => None,
-            };
-            let page_fault = || script.page_faults.get_mut(&place).and_then(VecDeque::pop_front);
-            let fault = creation_fault.or_else(page_fault);
-            let mut page = script.render(kind, selection, cursor, exchange)?;
-            match fault {
-                Some(Fault::Error(error)) => {
-                    // The same page will be asked for again.
-                    *script.pages_asked.entry(kind).or_default() -= 1;
-                    return Err(error);
+            let asked = script.book.moments().next();
+            let mut fate = script.fate_of_page(kind, selection, cursor.is_none());
+            let made = script.page(kind, selection, cursor, fate.fault.as_ref(), exchange);
+            let (answer, is_a_lie) = match &made {
+                Ok((page, is_a_lie)) => {
+                    let is_contradictory = page.has_more != page.next_cursor.is_some()
+                        || page.has_more
+                            && (page.rows.is_empty() && page.malformed.is_empty()
+                                || page.next_cursor.as_ref() == cursor);
+                    (Answer::Page { shown: shown(page), is_contradictory }, *is_a_lie)
                 }
-                Some(Fault::NoCursor) => (page.has_more, page.next_cursor) = (true, None),
-                Some(Fault::Truncated) => (page.has_more, page.next_cursor) = (false, None),
-                None => {}
-            }
-            if let Some(hook) = script.after_page.remove(&place) {
-                hook(&mut script.book);
-            }
-            (page, script.late_pages.remove(&place))
+                Err(error) => (Answer::Error(error.clone()), false),
+            };
+            let question = Question::Page(selection.clone(), cursor.cloned());
+            let made_at = script.book.moments().next();
+            let call = Call { kind, urgency, question, asked, made: made_at, arrived: None, answer, is_a_lie };
+            let hooks = std::mem::take(&mut fate.hooks);
+            (made, script.note(call, hooks), fate)
         };
-        if let Some(late) = late {
-            late.rendered.notify_one();
-            late.released.notified().await;
-        }
+        self.deliver(call, fate.turns, fate.late).await;
+        let (mut page, _) = made?;
         page.exchange = self.exchange(asked_at);
         Ok(page)
     }
 
     async fn get(&self, kind: Kind, id: &ResourceId, urgency: Urgency) -> Result<Fetched, SourceError> {
         tokio::task::yield_now().await;
-        let asked_at = self.clock.now();
-        let (found, late) = {
+        let asked_at = self.now();
+        let (answer, call, fate) = {
             let mut script = self.lock();
-            script.gets.push(id.as_str().into());
             script.urgencies.push(urgency);
-            if let Some(error) = script.always.clone() {
-                return Err(error);
-            }
-            if let Some(error) = script.get_faults.get_mut(id.as_str()).and_then(VecDeque::pop_front) {
-                return Err(error);
-            }
-            let found = script.book.lists[kind as usize].iter().find(|object| object["id"] == id.as_str()).cloned();
-            (found, script.late_gets.remove(id.as_str()))
+            let asked = script.book.moments().next();
+            let mut fate = script.fate_of_get(id.as_str());
+            let (answer, is_a_lie) = script.get(kind, id, fate.fault.take());
+            let made = script.book.moments().next();
+            let question = Question::Get(id.clone());
+            let call = Call { kind, urgency, question, asked, made, arrived: None, answer: answer.clone(), is_a_lie };
+            let hooks = std::mem::take(&mut fate.hooks);
+            (answer, script.note(call, hooks), fate)
         };
-        if let Some(late) = late {
-            late.rendered.notify_one();
-            late.released.notified().await;
-        }
+        self.deliver(call, fate.turns, fate.late).await;
         let exchange = self.exchange(asked_at);
-        Ok(match found {
-            Some(object) if trap(&object) == Some("malformed") => {
-                Fetched::Malformed(Malformed { id: Some(id.clone()), reason: "a trap".into() })
+        match answer {
+            Answer::Found(Value::Object(fields)) => {
+                Ok(Fetched::Found(Box::new(self.seen(kind, fields, Coverage::Whole)), exchange))
             }
-            Some(Value::Object(fields)) => Fetched::Found(Box::new(self.seen(kind, fields, Coverage::Whole)), exchange),
-            _ => Fetched::NotFound(exchange),
-        })
+            Answer::Malformed => Ok(Fetched::Malformed(Malformed { id: Some(id.clone()), reason: "a trap".into() })),
+            Answer::Error(error) => Err(error),
+            Answer::NotFound | Answer::Found(_) | Answer::Page { .. } => Ok(Fetched::NotFound(exchange)),
+        }
     }
 
     fn open_row(&self, kind: Kind, row: &Row) -> Result<Seen, Malformed> {
