@@ -142,7 +142,7 @@ async fn bare_loop(address: SocketAddr, count: usize) -> anyhow::Result<Figure> 
 async fn gateway(address: SocketAddr, events: usize, endpoints: usize) -> anyhow::Result<Figure> {
     let folder = tempfile::tempdir()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    let settings = certhook::store::Settings { path: folder.path().join("data"), encryption_key: None };
+    let settings = certhook::store::Settings { path: folder.path().join("data"), encryption_key: None, min_free: 0 };
     let opened = Arc::clone(&clock);
     let store: Arc<dyn Store> = tokio::task::spawn_blocking(move || SledStore::open(&settings, &*opened)).await??;
     for batch in (0..events).collect::<Vec<_>>().chunks(100) {

@@ -96,7 +96,7 @@ fn conduct(arguments: &Arguments) {
 }
 
 fn open(folder: &Path) -> Arc<dyn Store> {
-    let settings = Settings { path: folder.join("data"), encryption_key: None };
+    let settings = Settings { path: folder.join("data"), encryption_key: None, min_free: 0 };
     let began = Instant::now();
     let store = SledStore::open(&settings, &SystemClock::default()).expect("a store");
     println!("  open                  {:>10.2} s, {} MiB", began.elapsed().as_secs_f64(), resident("VmRSS"));

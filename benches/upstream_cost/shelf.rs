@@ -9,7 +9,9 @@ use certhook::model::event::Subject;
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{Due, SightCommit, SightStore, StoreError, Task};
+use certhook::store::space::Space;
+use certhook::store::{Due, Roomy, SightCommit, SightStore, StoreError, Task};
+use tokio::sync::watch;
 
 use super::day::Day;
 
@@ -72,6 +74,12 @@ fn set<T: Ord>(entries: &mut BTreeSet<T>, entry: T, is_there: bool) {
 
 fn beyond<T>(after: Option<T>) -> (Bound<T>, Bound<T>) {
     (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
+
+impl Roomy for Shelf {
+    fn space(&self) -> watch::Receiver<Space> {
+        watch::Sender::new(Space::of(u64::MAX, 1 << 30)).subscribe()
+    }
 }
 
 #[async_trait]

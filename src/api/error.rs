@@ -37,6 +37,7 @@ pub(super) enum ErrorKind {
     Internal,
     StoreUnavailable,
     TooManyFollowers,
+    InsufficientStorage,
 }
 
 impl ErrorKind {
@@ -66,6 +67,7 @@ impl ErrorKind {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
             Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_FOLLOWERS"),
+            Self::InsufficientStorage => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
         }
     }
 }
@@ -166,6 +168,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::UidTaken(_) => Self::new(ErrorKind::UidTaken, error.to_string()),
+            StoreError::Full => Self::new(ErrorKind::InsufficientStorage, error.to_string()),
             StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
             StoreError::Open { .. } | StoreError::Closed => {
                 tracing::error!(%error, "api.store_unavailable");
@@ -235,6 +238,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Internal
         | ErrorKind::StoreUnavailable
-        | ErrorKind::TooManyFollowers => None,
+        | ErrorKind::TooManyFollowers
+        | ErrorKind::InsufficientStorage => None,
     }
 }

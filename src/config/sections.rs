@@ -61,6 +61,8 @@ const DISABLE_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Durati
 
 /// More often is no look but a knock without end; less often, the schedule looks as often by itself.
 const PROBE: RangeInclusive<Duration> = SECOND..=DAY;
+/// With less, there is no reserve worth the name; more than any one file system of today needs to keep free.
+const MIN_FREE: RangeInclusive<u64> = 64 << 20..=16 << 40;
 
 /// Judges everything. `None` if anything was wrong, and then `problems` says what.
 pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Problems) -> Option<Config> {
@@ -132,7 +134,9 @@ fn store(reader: Reader<'_>) -> Option<store::Settings> {
         reader.parsed("url", "\"sled:FOLDER\", such as \"sled:data\"", path)
     };
     let encryption_key = encryption_key(&reader);
-    Some(store::Settings { path: path?, encryption_key: encryption_key? })
+    let expected = "a number of bytes from 64MiB to 16TiB, such as \"1GiB\"";
+    let min_free = reader.parsed("min_free", expected, |text| bytes(text).filter(|bytes| MIN_FREE.contains(bytes)));
+    Some(store::Settings { path: path?, encryption_key: encryption_key?, min_free: min_free? })
 }
 
 /// `Some(None)`: the store makes a key of its own.
@@ -229,6 +233,14 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
         ca_file: None,
         proxy: None,
     })
+}
+
+/// A whole number of bytes with its unit.
+fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u32); 4] = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+    let (number, shift) = UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))?;
+    let is_plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| is_plain)?.checked_mul(1 << shift)
 }
 
 /// How logs are written.

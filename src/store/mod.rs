@@ -8,16 +8,17 @@
 //! has no gaps and its timestamps never go back; what a sight changed (snapshot, events) is durable together or
 //! not at all; secrets are sealed before they reach the disk.
 //!
-//! In reading order: the traits below, [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
+//! In reading order: the traits below, [`retention`] (what is removed by its age), [`space`] (what the disk has left),
+//! [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
-use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
-use crate::model::endpoint::{DisabledReason, Endpoint, EndpointUrl};
+use crate::model::delivery::DeliveryRecord;
+use crate::model::endpoint::{DisabledReason, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::health::HealthRecord;
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId};
@@ -26,11 +27,18 @@ use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, S
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
+use self::retention::RetentionStore;
+use self::space::Space;
+
 pub mod codec;
+mod endpoints;
 mod replays;
+pub mod retention;
 pub mod sled;
+pub mod space;
 pub mod vault;
 
+pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
 
 /// What configuration says about keeping.
@@ -40,6 +48,8 @@ pub struct Settings {
     pub path: std::path::PathBuf,
     /// 32 bytes that seal secrets; `None`: the key file beside the store, made when it is missing.
     pub encryption_key: Option<secrecy::SecretSlice<u8>>,
+    /// So many bytes of its file system should stay free.
+    pub min_free: u64,
 }
 
 /// Why the store did not do what it was asked. What is not here (a failed sync, a broken invariant) ends the
@@ -75,6 +85,9 @@ pub enum StoreError {
     /// Another endpoint has that `uid`.
     #[error("another endpoint has the uid {0:?}")]
     UidTaken(String),
+    /// The disk is as good as full, and the store takes nothing before there is room again.
+    #[error("the disk is almost full, and nothing can be stored; make room on the store's file system")]
+    Full,
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
@@ -112,9 +125,15 @@ pub struct Due {
     pub id: ResourceId,
 }
 
+/// A store that lies somewhere where there may be no room.
+pub trait Roomy: Send + Sync {
+    /// The room that is left. Marked as changed whenever it is enough for something else.
+    fn space(&self) -> watch::Receiver<Space>;
+}
+
 /// The store as passes need it. One writer per source: the caller serialises what it commits for a source.
 #[async_trait]
-pub trait SightStore: Send + Sync {
+pub trait SightStore: Roomy {
     /// The snapshots of these ids, in their order; `None` where there is none.
     async fn snapshots(
         &self,
@@ -198,7 +217,8 @@ pub trait EventLog: Send + Sync {
     /// kept.
     fn first(&self) -> Position;
 
-    /// Up to `limit` events after a position, oldest first. Recent ones come from memory.
+    /// Up to `limit` events after a position, oldest first; from the first one that is kept if that lies later. Recent
+    /// ones come from memory.
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
 
     /// Up to `limit` events before a position, newest first.
@@ -207,7 +227,8 @@ pub trait EventLog: Send + Sync {
     /// The event at a position.
     async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError>;
 
-    /// The first position whose event is not earlier than an instant; the one after the head if there is none.
+    /// The first position that is kept whose event is not earlier than an instant; the one after the head if there is
+    /// none.
     async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError>;
 }
 
@@ -265,7 +286,7 @@ pub struct DeliveryCommit {
     pub consequences: BTreeMap<usize, Consequence>,
     /// The live mark, if it moved.
     pub live_mark: Option<Position>,
-    /// Own positions that were set, moved (`Some`) or given up (`None`).
+    /// Own positions that were set, moved (`Some`) or given up (`None`). None is before the first event that is kept.
     pub positions: Vec<(EndpointNumber, Option<Position>)>,
     /// How far replays have come with these records.
     pub cursors: Vec<(ReplayId, Cursor)>,
@@ -294,103 +315,14 @@ pub trait DeliveryStore: EventLog {
 
     /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
     /// order: each record with its consequence, then the cursors and the positions, and last the mark, which may rely
-    /// on every one of them. A delivery for an endpoint that was deleted meanwhile is kept as canceled if it would be pending, and its
-    /// health is not kept.
+    /// on every one of them. A delivery for an endpoint that was deleted meanwhile, or of an event that was cut, is kept
+    /// as canceled if it would be pending; the health of such an endpoint is not kept. While the disk is full it waits.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;
-}
-
-/// Which deliveries a list is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryQuery {
-    /// Only those for this endpoint.
-    pub endpoint: Option<EndpointNumber>,
-    /// Only those of the event at this position.
-    pub position: Option<Position>,
-    /// Only those of this resource.
-    pub resource_id: Option<ResourceId>,
-    /// Only those that stand so.
-    pub status: Option<DeliveryStatus>,
-    /// Only those of events from this instant on.
-    pub since: Option<Timestamp>,
-    /// Only those of events before this instant.
-    pub until: Option<Timestamp>,
-    /// Only those after this one in the order of the list.
-    pub after: Option<DeliveryId>,
-    /// Oldest first instead of newest first.
-    pub ascending: bool,
-    /// At most so many.
-    pub limit: usize,
-}
-
-/// A page of a list that is filtered while it is read.
-#[derive(Clone, Debug)]
-pub struct Filtered<T, C> {
-    /// What matched; may be fewer than asked for, even none, although there is more.
-    pub found: Vec<T>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<C>,
-}
-
-/// How many entries a filtered page reads at most.
-pub const ENTRIES_READ_MAX: usize = 10_000;
-
-/// What became of an endpoint's change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Updated {
-    /// It is durable.
-    Yes,
-    /// Somebody else has changed the endpoint since it was seen; nothing was written.
-    Changed,
-    /// There is no endpoint of that id.
-    Gone,
-}
-
-/// Endpoints and delivery records as the API needs them.
-#[async_trait]
-pub trait EndpointStore: Send + Sync {
-    /// Tells the number of every endpoint that was created, changed or deleted from now on. A receiver that lags
-    /// must read them all again.
-    fn changes(&self) -> broadcast::Receiver<EndpointNumber>;
-
-    /// Registers an endpoint, with its start as a position of its own. The store gives the number in its id; the rest
-    /// of the id comes with the value.
-    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
-
-    /// Replaces an endpoint, if it is still as it was `seen`: it may have been disabled meanwhile, and whoever changes
-    /// something else of it must not undo that.
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError>;
-
-    /// Forgets those of an endpoint's secrets that no longer sign at `now`, and leaves everything else of it as it is;
-    /// `false` if there are none such.
-    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError>;
-
-    /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id.
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError>;
-
-    /// One endpoint by id.
-    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;
-
-    /// One endpoint by number.
-    async fn by_number(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError>;
-
-    /// One endpoint by its subscriber's name for it.
-    async fn by_uid(&self, uid: &str) -> Result<Option<Endpoint>, StoreError>;
-
-    /// Up to `limit` endpoints beyond a number, in the order of registration or against it.
-    async fn endpoints(
-        &self,
-        beyond: Option<EndpointNumber>,
-        ascending: bool,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError>;
-
-    /// A page of delivery records. Reads at most [`ENTRIES_READ_MAX`] entries.
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError>;
 }
 
 /// All of it, for the place that composes the gateway.
 #[async_trait]
-pub trait Store: SightStore + DeliveryStore + ReplayStore + EndpointStore {
+pub trait Store: SightStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
 

@@ -33,7 +33,7 @@ pub trait ReplayStore: Send + Sync {
 
     /// Puts what resources are now at the end of the log, each as one event, together with its delivery to the
     /// endpoint of a resync, due at `now`, and moves the cursor of the resync past it. Gives the records; none if the
-    /// replay or its endpoint has ended meanwhile.
+    /// replay or its endpoint has ended meanwhile. While the disk is full it waits.
     async fn tell_snapshots(
         &self,
         id: ReplayId,
@@ -41,6 +41,6 @@ pub trait ReplayStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Vec<DeliveryRecord>, StoreError>;
 
-    /// A replay has come to stand so; `false` if it no longer ran.
+    /// A replay has come to stand so; `false` if it no longer ran. While the disk is full it waits.
     async fn end_replay(&self, id: ReplayId, status: ReplayStatus, now: Timestamp) -> Result<bool, StoreError>;
 }

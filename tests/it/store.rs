@@ -1,6 +1,6 @@
 //! The `store` room, through its door.
 //!
-//! `conformance`, `lists`, `endpoints` and `history` are what every backend must do, written against the traits;
+//! `conformance`, `lists`, `endpoints`, `history` and `retention` are what every backend must do, written against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
 //! any moment; `rekey` gives it another key; `formats` are what other versions have left. `memory` runs what the stores
 //! in memory of other tests must do like it.
@@ -14,10 +14,13 @@ mod formats;
 mod history;
 mod kill;
 mod kill_child;
+mod kill_cut;
 mod lists;
 mod memory;
 mod model;
 mod rekey;
 mod replays;
+mod retention;
 mod samples;
 mod sled;
+mod space;

@@ -270,6 +270,10 @@ async fn locate(api: &Api, draft: &mut Draft) -> Result<Position, StoreError> {
 }
 
 async fn register(api: &Api, settings: Settings, start: Position) -> Result<Response, ApiError> {
+    if !api.store.space().borrow().can_grow() {
+        let message = "there is too little room for more endpoints; make room on the store's file system";
+        return Err(ApiError::new(ErrorKind::InsufficientStorage, message));
+    }
     // The store gives the number.
     let id = EndpointId { number: EndpointNumber(0), random: u128::from_le_bytes(random_bytes()) >> 32 };
     let endpoint = settings.register(id, draw_secret(), start, api.clock.now());

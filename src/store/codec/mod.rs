@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::retention::Missed;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus};
 use crate::model::event::{EventDraft, EventType, Sight};
 use crate::model::id::{DeliveryId, EndpointId, EventId, Position};
@@ -144,6 +145,12 @@ pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
     if (row.back == 0) == row.sight.is_some() { Ok(row) } else { Err(unreadable(EVENT, "its sight is missing")) }
 }
 
+/// Whether the event in a row is the first one of its sight.
+pub(crate) fn begins_sight(bytes: &[u8]) -> Result<bool, StoreError> {
+    let back: u32 = beginning(EVENT, payload(VERSION, EVENT, bytes)?)?;
+    Ok(back == 0)
+}
+
 /// Where a delivery stands; comes first in its row, so that the index of what waits can be kept without reading
 /// the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +262,17 @@ pub(crate) fn number(number: u64) -> Vec<u8> {
 /// The number in a row.
 pub(crate) fn read_number(bytes: &[u8]) -> Result<u64, StoreError> {
     from_compact(NUMBER, bytes)
+}
+
+/// The row of what an endpoint has missed.
+pub(crate) fn missed(missed: &Missed) -> Vec<u8> {
+    compact(&(missed.count, missed.more))
+}
+
+/// What an endpoint has missed, in a row.
+pub(crate) fn read_missed(bytes: &[u8]) -> Result<Missed, StoreError> {
+    let (count, more) = from_compact("what an endpoint has missed", bytes)?;
+    Ok(Missed { count, more })
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use crate::store::codec::{self, Standing};
 use crate::store::{Consequence, DeliveryCommit, DeliveryStore, Positions, StoreError, Waiting};
 
 impl Stage<'_> {
-    /// A record as it is now. What would wait for an endpoint that was deleted while it was tried is canceled.
+    /// A record as it is now. What would wait is canceled if its endpoint was deleted, or its event cut, while it was
+    /// tried.
     pub(super) fn delivery(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
         let is_pending = record.status == DeliveryStatus::Pending;
-        if is_pending && !self.is_registered(record.id.endpoint)? {
+        if is_pending && (!self.is_registered(record.id.endpoint)? || record.id.position < self.first()?) {
             self.record(&record.clone().ended(DeliveryStatus::Canceled))
         } else {
             self.record(record)
@@ -77,7 +78,10 @@ impl Stage<'_> {
         for (endpoint, position) in positions {
             let key = keys::own_position(*endpoint);
             match position {
-                Some(position) if self.is_registered(*endpoint)? => self.put(&key, codec::number(position.0))?,
+                Some(position) if self.is_registered(*endpoint)? => {
+                    let position = self.kept_from(*position)?;
+                    self.put(&key, codec::number(position.0))?;
+                }
                 Some(_) | None => self.remove(&key)?,
             }
         }
@@ -163,6 +167,6 @@ impl DeliveryStore for SledStore {
     }
 
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
-        self.write(|done| Act::Deliveries { commit, done }).await
+        self.write_some_day(|done| Act::Deliveries { commit: commit.clone(), done }).await
     }
 }

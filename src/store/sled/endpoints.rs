@@ -36,7 +36,8 @@ impl Stage<'_> {
         self.put(keys::NEXT_ENDPOINT, next)?;
         self.write_endpoint(&endpoint)?;
         // Until deliveries have taken it up: what it asked for may lie below the live mark.
-        self.put(&keys::own_position(endpoint.id.number), codec::number(endpoint.start.0))?;
+        let start = self.kept_from(endpoint.start)?;
+        self.put(&keys::own_position(endpoint.id.number), codec::number(start.0))?;
         Ok(endpoint)
     }
 
@@ -49,6 +50,9 @@ impl Stage<'_> {
         if former.uid != endpoint.uid {
             self.take_uid(endpoint)?;
             self.give_up_uid(former.uid.as_deref())?;
+        }
+        if endpoint.status == EndpointStatus::Enabled && former.status == EndpointStatus::Disabled {
+            self.remove(&keys::missed(endpoint.id.number))?;
         }
         self.write_endpoint(endpoint)?;
         Ok(Updated::Yes)
@@ -84,12 +88,14 @@ impl Stage<'_> {
         self.remove(&keys::endpoint(id.number))?;
         self.remove(&keys::own_position(id.number))?;
         self.remove(&keys::health(id.number))?;
+        self.remove(&keys::missed(id.number))?;
         self.put(&keys::cancellation(id.number), Vec::new())?;
         self.tell_change(id.number);
         Ok(true)
     }
 
-    fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    /// One endpoint by id.
+    pub(super) fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
         let row = self.get(&keys::endpoint(id.number))?;
         let known = row.map(|row| rows::read_endpoint(&row, self.vault)).transpose()?;
         Ok(known.filter(|known| known.id == id))
@@ -117,7 +123,8 @@ impl Stage<'_> {
         uid.map_or(Ok(()), |uid| self.remove(&keys::uid(uid)))
     }
 
-    fn write_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
+    /// Writes an endpoint that is there, and tells that it changed.
+    pub(super) fn write_endpoint(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
         let row = rows::endpoint(endpoint, self.vault);
         self.tell_change(endpoint.id.number);
         self.put(&keys::endpoint(endpoint.id.number), row)
@@ -168,7 +175,7 @@ impl EndpointStore for SledStore {
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(|done| Act::ForgetSecrets { id, now, done }).await
+        self.write_some_day(|done| Act::ForgetSecrets { id, now, done }).await
     }
 
     async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {

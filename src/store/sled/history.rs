@@ -30,7 +30,11 @@ impl Reader {
         let mut first = Position::START.next();
         let mut last = self.recent.head();
         if let Some(since) = query.since {
-            first = first.max(self.position_at(since)?);
+            let at = self.position_at(since)?;
+            // Where the log was cut, only the records can tell.
+            if at > self.recent.first() {
+                first = at;
+            }
         }
         if let Some(until) = query.until {
             last = last.min(self.position_at(until)?.previous());
@@ -81,7 +85,7 @@ impl Reader {
             let row = self.view.get(&keys::delivery(id)).transpose()?;
             Some(row.map(|row| (id, row)))
         });
-        page(rows, query)
+        page(rows, self.recent.first(), query)
     }
 
     /// A page out of all records between two.
@@ -90,13 +94,22 @@ impl Reader {
             let (key, row) = row?;
             Ok((keys::delivery_id(&key).ok_or_else(bad_key)?, row))
         });
-        page(rows, query)
+        page(rows, self.recent.first(), query)
     }
 }
 
-/// The first rows that match, out of as many as may be read.
+/// Whether a delivery was first tried when the query asks for. That stands for the instant of an event that is no
+/// longer there.
+fn is_tried_within(record: &DeliveryRecord, query: &DeliveryQuery) -> bool {
+    let at = record.attempts.first().map(|attempt| attempt.at);
+    query.since.is_none_or(|since| at.is_some_and(|at| at >= since))
+        && query.until.is_none_or(|until| at.is_some_and(|at| at < until))
+}
+
+/// The first rows that match, out of as many as may be read. The log is kept from `kept` on.
 fn page(
     rows: impl Iterator<Item = Result<(DeliveryId, ::sled::IVec), StoreError>>,
+    kept: Position,
     query: &DeliveryQuery,
 ) -> Result<Page, StoreError> {
     let mut rows = rows.filter(|row| row.as_ref().map_or(true, |(id, _)| Some(*id) != query.after)).peekable();
@@ -116,6 +129,9 @@ fn page(
             continue;
         }
         let record = codec::read_delivery(id, &row)?;
+        if id.position < kept && !is_tried_within(&record, query) {
+            continue;
+        }
         let resource_id = record.resource.as_ref().map(|resource| &resource.id);
         if query.resource_id.as_ref().is_none_or(|wanted| resource_id == Some(wanted)) {
             found.push(record);

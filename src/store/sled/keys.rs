@@ -2,7 +2,7 @@
 //!
 //! | first byte | then | row |
 //! |---|---|---|
-//! | `m` | a word | what the store is, the end of the log, the live mark, the next endpoint's number |
+//! | `m` | a word | what the store is, both ends of the log, the live mark, the next endpoint's number |
 //! | `s` | source, 0, kind, id | snapshot |
 //! | `c` | source, 0, kind | how many snapshots are not removed |
 //! | `o` | source, 0, kind, open list, id | empty: this snapshot is in the list |
@@ -19,6 +19,7 @@
 //! | `r` | replay | replay as it was asked for |
 //! | `q` | replay | how that is doing |
 //! | `z` | replay, position, endpoint, epoch | empty: this delivery is pending for it |
+//! | `y` | endpoint | what the endpoint has missed since it was enabled |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
 //! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
@@ -42,6 +43,8 @@ pub(super) type KeyRange = RangeInclusive<Key>;
 pub(super) const META: &[u8] = b"mstore";
 /// The end of the log.
 pub(super) const HEAD: &[u8] = b"mhead";
+/// The first event that is kept; the first one ever if there is no such row.
+pub(super) const FIRST: &[u8] = b"mfirst";
 /// Nothing is pending at or below it for any endpoint without a position of its own.
 pub(super) const LIVE_MARK: &[u8] = b"mlive";
 /// The number that the next endpoint gets.
@@ -358,6 +361,11 @@ pub(super) fn health(number: EndpointNumber) -> Key {
     numbered(b'h', number)
 }
 
+/// What an endpoint has missed since it was enabled.
+pub(super) fn missed(number: EndpointNumber) -> Key {
+    numbered(b'y', number)
+}
+
 /// The mark of an endpoint that was deleted and whose waiting deliveries are not all canceled.
 pub(super) fn cancellation(number: EndpointNumber) -> Key {
     numbered(b'x', number)
@@ -508,6 +516,7 @@ mod tests {
         assert_eq!(hex(uid("crm")), "7563726d");
         assert_eq!(hex(own_position(EndpointNumber(5))), "7000000005");
         assert_eq!(hex(health(EndpointNumber(5))), "6800000005");
+        assert_eq!(hex(missed(EndpointNumber(5))), "7900000005");
         assert_eq!(hex(cancellation(EndpointNumber(5))), "7800000005");
         assert_eq!(hex(resealed(&endpoint(EndpointNumber(5)))), "6b6e00000005");
         assert_eq!(hex(part(b"e1", 2)), "2b653102");

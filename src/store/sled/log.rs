@@ -52,14 +52,30 @@ impl<'a> Assembly<'a> {
     }
 }
 
-fn missing(position: Position) -> StoreError {
+pub(super) fn missing(position: Position) -> StoreError {
     StoreError::Unreadable { what: "an event", reason: format!("there is none at position {}", position.0) }
 }
 
 impl Reader {
-    /// Up to `limit` events from one position to another, both included. One that is not there is an error: sled can
-    /// lose a row to damage without a word, and a reader that was not told would never know of its event.
+    /// Up to `limit` events from one position to another, both included, as far as they are kept.
     fn events(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
+        self.of_what_is_kept(|kept| self.stretch(first.max(kept), last, descending, limit))
+    }
+
+    /// Looks into the log, which begins at the position that `look` is given; once more if it was cut meanwhile.
+    fn of_what_is_kept<T>(&self, look: impl Fn(Position) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        loop {
+            let kept = self.recent.first();
+            let seen = look(kept);
+            if seen.is_ok() || self.recent.first() == kept {
+                return seen;
+            }
+        }
+    }
+
+    /// The same, where all is kept. One that is not there is an error: sled can lose a row to damage without a word,
+    /// and a reader that was not told would never know of its event.
+    fn stretch(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
         let mut assembly = Assembly::new(&self.view);
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX).min(limit);
         let mut rows = self.view.walk(keys::events(first, last), descending);
@@ -82,9 +98,14 @@ impl Reader {
         assembly.event(position, row).map(|event| event.timestamp())
     }
 
-    /// The first position whose event is not earlier than an instant; the one after the head if there is none.
+    /// The first position that is kept whose event is not earlier than an instant; the one after the head if there is
+    /// none.
     pub(super) fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
-        let (mut first, mut behind) = (Position::START.next(), self.recent.head().next());
+        self.of_what_is_kept(|kept| self.position_from(kept, instant))
+    }
+
+    fn position_from(&self, mut first: Position, instant: Timestamp) -> Result<Position, StoreError> {
+        let mut behind = self.recent.head().next();
         while first < behind {
             let middle = Position(first.0 + (behind.0 - first.0) / 2);
             if self.timestamp(middle)? < instant {
@@ -106,7 +127,7 @@ impl EventLog for SledStore {
     }
 
     fn first(&self) -> Position {
-        Position::START.next()
+        self.reader.recent.first()
     }
 
     async fn events_after(&self, after: Position, limit: usize) -> EventsRead {

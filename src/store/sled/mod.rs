@@ -7,17 +7,18 @@
 //! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
 //! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
 //! whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
-//! `snapshots`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`.
+//! `snapshots`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use super::space::{Disk, FileSystem, Gauge, Space};
 use super::vault::Vault;
-use super::{Settings, Store, StoreError, codec};
+use super::{Roomy, Settings, Store, StoreError, codec};
 use crate::clock::{Clock, random_bytes};
 use crate::model::id::EndpointNumber;
 
@@ -40,6 +41,7 @@ mod open;
 mod recent;
 mod rekey;
 mod replays;
+mod retention;
 mod sights;
 mod snapshots;
 mod stage;
@@ -66,6 +68,7 @@ pub struct SledStore {
     readers: Arc<Semaphore>,
     acts: mpsc::Sender<Act>,
     changes: broadcast::Sender<EndpointNumber>,
+    gauge: Arc<Gauge>,
 }
 
 impl SledStore {
@@ -78,11 +81,23 @@ impl SledStore {
     /// store is cannot be read. Nothing is changed in these cases, but for a damaged file: opening it clears what
     /// follows the damage, so copy the folder before any rescue.
     pub fn open(settings: &Settings, clock: &dyn Clock) -> Result<Arc<Self>, StoreError> {
+        Self::open_on(settings, clock, Arc::new(FileSystem(settings.path.clone())))
+    }
+
+    /// The same, where `disk` tells how much room is left.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(settings: &Settings, clock: &dyn Clock, disk: Arc<dyn Disk>) -> Result<Arc<Self>, StoreError> {
         let opened = open::open(settings, None, clock)?;
         let cannot_start = |error: std::io::Error| StoreError::Open {
             path: settings.path.display().to_string(),
             reason: format!("cannot start a thread: {error}"),
         };
+        let gauge = Gauge::start(disk, settings.min_free).map_err(|error| StoreError::Open {
+            path: settings.path.display().to_string(),
+            reason: format!("cannot tell how much room there is: {error}"),
+        })?;
         tracing::info!(
             path = %settings.path.display(),
             epoch = opened.meta.epoch,
@@ -91,7 +106,7 @@ impl SledStore {
             "opened the store"
         );
         let vault = Arc::new(opened.vault);
-        let recent = Arc::new(Recent::new(opened.head.position));
+        let recent = Arc::new(Recent::new(opened.first, opened.head.position));
         let view = View::new((*opened.db).clone());
         let (acts, queue) = mpsc::channel(QUEUE_LENGTH);
         let changes = broadcast::Sender::new(CHANGES_KEPT);
@@ -105,6 +120,8 @@ impl SledStore {
             vault: Arc::clone(&vault),
             identity: LogIdentity { epoch: opened.meta.epoch, start: u32::from_le_bytes(random_bytes()) },
             watchdog: Watchdog::start().map_err(cannot_start)?,
+            gauge: Arc::clone(&gauge),
+            unlooked: 0,
             acts: queue,
             cancellations: opened.cancellations,
             batch: Batch::default(),
@@ -112,7 +129,7 @@ impl SledStore {
         };
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
-        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes }))
+        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes, gauge }))
     }
 
     /// Opens a store that holds nothing: what the folder held is removed, unless another process holds it. Only for
@@ -168,6 +185,25 @@ impl SledStore {
         let (done, answer) = oneshot::channel();
         self.acts.send(act(done)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// The same for what cannot be taken back and must be written some day: while the disk is full, it waits.
+    async fn write_some_day<T>(&self, act: impl Fn(Done<T>) -> Act) -> Result<T, StoreError> {
+        let mut space = self.gauge.follow();
+        loop {
+            // An error means that nobody looks any more, which is for the writer to say.
+            drop(space.wait_for(Space::can_be_written).await);
+            match self.write(&act).await {
+                Err(StoreError::Full) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Roomy for SledStore {
+    fn space(&self) -> watch::Receiver<Space> {
+        self.gauge.follow()
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use sled::{Db, Tree};
+use sled::{Db, IVec, Tree};
 
 use super::folder::{make_folder, open_sled, parent};
 use super::keys;
@@ -34,6 +34,8 @@ pub(super) struct Opened {
     pub(super) vault: Vault,
     /// Whether its key is the one that was to take over, and the rekey had been broken off.
     pub(super) has_taken_over: bool,
+    /// The first event that is kept; the one after the head if there is none.
+    pub(super) first: Position,
     /// The end of its log.
     pub(super) head: Head,
     /// Deletions that a former process did not finish.
@@ -74,7 +76,7 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     // A process that was killed may have left an act that reached the file and never the disk. From here on it counts
     // as durable: readers are shown it, and the mark says how far the log goes.
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
-    let head = end_of_log(&db)?.map_err(refused)?;
+    let (first, head) = ends_of_log(&db)?.map_err(refused)?;
     let seen = Mark { format: rare::FORMAT, epoch: meta.epoch, head: head.position };
     if let Some(mark) = mark {
         follows(&mark, &seen).map_err(refused)?;
@@ -83,7 +85,7 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     mark::write(folder, &seen).map_err(|error| refused(format!("cannot write to the folder: {error}")))?;
     let cancellations = cancellations(&db)?;
-    Ok(Opened { db, file, meta, vault, has_taken_over, head, cancellations })
+    Ok(Opened { db, file, meta, vault, has_taken_over, first, head, cancellations })
 }
 
 /// The vault whose key is the store's: the one in use or the next one. Whether it is the next one.
@@ -159,17 +161,28 @@ fn create(folder: &Path, db: &Db, file: &File, vault: &Vault, clock: &dyn Clock)
     Ok(meta)
 }
 
-/// The end of the log as it was written down, if the log agrees.
-fn end_of_log(tree: &Tree) -> Result<Result<Head, String>, StoreError> {
+/// Where the log begins and ends as it was written down, if the log agrees.
+fn ends_of_log(tree: &Tree) -> Result<Result<(Position, Head), String>, StoreError> {
     let head = tree.get(keys::HEAD).map_err(broken)?.map_or(Ok(Head::default()), |row| codec::read_head(&row))?;
-    let range = keys::events(Position::START, Position(u64::MAX));
-    let last = tree.range(range).next_back().transpose().map_err(broken)?;
-    let last = last.and_then(|(key, _)| keys::event_position(&key)).unwrap_or(Position::START);
-    if last == head.position {
-        return Ok(Ok(head));
+    let first = tree.get(keys::FIRST).map_err(broken)?.map_or(Ok(1), |row| codec::read_number(&row))?;
+    let range = || tree.range(keys::events(Position::START, Position(u64::MAX))).keys();
+    let place = |key: sled::Result<IVec>| Ok::<_, StoreError>(keys::event_position(&key.map_err(broken)?));
+    let found_first = range().next().map(place).transpose()?.flatten().map_or(head.position.0 + 1, |first| first.0);
+    // What was cut ended right before the first one that is kept.
+    let found_last =
+        range().next_back().map(place).transpose()?.flatten().map_or(first.saturating_sub(1), |last| last.0);
+    let head_said = head.position.0;
+    if found_last != head_said {
+        return Ok(Err(format!(
+            "its log should end at position {head_said} but ends at {found_last}; restore a backup"
+        )));
     }
-    let (said, found) = (head.position.0, last.0);
-    Ok(Err(format!("its log should end at position {said} but ends at {found}; restore a backup")))
+    if found_first != first {
+        return Ok(Err(format!(
+            "its log should begin at position {first} but begins at {found_first}; restore a backup"
+        )));
+    }
+    Ok(Ok((Position(first), head)))
 }
 
 fn cancellations(tree: &Tree) -> Result<VecDeque<Cancellation>, StoreError> {

@@ -24,21 +24,33 @@ pub(super) struct Recent {
 
 #[derive(Debug)]
 struct Events {
+    /// The first one that is kept, here or on disk.
+    first: Position,
     /// Without gaps, up to the head.
     events: VecDeque<(Arc<Event>, usize)>,
     bytes: usize,
 }
 
 impl Recent {
-    /// Nothing in memory before `head`.
-    pub(super) fn new(head: Position) -> Self {
-        let events = Events { events: VecDeque::new(), bytes: 0 };
+    /// A log from `first` to `head` of which nothing is in memory.
+    pub(super) fn new(first: Position, head: Position) -> Self {
+        let events = Events { first, events: VecDeque::new(), bytes: 0 };
         Self { head: watch::Sender::new(head), events: Mutex::new(events) }
     }
 
     /// The last event that may be read.
     pub(super) fn head(&self) -> Position {
         *self.head.borrow()
+    }
+
+    /// The first event that is kept; the one after the head if there is none.
+    pub(super) fn first(&self) -> Position {
+        self.events().first
+    }
+
+    /// Nothing before `first` is kept any more.
+    pub(super) fn cut(&self, first: Position) {
+        self.events().cut(first);
     }
 
     /// A receiver that is told when it moves.
@@ -57,26 +69,28 @@ impl Recent {
         self.head.send_replace(head);
     }
 
-    /// Up to `limit` events after a position; `None` if they are no longer all in memory.
+    /// Up to `limit` events that are kept after a position; `None` if they are no longer all in memory.
     pub(super) fn after(&self, after: Position, limit: usize) -> Option<Vec<Arc<Event>>> {
         let head = self.head();
+        let events = self.events();
+        let after = after.max(events.first.previous());
         if after >= head {
             return Some(Vec::new());
         }
-        let events = self.events();
         let skipped = events.index(after.next())?;
         let until = usize::try_from(head.0 - after.0).unwrap_or(usize::MAX).min(limit);
         Some(events.events.iter().skip(skipped).take(until).map(|(event, _)| Arc::clone(event)).collect())
     }
 
-    /// Up to `limit` events before a position, newest first; `None` if they are no longer all in memory.
+    /// Up to `limit` events that are kept before a position, newest first; `None` if they are no longer all in memory.
     pub(super) fn before(&self, before: Position, limit: usize) -> Option<Vec<Arc<Event>>> {
         let newest = before.previous().min(self.head());
-        let count = usize::try_from(newest.0).unwrap_or(usize::MAX).min(limit);
+        let events = self.events();
+        let kept = newest.next().0.saturating_sub(events.first.0);
+        let count = usize::try_from(kept).unwrap_or(usize::MAX).min(limit);
         if count == 0 {
             return Some(Vec::new());
         }
-        let events = self.events();
         let oldest = events.index(Position(newest.0 - count as u64 + 1))?;
         Some(events.events.range(oldest..oldest + count).rev().map(|(event, _)| Arc::clone(event)).collect())
     }
@@ -90,9 +104,19 @@ impl Events {
             self.events.push_back((event, bytes));
         }
         while self.events.len() > EVENTS_MAX || self.bytes > BYTES_MAX {
-            let Some((_, bytes)) = self.events.pop_front() else { return };
-            self.bytes -= bytes;
+            self.drop_first();
         }
+    }
+
+    fn cut(&mut self, first: Position) {
+        self.first = first;
+        while self.events.front().is_some_and(|(event, _)| event.position() < first) {
+            self.drop_first();
+        }
+    }
+
+    fn drop_first(&mut self) {
+        self.bytes -= self.events.pop_front().map_or(0, |(_, bytes)| bytes);
     }
 
     /// Where the event at a position is, if it is here.
@@ -148,7 +172,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_by_events_and_by_bytes() {
         for (bytes, kept_max, more) in [(1, EVENTS_MAX, 50), (3 * 1024 * 1024, 2, 3)] {
-            let recent = Recent::new(Position(100));
+            let recent = Recent::new(Position(1), Position(100));
             let count = kept_max as u64 + more;
             (101..=100 + count).for_each(|position| recent.publish(vec![event(position, bytes)]));
             assert_eq!(recent.head(), Position(100 + count));
@@ -162,10 +186,29 @@ mod tests {
 
     #[test]
     fn what_was_there_before_the_start_is_not_in_memory() {
-        let recent = Recent::new(Position(2));
+        let recent = Recent::new(Position(1), Position(2));
         assert_eq!(recent.after(Position(2), 9), Some(Vec::new()));
         assert_eq!(recent.after(Position(1), 9), None);
         assert_eq!(recent.before(Position(3), 9), None);
         assert_eq!(recent.before(Position(1), 9), Some(Vec::new()));
+    }
+
+    #[test]
+    fn what_was_cut_is_not_in_memory_either() {
+        let recent = Recent::new(Position(1), Position(0));
+        (1..=5).for_each(|position| recent.publish(vec![event(position, 1)]));
+        let positions = |events: Option<Vec<Arc<Event>>>| {
+            events.expect("in memory").iter().map(|event| event.position().0).collect::<Vec<_>>()
+        };
+        recent.cut(Position(3));
+        assert_eq!(recent.first(), Position(3));
+        assert_eq!(positions(recent.after(Position(0), 9)), [3, 4, 5]);
+        assert_eq!(positions(recent.before(Position(9), 9)), [5, 4, 3]);
+        assert_eq!(recent.before(Position(3), 9), Some(Vec::new()));
+        recent.cut(Position(6));
+        assert_eq!((recent.after(Position(0), 9), recent.before(Position(9), 9)), (Some(Vec::new()), Some(Vec::new())));
+        assert_eq!(recent.events().bytes, 0);
+        recent.publish(vec![event(6, 1)]);
+        assert_eq!(positions(recent.after(Position(0), 9)), [6]);
     }
 }

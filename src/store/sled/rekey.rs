@@ -202,7 +202,7 @@ mod tests {
         let hex = include_str!("../codec/golden/endpoint_2.hex").trim_end().as_bytes();
         let digits = hex.chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
         let row: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect();
-        let golden = Settings { path: "unused".into(), encryption_key: Some(vec![7; 32].into()) };
+        let golden = Settings { path: "unused".into(), encryption_key: Some(vec![7; 32].into()), min_free: 0 };
         let vault = Vault::of(&golden, true).expect("a configured key");
         let sample = read_endpoint(&row, &vault).expect("a golden row");
         let numbered = |number| {
@@ -282,7 +282,7 @@ mod tests {
     fn wherever_a_rekey_ends_early_the_next_opening_makes_it_good() {
         for stop in STOPS {
             let folder = TempDir::new().expect("a folder");
-            let settings = Settings { path: folder.path().join("data"), encryption_key: None };
+            let settings = Settings { path: folder.path().join("data"), encryption_key: None, min_free: 0 };
             fill(&settings);
             let key = || fs::read_to_string(folder.path().join("data.key")).expect("a key file");
             let former = key();
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn what_an_earlier_rekey_left_beside_never_counts_later() {
         let folder = TempDir::new().expect("a folder");
-        let settings = Settings { path: folder.path().join("data"), encryption_key: None };
+        let settings = Settings { path: folder.path().join("data"), encryption_key: None, min_free: 0 };
         fill(&settings);
         rekey_until(&settings, "beside");
         let opened = open_folder(&settings);

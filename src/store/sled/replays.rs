@@ -185,10 +185,10 @@ impl ReplayStore for SledStore {
         told: Vec<(Sight, EventDraft)>,
         now: Timestamp,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        self.write(|done| Act::TellSnapshots { id, told, now, done }).await
+        self.write_some_day(|done| Act::TellSnapshots { id, told: told.clone(), now, done }).await
     }
 
     async fn end_replay(&self, id: ReplayId, status: ReplayStatus, now: Timestamp) -> Result<bool, StoreError> {
-        self.write(|done| Act::EndReplay { id, status, now, done }).await
+        self.write_some_day(|done| Act::EndReplay { id, status, now, done }).await
     }
 }

@@ -13,7 +13,7 @@ use sled::{IVec, Tree};
 use super::keys::{self, Key};
 use super::view::{Former, broken, cut, is_in_parts, join, part_is_missing, part_keys};
 use crate::model::event::Event;
-use crate::model::id::EndpointNumber;
+use crate::model::id::{EndpointNumber, Position};
 use crate::store::StoreError;
 use crate::store::codec;
 use crate::store::vault::Vault;
@@ -43,12 +43,19 @@ pub(super) struct Batch {
     pub(super) events: Vec<Arc<Event>>,
     /// The endpoints that these acts registered, changed or deleted.
     pub(super) changed: Vec<EndpointNumber>,
+    /// Where the log begins after these acts, if they cut it.
+    pub(super) first: Option<Position>,
 }
 
 impl Batch {
     /// Whether nothing is to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// How much is to be written.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether no further act should be put in.
@@ -72,6 +79,7 @@ impl Batch {
         }
         self.events.extend(act.events);
         self.changed.extend(act.changed);
+        self.first = act.first.or(self.first);
     }
 
     /// What the rows that will change are now.
@@ -107,6 +115,7 @@ pub(super) struct Changes {
     bytes: usize,
     events: Vec<Arc<Event>>,
     changed: Vec<EndpointNumber>,
+    first: Option<Position>,
 }
 
 /// One act while it is being worked out.
@@ -216,6 +225,17 @@ impl<'a> Stage<'a> {
     /// Shows an event to readers once the act is durable.
     pub(super) fn publish(&mut self, event: Event) {
         self.changes.events.push(Arc::new(event));
+    }
+
+    /// Lets the log begin at another event, and shows that once the act is durable. Those before it must be removed too.
+    pub(super) fn cut_to(&mut self, first: Position) -> Result<(), StoreError> {
+        self.changes.first = Some(first);
+        self.put(keys::FIRST, codec::number(first.0))
+    }
+
+    /// How much the act changes so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.changes.bytes
     }
 
     /// Tells that an endpoint changed once the act is durable.

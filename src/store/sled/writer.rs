@@ -20,11 +20,13 @@ use super::watchdog::Watchdog;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{EventDraft, Sight};
-use crate::model::id::{EndpointId, EndpointNumber, ReplayId};
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId};
 use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::FORMAT;
+use crate::store::retention::GivenUp;
+use crate::store::space::{Gauge, LOOK_AFTER_BYTES};
 use crate::store::vault::Vault;
 use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, Updated, codec};
 
@@ -60,10 +62,41 @@ pub(super) enum Act {
     TellSnapshots { id: ReplayId, told: Vec<(Sight, EventDraft)>, now: Timestamp, done: Done<Vec<DeliveryRecord>> },
     /// A replay has ended.
     EndReplay { id: ReplayId, status: ReplayStatus, now: Timestamp, done: Done<bool> },
+    /// Events are no longer kept.
+    CutEvents { until: Position, done: Done<Position> },
+    /// An endpoint does not get something any more.
+    GiveUp { given_up: Box<GivenUp>, done: Done<bool> },
+    /// Records of deliveries are no longer kept, unless they are not as old as they seemed.
+    Forget { ids: Vec<DeliveryId>, before: Timestamp, done: Done<usize> },
     /// A value that the caller will look for.
     Check { value: u64, done: Done<()> },
     /// The end: nothing after it is taken.
     Close { done: oneshot::Sender<()> },
+}
+
+impl Act {
+    /// Says that there is no room for it. The end needs none: returns whoever asked for it.
+    fn refuse(self) -> Option<oneshot::Sender<()>> {
+        fn say<T>(done: Done<T>) {
+            // Whoever asked may have given up.
+            let _gone = done.send(Err(StoreError::Full));
+        }
+        match self {
+            Self::Close { done } => return Some(done),
+            Self::Sights { done, .. } | Self::Deliveries { done, .. } | Self::Check { done, .. } => say(done),
+            Self::Create { done, .. } => say(done),
+            Self::Update { done, .. } => say(done),
+            Self::ForgetSecrets { done, .. }
+            | Self::Delete { done, .. }
+            | Self::EndReplay { done, .. }
+            | Self::GiveUp { done, .. } => say(done),
+            Self::BeginReplay { done, .. } => say(done),
+            Self::TellSnapshots { done, .. } => say(done),
+            Self::CutEvents { done, .. } => say(done),
+            Self::Forget { done, .. } => say(done),
+        }
+        None
+    }
 }
 
 /// Says what became of an act, once that is durable.
@@ -98,6 +131,10 @@ pub(super) struct Writer {
     pub(super) identity: LogIdentity,
     /// Guards against a commit that hangs.
     pub(super) watchdog: Watchdog,
+    /// Tells how much room is left.
+    pub(super) gauge: Arc<Gauge>,
+    /// How many bytes were written since it was last asked to look.
+    pub(super) unlooked: usize,
     /// What is asked for.
     pub(super) acts: mpsc::Receiver<Act>,
     /// Deletions that are not done yet.
@@ -135,8 +172,10 @@ impl Writer {
                 let _gone = done.send(());
                 return;
             }
-            self.cancel_some();
-            self.commit();
+            if self.has_room() {
+                self.cancel_some();
+                self.commit();
+            }
         }
     }
 
@@ -148,9 +187,9 @@ impl Writer {
         }
     }
 
-    /// The next act, or nothing while there is something to cancel; `None` at the end.
+    /// The next act, or nothing while there is something to cancel and room for it; `None` at the end.
     fn next(&mut self) -> Option<Option<Act>> {
-        if self.cancellations.is_empty() {
+        if self.cancellations.is_empty() || !self.has_room() {
             return self.acts.blocking_recv().map(Some);
         }
         match self.acts.try_recv() {
@@ -165,59 +204,89 @@ impl Writer {
     fn take_queued(&mut self, first: Option<Act>) -> Option<oneshot::Sender<()>> {
         let mut next = first;
         while let Some(act) = next {
-            match act {
-                Act::Close { done } => return Some(done),
-                Act::Sights { sights, progress, done } => {
-                    let result = self.sights(sights, progress);
-                    self.answer(done, result);
-                }
-                Act::Deliveries { commit, done } => {
-                    let result = self.deliveries(&commit);
-                    self.answer(done, result);
-                }
-                Act::Create { endpoint, done } => {
-                    let result = self.stage(|stage| stage.create(*endpoint));
-                    self.answer(done, result);
-                }
-                Act::Update { seen, endpoint, done } => {
-                    let result = self.stage(|stage| stage.update(&seen, &endpoint));
-                    self.answer(done, result);
-                }
-                Act::ForgetSecrets { id, now, done } => {
-                    let result = self.stage(|stage| stage.forget_secrets(id, now));
-                    self.answer(done, result);
-                }
-                Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {
-                    Ok(true) => {
-                        self.cancellations.push_back(Cancellation { endpoint: id.number, done: Some(done) });
-                    }
-                    result => self.answer(done, result),
-                },
-                Act::BeginReplay { replay, done } => {
-                    let result = self.stage(|stage| stage.begin_replay(*replay));
-                    self.answer(done, result);
-                }
-                Act::TellSnapshots { id, told, now, done } => {
-                    let records = told.into_iter().map(|told| self.stage(|stage| stage.tell_snapshot(id, told, now)));
-                    let result = records.filter_map(Result::transpose).collect();
-                    self.answer(done, result);
-                }
-                Act::EndReplay { id, status, now, done } => {
-                    let result = self.stage(|stage| stage.end_replay(id, status, now));
-                    self.answer(done, result);
-                }
-                Act::Check { value, done } => {
-                    let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
-                    self.answer(done, result);
-                }
+            let closing = if self.has_room() { self.take(act) } else { act.refuse() };
+            if closing.is_some() {
+                return closing;
             }
             next = if self.batch.is_full() { None } else { self.acts.try_recv().ok() };
         }
         None
     }
 
+    /// Whether anything may be written.
+    fn has_room(&self) -> bool {
+        self.gauge.space().can_be_written()
+    }
+
+    /// Works out what an act asks for; returns whoever asked for the end.
+    fn take(&mut self, act: Act) -> Option<oneshot::Sender<()>> {
+        match act {
+            Act::Close { done } => return Some(done),
+            Act::Sights { sights, progress, done } => {
+                let result = self.sights(sights, progress);
+                self.answer(done, result);
+            }
+            Act::Deliveries { commit, done } => {
+                let result = self.deliveries(&commit);
+                self.answer(done, result);
+            }
+            Act::Create { endpoint, done } => {
+                let result = self.stage(|stage| stage.create(*endpoint));
+                self.answer(done, result);
+            }
+            Act::Update { seen, endpoint, done } => {
+                let result = self.stage(|stage| stage.update(&seen, &endpoint));
+                self.answer(done, result);
+            }
+            Act::ForgetSecrets { id, now, done } => {
+                let result = self.stage(|stage| stage.forget_secrets(id, now));
+                self.answer(done, result);
+            }
+            Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {
+                Ok(true) => {
+                    self.cancellations.push_back(Cancellation { endpoint: id.number, done: Some(done) });
+                }
+                result => self.answer(done, result),
+            },
+            Act::BeginReplay { replay, done } => {
+                let result = self.stage(|stage| stage.begin_replay(*replay));
+                self.answer(done, result);
+            }
+            Act::TellSnapshots { id, told, now, done } => {
+                let records = told.into_iter().map(|told| self.stage(|stage| stage.tell_snapshot(id, told, now)));
+                let result = records.filter_map(Result::transpose).collect();
+                self.answer(done, result);
+            }
+            Act::EndReplay { id, status, now, done } => {
+                let result = self.stage(|stage| stage.end_replay(id, status, now));
+                self.answer(done, result);
+            }
+            Act::CutEvents { until, done } => {
+                self.commit();
+                let result = self.cut_events(until);
+                self.answer(done, result);
+            }
+            Act::GiveUp { given_up, done } => {
+                let result = self.give_up(&given_up);
+                self.answer(done, result);
+            }
+            Act::Forget { ids, before, done } => {
+                let result = self.forget(&ids, before);
+                self.answer(done, result);
+            }
+            Act::Check { value, done } => {
+                let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
+                self.answer(done, result);
+            }
+        }
+        None
+    }
+
     /// Works out one atomic act and puts it into the batch, or into the next one if there is no room.
-    fn stage<T>(&mut self, work: impl FnOnce(&mut Stage<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn stage<T>(
+        &mut self,
+        work: impl FnOnce(&mut Stage<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut stage = Stage::new(&self.tree, &self.batch, &self.vault, self.identity);
         let value = work(&mut stage)?;
         let changes: Changes = stage.finish()?;
@@ -315,6 +384,11 @@ impl Writer {
                 std::process::abort();
             }
             self.watchdog.end();
+            self.unlooked += batch.bytes();
+            if self.unlooked >= LOOK_AFTER_BYTES {
+                self.unlooked = 0;
+                self.gauge.look();
+            }
         }
         self.recent.publish(batch.events);
         for endpoint in batch.changed {
@@ -329,6 +403,10 @@ impl Writer {
     fn write(&self, batch: &Batch) -> sled::Result<()> {
         self.view.hide(batch.former(&self.tree)?);
         batch.write(&self.tree, &self.file)?;
+        if let Some(first) = batch.first {
+            // Before the rows vanish, so that whoever misses one finds that the log was cut.
+            self.recent.cut(first);
+        }
         self.view.reveal();
         Ok(())
     }

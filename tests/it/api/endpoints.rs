@@ -1,5 +1,6 @@
 //! Endpoints: their whole life, and what of them is shown to whom.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::model::event::EventType;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::door::{BEGIN, Door};
 use super::events::tell;
+use crate::support::memory::Memory;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -341,4 +343,24 @@ async fn secrets_and_queries_of_urls_leave_only_where_they_may() {
     for answer in answers {
         assert!(!answer.contains("hidden") && !answer.contains(&SECRET[6..]), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_registered_while_there_is_too_little_room() {
+    let store = Arc::new(Memory::new());
+    let door = Door::over(Arc::clone(&store) as _);
+    let body = r#"{"url":"https://crm.example/hook"}"#;
+    assert_eq!(door.call("PUT /v1/endpoints/known", body).await.status.as_u16(), 201);
+    store.has_free((1 << 30) - 1);
+    for line in ["POST /v1/endpoints", "PUT /v1/endpoints/crm"] {
+        let answer = door.call(line, body).await;
+        assert_eq!(answer.status.as_u16(), 507, "{line}");
+        let error = answer.json();
+        assert_eq!((&error["code"], &error["type"]), (&json!(507), &json!("INSUFFICIENT_STORAGE")), "{line}");
+    }
+    let changed = door.call("PATCH /v1/endpoints/known", r#"{"description":"as before"}"#).await;
+    assert_eq!(changed.status.as_u16(), 200, "who is there already can be changed");
+    assert_eq!(door.call("GET /readyz", "").await.status.as_u16(), 200, "the store can be read and written");
+    store.has_free(1 << 30);
+    assert_eq!(door.call("POST /v1/endpoints", body).await.status.as_u16(), 201);
 }

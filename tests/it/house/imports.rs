@@ -29,7 +29,7 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 19] = [
+const HOMES: [(&str, &[&str]); 20] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
@@ -39,6 +39,7 @@ const HOMES: [(&str, &[&str]); 19] = [
     ("rustls_native_certs", &["src/deliver/transport/"]),
     ("tokio_rustls", &["src/deliver/transport/"]),
     ("reqwest", &["src/source/http", "src/client"]),
+    ("rustix", &["src/store/space"]),
     ("sled", &["src/store/sled"]),
     ("postcard", &["src/store/codec"]),
     ("chacha20poly1305", &["src/store/vault"]),

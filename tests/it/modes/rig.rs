@@ -91,7 +91,7 @@ impl Rig {
         let upstream = Upstream::start(seed, modes.clone(), &clock, shift_ms).await;
         let folder = TempDir::new().expect("a folder");
         let (path, opening) = (folder.path().join("data"), Arc::clone(&clock));
-        let settings = StoreSettings { path, encryption_key: None };
+        let settings = StoreSettings { path, encryption_key: None, min_free: 0 };
         let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &*opening)).await;
         let store = opened.expect("no panic").expect("a store");
         let watcher = watch(&upstream, &store, &clock, &choices).await;

@@ -14,9 +14,11 @@ use certhook::model::replay::{Replay, ReplayStatus};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
+use certhook::store::retention::{Forgotten, GivenUp, Missed, RetentionStore};
+use certhook::store::space::Space;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
-    SightCommit, SightStore, Store, StoreError, Task, Updated, Waiting,
+    Roomy, SightCommit, SightStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -109,6 +111,12 @@ impl Meddler {
         if let Some(newcomer) = newcomer {
             self.inner.create(newcomer).await.expect("it is registered");
         }
+    }
+}
+
+impl Roomy for Meddler {
+    fn space(&self) -> watch::Receiver<Space> {
+        self.inner.space()
     }
 }
 
@@ -355,6 +363,30 @@ impl EndpointStore for Meddler {
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
         self.inner.deliveries(query).await
+    }
+}
+
+#[async_trait]
+impl RetentionStore for Meddler {
+    async fn cut_events(&self, until: Position) -> Result<Position, StoreError> {
+        self.inner.cut_events(until).await
+    }
+
+    async fn give_up(&self, given_up: GivenUp) -> Result<bool, StoreError> {
+        self.inner.give_up(given_up).await
+    }
+
+    async fn missed(&self, endpoint: EndpointNumber) -> Result<Missed, StoreError> {
+        self.inner.missed(endpoint).await
+    }
+
+    async fn forget_deliveries(
+        &self,
+        after: Option<DeliveryId>,
+        until: Position,
+        before: Timestamp,
+    ) -> Result<Forgotten, StoreError> {
+        self.inner.forget_deliveries(after, until, before).await
     }
 }
 

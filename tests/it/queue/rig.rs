@@ -229,7 +229,7 @@ pub(super) fn settings() -> Settings {
 }
 
 pub(super) async fn open(folder: &tempfile::TempDir, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
-    let settings = certhook::store::Settings { path: folder.path().join("data"), encryption_key: None };
+    let settings = certhook::store::Settings { path: folder.path().join("data"), encryption_key: None, min_free: 0 };
     let clock = Arc::clone(clock);
     tokio::task::spawn_blocking(move || SledStore::open(&settings, &*clock)).await.expect("no panic").expect("it opens")
 }

@@ -31,7 +31,7 @@ const ROUNDS: u64 = 32;
 const FOR_CHILD: &str = "killed-in=";
 
 fn open(folder: &Path) -> Arc<dyn Store> {
-    let settings = Settings { path: folder.join("data"), encryption_key: None };
+    let settings = Settings { path: folder.join("data"), encryption_key: None, min_free: 0 };
     SledStore::open(&settings, &ManualClock::at(at(0))).unwrap()
 }
 

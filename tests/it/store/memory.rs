@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certhook::store::Store;
 use proptest::prelude::*;
 
-use super::{conformance, lists, model, replays};
+use super::{conformance, lists, model, replays, retention};
 use crate::support::memory::Memory;
 
 fn new() -> Arc<dyn Store> {
@@ -43,6 +43,16 @@ conforms! {
     replays::a_replay_counts_what_becomes_of_its_deliveries,
     replays::a_replay_ends_once,
     replays::a_resync_puts_states_into_the_log_with_their_deliveries,
+    retention::a_log_that_was_cut_begins_later,
+    retention::a_log_can_be_cut_to_nothing_and_goes_on,
+    retention::nothing_is_cut_that_somebody_has_not_dealt_with,
+    retention::a_sight_is_cut_whole_or_not_at_all,
+    retention::who_gives_up_goes_on_later_and_that_is_told,
+    retention::what_was_given_up_holds_nothing_back_whatever_a_lane_saves,
+    retention::what_was_missed_adds_up_until_the_endpoint_is_enabled,
+    retention::what_was_cut_is_pending_for_nobody,
+    retention::records_go_some_time_after_their_last_attempt,
+    retention::deliveries_of_events_that_were_cut_are_listed_by_their_attempts,
 }
 
 proptest! {

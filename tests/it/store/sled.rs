@@ -19,10 +19,10 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{conformance, endpoints, history, lists, model, replays};
+use super::{conformance, endpoints, history, lists, model, replays, retention};
 
 pub(super) fn settings(folder: &Path) -> Settings {
-    Settings { path: folder.join("data"), encryption_key: None }
+    Settings { path: folder.join("data"), encryption_key: None, min_free: 0 }
 }
 
 pub(super) fn try_open(settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
@@ -94,6 +94,17 @@ conforms! {
     history::a_page_that_is_full_says_truly_whether_there_is_more,
     history::a_page_reads_no_more_than_it_may,
     history::lists_hold_what_nobody_touches_while_all_around_it_changes,
+    retention::a_log_that_was_cut_begins_later,
+    retention::a_log_can_be_cut_to_nothing_and_goes_on,
+    retention::nothing_is_cut_that_somebody_has_not_dealt_with,
+    retention::a_sight_is_cut_whole_or_not_at_all,
+    retention::who_gives_up_goes_on_later_and_that_is_told,
+    retention::what_was_given_up_holds_nothing_back_whatever_a_lane_saves,
+    retention::what_was_missed_adds_up_until_the_endpoint_is_enabled,
+    retention::what_was_cut_is_pending_for_nobody,
+    retention::records_go_some_time_after_their_last_attempt,
+    retention::looking_through_many_records_goes_step_by_step,
+    retention::deliveries_of_events_that_were_cut_are_listed_by_their_attempts,
 }
 
 /// Gives a store up without closing it, and opens its folder again.

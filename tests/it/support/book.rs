@@ -102,8 +102,9 @@ fn names(source: &SourceName, kind: Kind, ids: &[ResourceId]) -> impl Iterator<I
     ids.iter().map(move |id| ResourceKey { source: source.clone(), kind, id: id.clone() })
 }
 
-/// Lets a store read from its book (`fn book(&self) -> Result<impl Deref<Target = Book>, StoreError>`) and commit in
-/// its own way (`async fn commit(&self, Vec<SightCommit>, Option<SourceProgress>) -> Result<(), StoreError>`).
+/// Lets a store read from its book (`fn book(&self) -> Result<impl Deref<Target = Book>, StoreError>`) commit in
+/// its own way (`async fn commit(&self, Vec<SightCommit>, Option<SourceProgress>) -> Result<(), StoreError>`), and have
+/// as much room as its `room: watch::Sender<Space>` says.
 macro_rules! reads_from_its_book {
     ($store:ty) => {
         const _: () = {
@@ -111,6 +112,12 @@ macro_rules! reads_from_its_book {
             use certhook::model::source::SourceProgress;
             use certhook::model::time::Timestamp;
             use certhook::store::{Due, SightCommit, SightStore, StoreError, Task};
+
+            impl certhook::store::Roomy for $store {
+                fn space(&self) -> tokio::sync::watch::Receiver<certhook::store::space::Space> {
+                    self.room.subscribe()
+                }
+            }
 
             #[async_trait::async_trait]
             impl SightStore for $store {
@@ -203,3 +210,8 @@ macro_rules! reads_from_its_book {
 }
 
 pub(crate) use reads_from_its_book;
+
+/// Room enough for everything.
+pub(crate) fn ample_room() -> tokio::sync::watch::Sender<certhook::store::space::Space> {
+    tokio::sync::watch::Sender::new(certhook::store::space::Space::of(u64::MAX, 1 << 30))
+}

@@ -15,6 +15,8 @@ use certhook::model::health::HealthRecord;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
+use certhook::store::retention::Missed;
+use certhook::store::space::Space;
 use certhook::store::{
     Consequence, DeliveryCommit, DeliveryQuery, DeliveryStore, Disabling, ENTRIES_READ_MAX, EndpointStore, EventLog,
     Filtered, Positions, SightCommit, Store, StoreError, Updated, Waiting,
@@ -22,9 +24,10 @@ use certhook::store::{
 use tokio::sync::{broadcast, watch};
 
 use self::replays::Replays;
-use super::book::{Book, reads_from_its_book};
+use super::book::{Book, ample_room, reads_from_its_book};
 
 mod replays;
+mod retention;
 
 const EPOCH: u32 = 1_795_233_600;
 const START: u32 = 5;
@@ -39,6 +42,7 @@ struct State {
     positions: Positions,
     healths: BTreeMap<EndpointNumber, HealthRecord>,
     replays: Replays,
+    missed: BTreeMap<EndpointNumber, Missed>,
     failing: Option<fn() -> StoreError>,
     disabling: Option<DisabledReason>,
 }
@@ -50,6 +54,7 @@ pub(crate) struct Memory {
     /// The last position that retention has passed.
     cut: AtomicU64,
     changes: broadcast::Sender<EndpointNumber>,
+    room: watch::Sender<Space>,
 }
 
 impl Memory {
@@ -57,12 +62,17 @@ impl Memory {
     pub(crate) fn new() -> Self {
         let (changes, _) = broadcast::channel(64);
         let head = watch::Sender::new(Position::START);
-        Self { state: Mutex::default(), head, cut: AtomicU64::default(), changes }
+        Self { state: Mutex::default(), head, cut: AtomicU64::default(), changes, room: ample_room() }
     }
 
     /// Forgets the events up to a position, as retention does.
     pub(crate) fn cut(&self, last: Position) {
         self.cut.store(last.0, Ordering::SeqCst);
+    }
+
+    /// From now on so many bytes of a GiB that should be free are.
+    pub(crate) fn has_free(&self, free: u64) {
+        self.room.send_replace(Space::of(free, 1 << 30));
     }
 
     /// From now on every call gives this error.
@@ -152,8 +162,12 @@ impl State {
         if taken { Err(StoreError::UidTaken(uid.clone())) } else { Ok(()) }
     }
 
-    fn matches(&self, record: &DeliveryRecord, query: &DeliveryQuery) -> bool {
-        let at = self.events[record.id.position.0 as usize - 1].timestamp();
+    fn matches(&self, record: &DeliveryRecord, query: &DeliveryQuery, first: Position) -> bool {
+        let at = if record.id.position < first {
+            record.attempts.first().map_or(Timestamp::EPOCH, |attempt| attempt.at)
+        } else {
+            self.events[record.id.position.0 as usize - 1].timestamp()
+        };
         query.endpoint.is_none_or(|number| number == record.id.endpoint)
             && query.position.is_none_or(|position| position == record.id.position)
             && query.resource_id.as_ref().is_none_or(|id| record.resource.as_ref().is_some_and(|key| key.id == *id))
@@ -240,9 +254,11 @@ impl DeliveryStore for Memory {
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
         let mut state = self.state()?;
         let mut consequences = commit.consequences;
+        let first = self.first();
         for (place, record) in commit.records.into_iter().enumerate() {
             let endpoint = record.id.endpoint;
-            state.record(record);
+            let is_cut = record.status == DeliveryStatus::Pending && record.id.position < first;
+            state.record(if is_cut { record.ended(DeliveryStatus::Canceled) } else { record });
             let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
             if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
                 state.healths.insert(endpoint, health);
@@ -264,7 +280,8 @@ impl DeliveryStore for Memory {
         }
         for (number, position) in commit.positions {
             state.positions.own.retain(|(known, _)| *known != number);
-            state.positions.own.extend(position.map(|position| (number, position)));
+            let kept_from = self.first().previous();
+            state.positions.own.extend(position.map(|position| (number, position.max(kept_from))));
         }
         Ok(())
     }
@@ -281,6 +298,8 @@ impl EndpointStore for Memory {
         state.check_uid(&endpoint, None)?;
         state.endpoints_created += 1;
         endpoint.id.number = EndpointNumber(state.endpoints_created);
+        let start = endpoint.start.max(self.first().previous());
+        state.positions.own.push((endpoint.id.number, start));
         state.endpoints.insert(endpoint.id.number, endpoint.clone());
         self.changed(endpoint.id.number);
         Ok(endpoint)
@@ -298,7 +317,11 @@ impl EndpointStore for Memory {
         }
         state.check_uid(&endpoint, Some(endpoint.id.number))?;
         self.changed(endpoint.id.number);
-        state.endpoints.insert(endpoint.id.number, endpoint);
+        let is_enabled = endpoint.status == EndpointStatus::Enabled;
+        let former = state.endpoints.insert(endpoint.id.number, endpoint.clone());
+        if is_enabled && former.is_some_and(|former| former.status == EndpointStatus::Disabled) {
+            state.missed.remove(&endpoint.id.number);
+        }
         Ok(Updated::Yes)
     }
 
@@ -321,6 +344,7 @@ impl EndpointStore for Memory {
         }
         state.endpoints.remove(&id.number);
         state.healths.remove(&id.number);
+        state.positions.own.retain(|(known, _)| *known != id.number);
         let waits =
             |record: &&DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
         let waiting: Vec<_> = state.records.values().filter(waits).cloned().collect();
@@ -372,7 +396,7 @@ impl EndpointStore for Memory {
             if read == ENTRIES_READ_MAX {
                 return Ok(Filtered { found, next: last });
             }
-            if state.matches(record, &query) {
+            if state.matches(record, &query, self.first()) {
                 if found.len() == query.limit {
                     return Ok(Filtered { found, next: last });
                 }

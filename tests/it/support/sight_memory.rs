@@ -9,9 +9,11 @@ use certhook::model::event::{EventDraft, Mode, Sight, Subject};
 use certhook::model::json::Fields;
 use certhook::model::resource::{Agenda, Kind, ResourceId, Snapshot};
 use certhook::model::source::SourceProgress;
+use certhook::store::space::Space;
 use certhook::store::{SightCommit, StoreError};
+use tokio::sync::watch;
 
-use super::book::{Book, reads_from_its_book};
+use super::book::{Book, ample_room, reads_from_its_book};
 use super::schemas;
 
 #[derive(Default)]
@@ -37,8 +39,16 @@ impl Deref for InKept<'_> {
 }
 
 /// The store.
-#[derive(Default)]
-pub(crate) struct SightMemory(Mutex<Kept>);
+pub(crate) struct SightMemory {
+    kept: Mutex<Kept>,
+    room: watch::Sender<Space>,
+}
+
+impl Default for SightMemory {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), room: ample_room() }
+    }
+}
 
 impl SightMemory {
     /// What was told since the last look: the resource (or source) and the event's type.
@@ -157,7 +167,7 @@ impl SightMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

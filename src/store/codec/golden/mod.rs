@@ -272,6 +272,12 @@ fn the_end_of_the_log_and_numbers() {
 }
 
 #[test]
+fn what_endpoints_have_missed() {
+    let values = [Missed { count: 7, more: false }, Missed { count: 300, more: true }];
+    check(include_str!("missed.hex"), &values, missed, |_, bytes| read_missed(bytes));
+}
+
+#[test]
 fn what_a_store_is_and_how_far_sources_were_read() {
     let meta = rare::Meta { format: 1, epoch: 1_795_233_600, created_at: at(0), key_check: "c2VhbGVk".into() };
     check(include_str!("meta.hex"), &[meta], rare::meta, |_, bytes| {
@@ -355,7 +361,7 @@ fn sample_endpoint_of_version_1() -> Endpoint {
 }
 
 fn vault() -> Vault {
-    let settings = Settings { path: "unused".into(), encryption_key: Some(vec![7; 32].into()) };
+    let settings = Settings { path: "unused".into(), encryption_key: Some(vec![7; 32].into()), min_free: 0 };
     Vault::of(&settings, false).expect("a configured key")
 }
 
