@@ -99,6 +99,11 @@ pub fn schema_changed(resource: Kind, field: &str) -> EventDraft {
     draft(EventType::GatewaySchemaChanged, &json!({ "resource": resource, "field": field }))
 }
 
+/// So many bytes are free where the store is, fewer than should be, and the source is not looked at.
+pub fn storage_low(free_bytes: u64, min_free_bytes: u64) -> EventDraft {
+    draft(EventType::GatewayStorageLow, &json!({ "free_bytes": free_bytes, "min_free_bytes": min_free_bytes }))
+}
+
 fn draft(event_type: EventType, details: &Value) -> EventDraft {
     EventDraft { event_type, details: Json::of(details) }
 }

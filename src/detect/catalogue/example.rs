@@ -13,7 +13,7 @@ use super::super::gateway::{self, Counts, ShownSource};
 use super::super::removal::removed;
 use super::{About, entry};
 use crate::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
-use crate::model::json::Json;
+use crate::model::json::{Fields, Json};
 use crate::model::resource::{Agenda, Coverage, Download, Kind, Removal, RemovalReason, ResourceKey, Seen, Snapshot};
 use crate::model::source::{BaselineStatus, SourceState};
 use crate::model::time::Timestamp;
@@ -144,6 +144,8 @@ fn about_the_source(event_type: EventType, now: Timestamp) -> (Sight, EventDraft
         gateway::removals_withheld(absent, counts)
     } else if event_type == EventType::GatewaySchemaChanged {
         gateway::schema_changed(Kind::Certificate, "risk_level")
+    } else if event_type == EventType::GatewayStorageLow {
+        gateway::storage_low(912_680_960, 1 << 30)
     } else {
         EventDraft::plain(event_type)
     };
@@ -184,7 +186,19 @@ fn endpoint(event_type: EventType, now: Timestamp) -> Value {
 /// Events about something of the gateway's own.
 fn about_our_own(event_type: EventType, object: &Value, now: Timestamp) -> (Sight, EventDraft) {
     let subject = Subject::Own(object["id"].as_str().unwrap_or("test").into());
-    (sight(subject, Json::of(object), "", 0, now), EventDraft::plain(event_type))
+    let draft = EventDraft { details: details_of_our_own(event_type, now), ..EventDraft::plain(event_type) };
+    (sight(subject, Json::of(object), "", 0, now), draft)
+}
+
+fn details_of_our_own(event_type: EventType, now: Timestamp) -> Json {
+    if event_type != EventType::EndpointGap {
+        return Json::of(&Fields::new());
+    }
+    let days = |count: u64| now.minus(Duration::from_secs(count * 24 * 3600));
+    Json::of(&json!({
+        "since": days(60), "until": days(30), "first_event_id": "evt_0000000000000000000001",
+        "last_event_id": "evt_0000000000000000000002", "missed": 210, "missed_more": false,
+    }))
 }
 
 /// A sight for which nobody looked.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::field::{count, counts, defined, instant, list, null, nullable, open_word, text};
+use super::field::{count, counts, defined, flag, instant, list, null, nullable, open_word, prefixed, text};
 use super::status;
 use crate::model::event::EventType;
 use crate::model::resource::Kind;
@@ -45,6 +45,8 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
             ("resource", open_word("The kind of resource that shows it.", &Kind::ALL.map(Kind::as_str))),
             ("field", text("The name of the field.")),
         ],
+        EventType::GatewayStorageLow => storage_low(),
+        EventType::EndpointGap => endpoint_gap(),
         EventType::CertificateCreated
         | EventType::CertificateProcessing
         | EventType::CertificateNeedsInfo
@@ -67,11 +69,9 @@ pub(super) fn details(event_type: EventType) -> Vec<(&'static str, Value)> {
         | EventType::RequestRestored
         | EventType::RequestSnapshot
         | EventType::GatewayBaselineCompleted
-        | EventType::GatewayStorageLow
         | EventType::EndpointFailing
         | EventType::EndpointRecovered
         | EventType::EndpointDisabled
-        | EventType::EndpointGap
         | EventType::DeliveryExhausted
         | EventType::WebhookTest => Vec::new(),
     }
@@ -88,6 +88,26 @@ fn gap() -> Vec<(&'static str, Value)> {
     vec![
         ("since", instant("When the last look for updates ended that was complete.")),
         ("until", nullable(instant(until))),
+    ]
+}
+
+fn storage_low() -> Vec<(&'static str, Value)> {
+    vec![
+        ("free_bytes", count("How many bytes are free on the file system of the store.")),
+        ("min_free_bytes", count("How many should be (store.min_free).")),
+    ]
+}
+
+fn endpoint_gap() -> Vec<(&'static str, Value)> {
+    let missed = "How many deliveries of these events the endpoint has not got and never will, as far as they were \
+        counted.";
+    vec![
+        ("since", instant("When the first event that was cut was observed.")),
+        ("until", instant("When the last one was.")),
+        ("first_event_id", prefixed("The first event that was cut.", "evt_")),
+        ("last_event_id", prefixed("The last one.", "evt_")),
+        ("missed", count(missed)),
+        ("missed_more", flag("Whether there may be more.")),
     ]
 }
 
