@@ -168,6 +168,9 @@ pub struct SourceProgress {
     /// Since when no `changes` pass had succeeded, if that was told as a gap and still is one.
     #[serde(default)]
     pub gap_since: Option<Timestamp>,
+    /// Since when it has been told that there is too little room to look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_low_since: Option<Timestamp>,
 }
 
 impl SourceProgress {
@@ -185,6 +188,7 @@ impl SourceProgress {
             agenda_for: None,
             failing_since: None,
             gap_since: None,
+            storage_low_since: None,
         }
     }
 }

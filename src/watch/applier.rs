@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 
 use self::sort::without_repeats;
 use super::account::{Account, Told};
@@ -24,6 +24,7 @@ use crate::model::resource::{Kind, OpenList, ResourceId, Seen, Snapshot};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::source::{Exchange, Malformed, Row, Source};
+use crate::store::space::Space;
 use crate::store::{SightCommit, SightStore, StoreError};
 
 mod absent;
@@ -201,6 +202,11 @@ impl Applier {
     /// Where the passes stand, as last committed; `None` before the first.
     pub(super) fn progress(&self) -> Option<SourceProgress> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The room that is left for what passes find.
+    pub(super) fn space(&self) -> watch::Receiver<Space> {
+        self.store.space()
     }
 
     /// That a request is about to be sent.

@@ -31,6 +31,7 @@ mod restored;
 mod running;
 mod shapes;
 mod sharing;
+mod storage;
 mod strays;
 mod unread;
 mod withheld;

@@ -18,6 +18,7 @@ use crate::model::source::{PassKind, PassReport, PassStatus, SourceProgress, Sou
 use crate::model::time::Timestamp;
 use crate::source::Selection;
 use crate::store::StoreError;
+use crate::store::space::Space;
 
 /// How a pass ended.
 struct Ending {
@@ -44,10 +45,11 @@ impl Watcher {
             }
         };
         let (applier, upstream, clock, settings) = (&self.applier, &self.upstream, &*self.clock, &self.settings);
-        let surroundings = Surroundings { applier, upstream, clock, settings, stop, observe: &observe };
+        let halt = stop.child_token();
+        let surroundings = Surroundings { applier, upstream, clock, settings, stop: &halt, observe: &observe };
         let mut pass = Pass::new(kind, surroundings);
         let looked = async {
-            let looked = self.look(kind, started_at, &mut pass).await;
+            let looked = self.look_while_there_is_room(kind, started_at, &mut pass, &halt).await;
             // What was seen is known to this process only, while a decision outlives it.
             let forgotten = self.applier.forget_present().await;
             looked?;
@@ -61,6 +63,7 @@ impl Watcher {
                 Ending { state: None, ..ending_of(&tally) }
             }
             Ok(Ok(())) => ending_of(&tally),
+            Ok(Err(Halt::Stopped)) if !stop.is_cancelled() => without_room(),
             Ok(Err(halt)) => halted(halt, &tally),
             Err(_) => failed("the pass panicked; this is a bug in certhook".into()),
         };
@@ -71,6 +74,25 @@ impl Watcher {
             tracing::error!(source = %self.account.name, %error, "how the source stands cannot be stored");
         }
         self.ended(id, &tally, ending, began.elapsed(), is_baseline)
+    }
+
+    /// The pass, halted as soon as there is no room for what it may find.
+    async fn look_while_there_is_room(
+        &self,
+        kind: PassKind,
+        started_at: Timestamp,
+        pass: &mut Pass<'_>,
+        halt: &CancellationToken,
+    ) -> Result<(), Halt> {
+        let mut space = self.applier.space();
+        let look = self.look(kind, started_at, pass);
+        tokio::pin!(look);
+        tokio::select! {
+            biased;
+            Ok(_) = space.wait_for(|space| !space.can_grow()) => halt.cancel(),
+            looked = &mut look => return looked,
+        }
+        look.await
     }
 
     /// The pass itself, and what a complete one moves.
@@ -191,6 +213,28 @@ impl Watcher {
         self.applier.advance(step).await
     }
 
+    /// Tells that there is too little room to go on, once for each time.
+    pub(super) async fn tell_storage_low(&self, space: Space) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        // Whether anything was ever read of the source or not.
+        self.applier.begin(now).await?;
+        let step = |progress: &SourceProgress| {
+            let mut moved = progress.clone();
+            if moved.storage_low_since.replace(now).is_some() {
+                return (progress.clone(), Vec::new());
+            }
+            (moved, vec![self.account.tell(gateway::storage_low(space.free, space.min_free), progress, now)])
+        };
+        self.applier.advance(step).await
+    }
+
+    /// Notes that there is so much room again that it would be news if there were too little.
+    pub(super) async fn note_ample_storage(&self) -> Result<(), StoreError> {
+        let step =
+            |progress: &SourceProgress| (SourceProgress { storage_low_since: None, ..progress.clone() }, Vec::new());
+        self.applier.advance(step).await
+    }
+
     /// Notes how a pass ended, in the report and one line of the log.
     fn ended(&self, id: &str, tally: &Tally, ending: Ending, took: Duration, is_baseline: bool) -> PassReport {
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -227,6 +271,12 @@ fn ending_of(tally: &Tally) -> Ending {
             Ending { status, error: Some(error.clone()), state: Some(SourceState::Failing) }
         }
     }
+}
+
+/// That says nothing of how the source stands.
+fn without_room() -> Ending {
+    let error = "there is too little room on the store's file system; polling goes on once there is more".into();
+    Ending { status: PassStatus::Incomplete, error: Some(error), state: None }
 }
 
 fn failed(error: String) -> Ending {

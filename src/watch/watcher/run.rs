@@ -19,6 +19,7 @@ use crate::model::resource::Kind;
 use crate::model::source::{PassKind, PassReport, PassStatus, SourceState};
 use crate::model::time::Timestamp;
 use crate::source::{Selection, Urgency};
+use crate::store::space::{Level, Space};
 use crate::store::{StoreError, Task};
 
 /// An interval below which no schedule goes, so that a mistaken setting cannot turn polling into a busy loop.
@@ -46,10 +47,12 @@ struct Timers {
     agenda: Agendas,
     /// What is due to be asked for by id waits until then, because the last try did not get through.
     due_after: Option<Instant>,
-    /// Reminders and gaps wait until then, because the store did not take the last one.
+    /// Reminders, gaps and a lack of room wait until then, because the store did not take the last one.
     chores_after: Option<Instant>,
     /// Whether the agendas are those of the settings.
     is_planned: bool,
+    /// A lack of room that is not told yet.
+    shortage: Option<Space>,
     /// So often a `changes` pass was due by its cron expression since the last complete one.
     missed_ticks: u32,
 }
@@ -97,14 +100,18 @@ impl Watcher {
         };
         let mut timers = self.begin();
         let mut tasks = JoinSet::new();
+        let mut space = self.applier.space();
         self.start_chores(&mut tasks, &mut timers);
         while !stop.is_cancelled() {
+            let room = *space.borrow_and_update();
+            self.mind_the_room(room, &mut timers).await;
             self.start_tasks(&mut tasks, &mut timers, &stop);
             let wake_at = self.next_due(&timers);
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(kind) = ticks.recv() => self.ticked(kind, &mut timers).await,
                 () = self.wake.notified() => {}
+                Ok(()) = space.changed() => {}
                 Some(ended) = tasks.join_next() => self.task_ended(ended, &mut timers).await,
                 () = sleep_until(wake_at) => self.ask_for_what_is_due(&mut timers).await,
             }
@@ -147,6 +154,10 @@ impl Watcher {
         if has_baseline && is_due && !is_early && !timers.agenda.is_reminding {
             self.start_chores(tasks, timers);
         }
+        if !self.applier.space().borrow().can_grow() {
+            timers.probe_at = None;
+            return;
+        }
         if self.account.standing().state == SourceState::Unauthorized {
             let probe_at = *timers.probe_at.get_or_insert_with(|| Instant::now() + PROBE_EVERY);
             if probe_at <= Instant::now() {
@@ -187,6 +198,29 @@ impl Watcher {
             let reminded = watcher.remind().await;
             Ended::Chores(planned.and(reminded))
         });
+    }
+
+    /// Tells when there is too little room for what passes may find, as soon as that can be stored.
+    async fn mind_the_room(&self, space: Space, timers: &mut Timers) {
+        let is_told = self.applier.progress().is_some_and(|progress| progress.storage_low_since.is_some());
+        if !space.can_grow() && !is_told {
+            timers.shortage.get_or_insert(space);
+        }
+        if timers.chores_after.is_some_and(|after| after > Instant::now()) || !space.can_be_written() {
+            return;
+        }
+        let noted = match timers.shortage {
+            Some(shortage) => self.tell_storage_low(shortage).await,
+            None if is_told && space.level == Level::Ample => self.note_ample_storage().await,
+            None => Ok(()),
+        };
+        match noted {
+            Ok(()) => timers.shortage = None,
+            Err(error) => {
+                timers.chores_after = Some(Instant::now() + DUE_AGAIN);
+                tracing::error!(source = %self.name(), %error, "that there is too little room cannot be stored");
+            }
+        }
     }
 
     fn chores_ended(&self, done: Result<(), StoreError>, timers: &mut Timers) {
@@ -286,7 +320,8 @@ impl Watcher {
         let gap_at = self.gap_at().map(|at| self.wake_for(at, now));
         let chores =
             remind_at.into_iter().chain(gap_at).map(|at| timers.chores_after.map_or(at, |after| after.max(at)));
-        passes.chain(timers.probe_at).chain(timers.baseline_at).chain(chores).min()
+        let shortage_at = timers.shortage.and(timers.chores_after);
+        passes.chain(timers.probe_at).chain(timers.baseline_at).chain(chores).chain(shortage_at).min()
     }
 
     /// When a kind is due; `None` while it waits already, or follows a cron expression.

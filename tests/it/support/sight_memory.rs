@@ -124,6 +124,11 @@ impl SightMemory {
         self.lock().not_watched = fields.iter().map(|&field| field.into()).collect();
     }
 
+    /// From now on so many bytes of a GiB that should be free are.
+    pub(crate) fn has_free(&self, free: u64) {
+        self.room.send_replace(Space::of(free, 1 << 30));
+    }
+
     /// Is open again.
     pub(crate) fn reopen(&self) {
         self.lock().closes_after = None;
