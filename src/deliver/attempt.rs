@@ -11,6 +11,7 @@ use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
 use crate::model::endpoint::{Endpoint, MASK};
 use crate::model::event::Event;
 use crate::model::id::{DeliveryId, ReplayId};
+use crate::store::space::Space;
 use crate::store::{Store, StoreError};
 
 /// An attempt that was made.
@@ -58,6 +59,7 @@ impl Tools {
         work: &Work,
         known: Option<DeliveryRecord>,
     ) -> Result<Tried, Untried> {
+        self.wait_for_room().await;
         let (event, record) = match &work.event {
             Some(event) => (Arc::clone(event), known),
             None => self.load(endpoint, work, known).await?,
@@ -70,6 +72,13 @@ impl Tools {
         };
         let (attempt, retry_after) = self.send(endpoint, &event, number, trigger, replay).await;
         Ok(Tried { event, record, attempt, retry_after })
+    }
+
+    /// Nothing is sent that cannot be recorded.
+    async fn wait_for_room(&self) {
+        let mut space = self.store.space();
+        // An error means that nobody looks any more: the store is gone, and says so itself.
+        drop(space.wait_for(Space::can_be_written).await);
     }
 
     async fn load(

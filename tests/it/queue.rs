@@ -22,6 +22,7 @@ mod receivers;
 mod replay;
 mod resync;
 mod rig;
+mod room;
 mod simulation;
 mod taken_up;
 

@@ -101,6 +101,11 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// The same over another store.
+    pub(super) fn with(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
+    }
+
     pub(super) async fn new(answers: impl Fn(u64, &str, &str) -> Outcome + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
