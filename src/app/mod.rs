@@ -96,6 +96,8 @@ impl Gateway {
         }
         let forgetting = forget_former_secrets(Arc::clone(&store), clock, intake.clone());
         intakes.spawn(async move { forgetting.await.context("forgetting former secrets ended") });
+        let removing = deliverer.retention(config.retention).run(intake.clone());
+        intakes.spawn(async move { removing.await.context("removing what is old ended") });
         let stop = outlet.clone();
         outlets.spawn(async move { deliverer.run(stop).await.context("deliveries ended") });
         Ok(Self { address, store, intake, intakes, outlet, outlets })

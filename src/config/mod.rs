@@ -51,6 +51,8 @@ pub struct Config {
     pub sources: Vec<SourceSettings>,
     /// Deliveries.
     pub delivery: deliver::Settings,
+    /// How long events and deliveries are kept.
+    pub retention: deliver::retention::Settings,
     /// Logs.
     pub log: telemetry::Settings,
     /// Whether all of it is the sandbox: nothing that the sources hold is real, and each start begins anew.

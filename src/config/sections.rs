@@ -61,6 +61,10 @@ const DISABLE_AFTER: RangeInclusive<Duration> = Duration::from_secs(60)..=Durati
 
 /// More often is no look but a knock without end; less often, the schedule looks as often by itself.
 const PROBE: RangeInclusive<Duration> = SECOND..=DAY;
+
+/// For less than an hour nobody needs a log; for longer than ten years nobody keeps one.
+const RETENTION: RangeInclusive<Duration> = Duration::from_secs(60 * 60)..=Duration::from_secs(3650 * 24 * 60 * 60);
+
 /// With less, there is no reserve worth the name; more than any one file system of today needs to keep free.
 const MIN_FREE: RangeInclusive<u64> = 64 << 20..=16 << 40;
 
@@ -72,6 +76,7 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     let network = network(of("network"));
     let events = events(of("events"));
     let delivery = delivery(of("delivery"));
+    let retention = retention(&of("events"), &of("delivery"));
     let log = log(of("log"));
     let mut sources = Vec::new();
     for section in layers.sources() {
@@ -81,7 +86,7 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     let (network, events) = (network?, events?);
     let sources = sources.into_iter().map(|source| Some(source?.with(&network, &events))).collect::<Option<_>>()?;
     let delivery = deliver::Settings { ca_file: network.ca_file, proxy: network.proxy, ..delivery? };
-    Some(Config { api: api?, store: store?, sources, delivery, log: log?, sandbox: false })
+    Some(Config { api: api?, store: store?, sources, delivery, retention: retention?, log: log?, sandbox: false })
 }
 
 /// Judges two sections, and none of the others.
@@ -233,6 +238,13 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
         ca_file: None,
         proxy: None,
     })
+}
+
+/// How long what is kept is kept.
+fn retention(events: &Reader<'_>, delivery: &Reader<'_>) -> Option<deliver::retention::Settings> {
+    let events = events.duration("retention", RETENTION);
+    let attempts = delivery.duration("attempt_retention", RETENTION);
+    Some(deliver::retention::Settings { events: events?, attempts: attempts? })
 }
 
 /// A whole number of bytes with its unit.

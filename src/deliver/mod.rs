@@ -16,7 +16,8 @@
 //! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `feed` (from the log to the
 //! lanes), `roster` (endpoints come and go), `conclude` (what follows from an attempt) and `command` with `by_hand`
 //! (what operators ask for). Around it: `backlog` (what waits in the store), [`replay`] (what is sent once more, in
-//! bulk), `board` (health, for those who ask), and `former_secrets` (which is no delivery, but ends what signs them).
+//! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask), and `former_secrets` (which is
+//! no delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,7 @@ mod ledger;
 mod pace;
 pub mod policy;
 pub mod replay;
+pub mod retention;
 mod room;
 mod roster;
 pub mod sign;

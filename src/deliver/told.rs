@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
-use crate::model::event::{Detection, EventDraft, EventType, Mode, Sight, Subject};
+use crate::model::event::{Detection, Event, EventDraft, EventType, Mode, Sight, Subject};
 use crate::model::health::Health;
 use crate::model::json::{Fields, Json};
 use crate::model::time::Timestamp;
+use crate::store::retention::Missed;
 
 /// An event that is about something of the gateway's own.
 pub(super) type Told = (Sight, EventDraft);
@@ -34,6 +35,24 @@ pub(super) fn of_disabling(
 ) -> Told {
     let object = endpoint_object(endpoint, health, EndpointStatus::Disabled, Some(reason));
     told(EventType::EndpointDisabled, endpoint.id.to_string(), &object, livemode, now)
+}
+
+/// An endpoint does not get any more what lies between two events, both included.
+pub(super) fn of_gap(
+    endpoint: &Endpoint,
+    health: &Health,
+    (first, last): (&Event, &Event),
+    missed: Missed,
+    livemode: bool,
+    now: Timestamp,
+) -> Told {
+    let object = endpoint_object(endpoint, health, endpoint.status, endpoint.disabled_reason);
+    let details = json!({
+        "since": first.timestamp(), "until": last.timestamp(), "first_event_id": first.id, "last_event_id": last.id,
+        "missed": missed.count, "missed_more": missed.more,
+    });
+    let (sight, draft) = told(EventType::EndpointGap, endpoint.id.to_string(), &object, livemode, now);
+    (sight, EventDraft { details: Json::of(&details), ..draft })
 }
 
 /// A delivery has no wait left.

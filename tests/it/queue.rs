@@ -21,6 +21,7 @@ mod races;
 mod receivers;
 mod replay;
 mod resync;
+mod retention;
 mod rig;
 mod room;
 mod simulation;

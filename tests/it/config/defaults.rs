@@ -53,6 +53,8 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!((delivery.allow_networks.len(), delivery.allow_http), (0, false));
     assert_eq!((&delivery.ca_file, &delivery.proxy), (&None, &None));
     assert_eq!(config.store.min_free, 1 << 30);
+    let days = |count: u64| Duration::from_secs(hours(24) * count);
+    assert_eq!((config.retention.events, config.retention.attempts), (days(30), days(30)));
     assert_eq!(config.log.format, telemetry::Format::Text);
     assert_eq!(config.log.level, "info".parse().unwrap());
 }
@@ -93,7 +95,7 @@ fn keys() -> Vec<(usize, String, String, &'static str)> {
 
 #[test]
 fn every_key_has_a_line_of_why() {
-    assert_eq!(keys().len(), 35, "a new key comes with its line of why, and with a test of its bounds");
+    assert_eq!(keys().len(), 37, "a new key comes with its line of why, and with a test of its bounds");
     for (line, section, key, comment) in keys() {
         assert!(comment.len() > 10, "line {line}: {section}.{key} says nothing of itself");
     }
