@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::dispatch::{Dispatcher, Done};
 use super::lane::Feed;
@@ -21,6 +22,9 @@ const UNSAVED_MAX: usize = 4 * RECORDS_MAX;
 /// How far the mark may lag behind the router before an endpoint that holds it back gets a position of its own, and
 /// before the mark is saved although there is nothing else to save. A restart looks at so many events again.
 pub(super) const MARK_LAG_MAX: u64 = 1_024;
+
+/// The mark is saved after this time at the latest where it has moved by less: retention keeps what lies behind it.
+const MARK_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// A delivery of this log.
 type Delivery = (EndpointNumber, Position);
@@ -48,6 +52,8 @@ pub(super) struct Ledger {
     /// The first open event of each endpoint without a position of its own.
     held: BTreeSet<(Position, EndpointNumber)>,
     saved_mark: Position,
+    /// When anything was saved last.
+    saved_at: Timestamp,
 }
 
 impl Ledger {
@@ -144,16 +150,18 @@ impl Ledger {
         (first.0 + MARK_LAG_MAX <= routed.0).then_some(*number)
     }
 
-    /// Whether there is anything that is worth a commit.
-    pub(super) fn is_due(&self, routed: Position) -> bool {
+    /// Whether there is anything that is worth a commit at `now`.
+    pub(super) fn is_due(&self, routed: Position, now: Timestamp) -> bool {
+        let is_old = now >= self.saved_at.plus(MARK_AGE_MAX);
         !self.records.is_empty()
             || !self.positions.is_empty()
             || self.mark(routed).0 >= self.saved_mark.0.saturating_add(MARK_LAG_MAX)
+            || is_old && self.mark(routed) > self.saved_mark
     }
 
     /// Whether saving would move anything at all.
     pub(super) fn has_news(&self, routed: Position) -> bool {
-        self.is_due(routed) || self.mark(routed) > self.saved_mark
+        !self.records.is_empty() || !self.positions.is_empty() || self.mark(routed) > self.saved_mark
     }
 
     /// The records of the next commit.
@@ -163,7 +171,8 @@ impl Ledger {
     }
 
     /// The next commit, once the lanes know which records it holds.
-    pub(super) fn commit(&mut self, saved: Vec<Saved>, routed: Position) -> DeliveryCommit {
+    pub(super) fn commit(&mut self, saved: Vec<Saved>, routed: Position, now: Timestamp) -> DeliveryCommit {
+        self.saved_at = now;
         let mark = self.mark(routed);
         let live_mark = (mark > self.saved_mark).then_some(mark);
         self.saved_mark = self.saved_mark.max(mark);
@@ -192,11 +201,12 @@ impl Dispatcher {
             }
         }
         self.place_lanes(now);
-        let worth = if self.stopping { self.ledger.has_news(self.routed) } else { self.ledger.is_due(self.routed) };
+        let worth =
+            if self.stopping { self.ledger.has_news(self.routed) } else { self.ledger.is_due(self.routed, now) };
         if records.is_empty() && !worth {
             return;
         }
-        let commit = self.ledger.commit(records, self.routed);
+        let commit = self.ledger.commit(records, self.routed, now);
         let store = Arc::clone(&self.tools.store);
         self.committing = true;
         self.tasks.spawn(async move { Done::Committed(store.commit_deliveries(commit).await) });
@@ -222,5 +232,23 @@ impl Dispatcher {
                 self.ledger.position(number, Some(position));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_that_moves_little_is_saved_once_an_hour() {
+        let at = |minutes: u64| Timestamp::EPOCH.plus(Duration::from_secs(60 * minutes));
+        let mut ledger = Ledger::new(Position(5));
+        assert_eq!(ledger.commit(Vec::new(), Position(7), at(0)).live_mark, Some(Position(7)));
+        for (routed, minutes, is_due) in [(8, 59, false), (8, 60, true), (7, 60, false), (2_000, 1, true)] {
+            assert_eq!(ledger.is_due(Position(routed), at(minutes)), is_due, "{routed} after {minutes} minutes");
+        }
+        ledger.hold(EndpointNumber(1), None, Some(Position(8)));
+        assert!(!ledger.is_due(Position(20), at(60)), "it has not moved");
+        assert_eq!(ledger.commit(Vec::new(), Position(20), at(60)).live_mark, None);
     }
 }
