@@ -73,4 +73,7 @@ pub trait RetentionStore: DeliveryStore {
         until: Position,
         before: Timestamp,
     ) -> Result<Forgotten, StoreError>;
+
+    /// Removes a limited number of replays that have ended before an instant and have nothing pending; how many.
+    async fn forget_replays(&self, before: Timestamp) -> Result<usize, StoreError>;
 }

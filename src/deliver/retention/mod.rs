@@ -4,7 +4,7 @@
 //! until it is twice as old; then the endpoint gives up everything that is old enough, and that is told. The live mark,
 //! which endpoints that keep up share, always holds: nobody is behind it by more than a few events.
 //!
-//! Records go some time after their last attempt. They lie in the order of their events, so a look through those whose
+//! Records go some time after their last attempt, replays as long after their end. Records lie in the order of their events, so a look through those whose
 //! event is old enough meets little else than what it removes; it goes on in small steps where it stopped, and begins
 //! anew when it is through or the process was restarted.
 //!
@@ -51,7 +51,7 @@ const PAGE: usize = 100;
 pub struct Settings {
     /// How long an event is kept; at most twice as long for an endpoint that has not got it.
     pub events: Duration,
-    /// How long a delivery is kept after its last attempt.
+    /// How long a delivery is kept after its last attempt, and a replay after its end.
     pub attempts: Duration,
 }
 
@@ -260,8 +260,9 @@ impl Retention {
                 break;
             }
         }
-        if count > 0 {
-            tracing::info!(deliveries = count, "retention.forgotten");
+        let replays = self.store.forget_replays(before).await?;
+        if count + replays > 0 {
+            tracing::info!(deliveries = count, replays, "retention.forgotten");
         }
         Ok(())
     }

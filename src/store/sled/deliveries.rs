@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
+use super::act::Act;
 use super::stage::Stage;
-use super::writer::Act;
 use super::{SledStore, keys};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::health::HealthRecord;

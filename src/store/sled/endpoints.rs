@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use super::act::Act;
 use super::deliveries::bad_key;
 use super::stage::Stage;
-use super::writer::Act;
 use super::{Reader, SledStore, keys};
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::{Endpoint, EndpointStatus};

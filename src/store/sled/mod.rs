@@ -4,9 +4,9 @@
 //! tree; batches are small, and each is flushed and synced before anyone hears of it; values are small; no
 //! transactions, merge operators, subscribers, `flush_async` or `generate_id`; nothing of it on an async thread.
 //!
-//! In reading order: `keys` (where each row is), `stage` (acts and batches), `writer` (the one thread), `watchdog`,
-//! `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and `open` (coming back from
-//! whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
+//! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
+//! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
+//! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
 //! `snapshots`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `retention`.
 
 use std::path::Path;
@@ -24,12 +24,14 @@ use crate::model::id::EndpointNumber;
 
 pub use rekey::{RekeyError, Rekeyed};
 
+use act::{Act, Done};
 use recent::Recent;
 use stage::{Batch, LogIdentity};
 use view::View;
 use watchdog::Watchdog;
-use writer::{Act, Done, QUEUE_LENGTH, Writer};
+use writer::{QUEUE_LENGTH, Writer};
 
+mod act;
 mod deliveries;
 mod endpoints;
 mod folder;

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 
+use super::act::Act;
 use super::deliveries::bad_key;
 use super::stage::Stage;
-use super::writer::Act;
 use super::{Reader, SledStore, keys};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::event::{EventDraft, Sight};
@@ -13,6 +13,9 @@ use crate::model::replay::{Cursor, Progress, Replay, ReplayStatus, Replayed};
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::{self, Asked};
 use crate::store::{ReplayStore, StoreError, codec};
+
+/// Replays that are removed in one act.
+const REMOVED_AT_ONCE: usize = 100;
 
 /// The number of the first replay.
 const FIRST_NUMBER: u64 = 1;
@@ -96,6 +99,15 @@ impl Stage<'_> {
         .map(|ended| ended == Some(true))
     }
 
+    /// Removes replays. One that has ended does not run again.
+    pub(super) fn forget_replays(&mut self, ended: &[ReplayNumber]) -> Result<usize, StoreError> {
+        for number in ended {
+            self.remove(&keys::replay(*number))?;
+            self.remove(&keys::replay_progress(*number))?;
+        }
+        Ok(ended.len())
+    }
+
     /// A replay that runs, and whose endpoint is registered.
     fn running(&self, id: ReplayId) -> Result<Option<Asked>, StoreError> {
         let Some(row) = self.get(&keys::replay(id.number))? else { return Ok(None) };
@@ -144,6 +156,22 @@ impl Reader {
         }
         let rows = self.view.walk(keys::replays(first, last), !ascending).take(limit);
         rows.map(|row| self.replay(&row?.1)).collect()
+    }
+
+    /// Some replays that have ended before an instant.
+    pub(super) fn ended_replays(&self, before: Timestamp) -> Result<Vec<ReplayNumber>, StoreError> {
+        let mut ended = Vec::new();
+        for row in self.view.walk(keys::replays(ReplayNumber(0), ReplayNumber(u32::MAX)), false) {
+            let Replay { id, created_at, progress, .. } = self.replay(&row?.1)?;
+            if created_at >= before || ended.len() == REMOVED_AT_ONCE {
+                // Those that follow were begun later still.
+                break;
+            }
+            if progress.ended_at.is_some_and(|at| at < before) && progress.outstanding() == 0 {
+                ended.push(id.number);
+            }
+        }
+        Ok(ended)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 
+use super::act::Act;
 use super::deliveries::bad_key;
 use super::keys::{self, Key};
 use super::log::missing;
 use super::stage::{BATCH_BYTES_MAX, Stage};
-use super::writer::{Act, Writer};
+use super::writer::Writer;
 use super::{Reader, SledStore};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
@@ -220,5 +221,10 @@ impl RetentionStore for SledStore {
         let (ids, next) = self.read(move |reader| reader.ended(after, until, before)).await?;
         let count = if ids.is_empty() { 0 } else { self.write(|done| Act::Forget { ids, before, done }).await? };
         Ok(Forgotten { count, next })
+    }
+
+    async fn forget_replays(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let ended = self.read(move |reader| reader.ended_replays(before)).await?;
+        if ended.is_empty() { Ok(0) } else { self.write(|done| Act::ForgetReplays { ended, done }).await }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::act::Act;
 use super::keys::{Key, KeyRange};
 use super::stage::{LogIdentity, Stage};
-use super::writer::Act;
 use super::{SledStore, keys, snapshots};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::id::EventId;

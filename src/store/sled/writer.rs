@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sled::{IVec, Tree};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use super::act::{Act, Done};
 use super::keys;
 use super::mark::{self, Mark};
 use super::recent::Recent;
@@ -18,17 +19,12 @@ use super::stage::{Batch, Changes, LogIdentity, Stage};
 use super::view::{View, broken};
 use super::watchdog::Watchdog;
 use crate::model::delivery::DeliveryRecord;
-use crate::model::endpoint::Endpoint;
-use crate::model::event::{EventDraft, Sight};
-use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId};
-use crate::model::replay::{Replay, ReplayStatus};
+use crate::model::id::EndpointNumber;
 use crate::model::source::SourceProgress;
-use crate::model::time::Timestamp;
 use crate::store::codec::rare::FORMAT;
-use crate::store::retention::GivenUp;
 use crate::store::space::{Gauge, LOOK_AFTER_BYTES};
 use crate::store::vault::Vault;
-use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, Updated, codec};
+use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, codec};
 
 /// How many commits may wait for the writer before callers wait for a place.
 pub(super) const QUEUE_LENGTH: usize = 256;
@@ -38,66 +34,6 @@ const CANCELED_AT_ONCE: usize = 64;
 
 /// How many positions are put into one act where there are too many for one: about 50 bytes each, a batch in all.
 const POSITIONS_AT_ONCE: usize = 1_024;
-
-/// Where the answer goes.
-pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What the writer is asked for.
-pub(super) enum Act {
-    /// Sights, in their order, and then the progress.
-    Sights { sights: Vec<SightCommit>, progress: Option<SourceProgress>, done: Done<()> },
-    /// What deliveries leave behind.
-    Deliveries { commit: DeliveryCommit, done: Done<()> },
-    /// A new endpoint.
-    Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
-    /// An endpoint as it is now, if it was as it was seen.
-    Update { seen: Box<Endpoint>, endpoint: Box<Endpoint>, done: Done<Updated> },
-    /// Secrets of an endpoint that no longer sign are no more.
-    ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
-    /// An endpoint is no more.
-    Delete { id: EndpointId, done: Done<bool> },
-    /// A new replay.
-    BeginReplay { replay: Box<Replay>, done: Done<Option<Replay>> },
-    /// What resources are now, for a resync.
-    TellSnapshots { id: ReplayId, told: Vec<(Sight, EventDraft)>, now: Timestamp, done: Done<Vec<DeliveryRecord>> },
-    /// A replay has ended.
-    EndReplay { id: ReplayId, status: ReplayStatus, now: Timestamp, done: Done<bool> },
-    /// Events are no longer kept.
-    CutEvents { until: Position, done: Done<Position> },
-    /// An endpoint does not get something any more.
-    GiveUp { given_up: Box<GivenUp>, done: Done<bool> },
-    /// Records of deliveries are no longer kept, unless they are not as old as they seemed.
-    Forget { ids: Vec<DeliveryId>, before: Timestamp, done: Done<usize> },
-    /// A value that the caller will look for.
-    Check { value: u64, done: Done<()> },
-    /// The end: nothing after it is taken.
-    Close { done: oneshot::Sender<()> },
-}
-
-impl Act {
-    /// Says that there is no room for it. The end needs none: returns whoever asked for it.
-    fn refuse(self) -> Option<oneshot::Sender<()>> {
-        fn say<T>(done: Done<T>) {
-            // Whoever asked may have given up.
-            let _gone = done.send(Err(StoreError::Full));
-        }
-        match self {
-            Self::Close { done } => return Some(done),
-            Self::Sights { done, .. } | Self::Deliveries { done, .. } | Self::Check { done, .. } => say(done),
-            Self::Create { done, .. } => say(done),
-            Self::Update { done, .. } => say(done),
-            Self::ForgetSecrets { done, .. }
-            | Self::Delete { done, .. }
-            | Self::EndReplay { done, .. }
-            | Self::GiveUp { done, .. } => say(done),
-            Self::BeginReplay { done, .. } => say(done),
-            Self::TellSnapshots { done, .. } => say(done),
-            Self::CutEvents { done, .. } => say(done),
-            Self::Forget { done, .. } => say(done),
-        }
-        None
-    }
-}
 
 /// Says what became of an act, once that is durable.
 type Answer = Box<dyn FnOnce() + Send>;
@@ -272,6 +208,10 @@ impl Writer {
             }
             Act::Forget { ids, before, done } => {
                 let result = self.forget(&ids, before);
+                self.answer(done, result);
+            }
+            Act::ForgetReplays { ended, done } => {
+                let result = self.stage(|stage| stage.forget_replays(&ended));
                 self.answer(done, result);
             }
             Act::Check { value, done } => {

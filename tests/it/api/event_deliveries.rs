@@ -109,14 +109,14 @@ async fn a_row_has_one_shape_tried_or_not() {
 #[tokio::test]
 async fn what_an_endpoint_has_passed_without_a_try_is_not_called_pending() {
     let door = Door::open().await;
-    register(&door, "live", json!({})).await;
+    let live = register(&door, "live", json!({})).await;
     let behind = register(&door, "behind", json!({})).await;
     for number in 1..=3 {
         tell(&door, &format!("c{number}"), seconds(number), &[EventType::CertificateCreated]).await;
     }
     let commit = DeliveryCommit {
         live_mark: Some(Position(2)),
-        positions: vec![(behind.number, Some(Position(1)))],
+        positions: vec![(live.number, None), (behind.number, Some(Position(1)))],
         ..DeliveryCommit::default()
     };
     door.store.commit_deliveries(commit).await.unwrap();

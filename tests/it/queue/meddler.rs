@@ -14,13 +14,14 @@ use certhook::model::replay::{Replay, ReplayStatus};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::retention::{Forgotten, GivenUp, Missed, RetentionStore};
 use certhook::store::space::Space;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
     Roomy, SightCommit, SightStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
+
+mod retention;
 
 /// Something that is let through as often as the test says; from the beginning without end.
 #[derive(Debug)]
@@ -363,30 +364,6 @@ impl EndpointStore for Meddler {
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
         self.inner.deliveries(query).await
-    }
-}
-
-#[async_trait]
-impl RetentionStore for Meddler {
-    async fn cut_events(&self, until: Position) -> Result<Position, StoreError> {
-        self.inner.cut_events(until).await
-    }
-
-    async fn give_up(&self, given_up: GivenUp) -> Result<bool, StoreError> {
-        self.inner.give_up(given_up).await
-    }
-
-    async fn missed(&self, endpoint: EndpointNumber) -> Result<Missed, StoreError> {
-        self.inner.missed(endpoint).await
-    }
-
-    async fn forget_deliveries(
-        &self,
-        after: Option<DeliveryId>,
-        until: Position,
-        before: Timestamp,
-    ) -> Result<Forgotten, StoreError> {
-        self.inner.forget_deliveries(after, until, before).await
     }
 }
 

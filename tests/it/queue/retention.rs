@@ -253,7 +253,8 @@ async fn records_go_when_their_last_attempt_is_old() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_go_on_after_a_cut_that_they_did_not_know_of() {
     let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
-    let crm = bench.register("crm", |crm| crm.status = EndpointStatus::Disabled).await;
+    let types = || vec![Pattern::Everything, Pattern::One(EventType::EndpointGap)];
+    let crm = bench.register("crm", |crm| (crm.status, crm.types) = (EndpointStatus::Disabled, types())).await;
     bench.commit(super::rig::names(0..20)).await;
     bench.start();
     let positions = || async {
@@ -261,7 +262,7 @@ async fn deliveries_go_on_after_a_cut_that_they_did_not_know_of() {
         (positions.live_mark >= Position(20)).then_some(())
     };
     // The mark is saved with what is delivered; another endpoint gets something.
-    bench.register("erp", |erp| erp.start = Position::START).await;
+    bench.register("erp", |erp| (erp.start, erp.types) = (Position::START, types())).await;
     bench.await_ended(DeliveryStatus::Delivered, 20).await;
     crate::support::process::until("the mark is saved", positions).await;
     // As long as the clock goes, all of it is old an hour from now.
@@ -272,9 +273,13 @@ async fn deliveries_go_on_after_a_cut_that_they_did_not_know_of() {
     assert_eq!(bench.store.first(), Position(21));
     bench.switch(crm.id, EndpointStatus::Enabled).await;
     bench.commit(super::rig::names(20..23)).await;
-    bench.await_ended(DeliveryStatus::Delivered, 26).await;
-    let to_crm: Vec<String> =
-        bench.sent().into_iter().filter(|sent| sent.url.contains("crm")).map(|sent| sent.resource).collect();
-    assert_eq!(to_crm, ["cert_20", "cert_21", "cert_22"]);
+    bench.await_ended(DeliveryStatus::Delivered, 27).await;
+    let sent_to = |name: &str| -> Vec<String> {
+        bench.sent().into_iter().filter(|sent| sent.url.contains(name)).map(|sent| sent.resource).collect()
+    };
+    let mut to_crm = sent_to("crm");
+    to_crm.sort_unstable();
+    assert_eq!(to_crm, ["cert_20", "cert_21", "cert_22"], "and not that it has a gap");
+    assert!(sent_to("erp").contains(&crm.id.to_string()), "that is for others");
     bench.stop().await;
 }

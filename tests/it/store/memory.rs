@@ -51,6 +51,8 @@ conforms! {
     retention::what_was_given_up_holds_nothing_back_whatever_a_lane_saves,
     retention::what_was_missed_adds_up_until_the_endpoint_is_enabled,
     retention::what_was_cut_is_pending_for_nobody,
+    retention::what_is_given_up_or_was_cut_is_canceled_for_its_replay,
+    retention::replays_go_some_time_after_their_end,
     retention::records_go_some_time_after_their_last_attempt,
     retention::deliveries_of_events_that_were_cut_are_listed_by_their_attempts,
 }

@@ -23,7 +23,7 @@ fn asked(endpoint: &Endpoint, course: Course) -> Replay {
     }
 }
 
-fn of_the_log() -> Course {
+pub(super) fn of_the_log() -> Course {
     Course::Log(Range {
         after: Position(1),
         until: Position(9),
@@ -35,15 +35,20 @@ fn of_the_log() -> Course {
     })
 }
 
-async fn begun(store: &Arc<dyn Store>, endpoint: &Endpoint, course: Course) -> Replay {
+pub(super) async fn begun(store: &Arc<dyn Store>, endpoint: &Endpoint, course: Course) -> Replay {
     store.begin_replay(asked(endpoint, course)).await.unwrap().unwrap()
 }
 
-async fn progress(store: &Arc<dyn Store>, replay: &Replay) -> Progress {
+pub(super) async fn progress(store: &Arc<dyn Store>, replay: &Replay) -> Progress {
     store.replay(replay.id).await.unwrap().unwrap().progress
 }
 
-fn pending(replay: &Replay, endpoint: &Endpoint, position: u64, former: Option<DeliveryStatus>) -> DeliveryRecord {
+pub(super) fn pending(
+    replay: &Replay,
+    endpoint: &Endpoint,
+    position: u64,
+    former: Option<DeliveryStatus>,
+) -> DeliveryRecord {
     let before = record(position, endpoint, former.unwrap_or(DeliveryStatus::Pending), None);
     before.anew(at(5), Some(Replayed { id: replay.id, former, ended: None }))
 }

@@ -6,11 +6,13 @@ use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::event::{EventDraft, EventType};
 use certhook::model::id::{DeliveryId, EndpointNumber, Position};
+use certhook::model::replay::ReplayStatus;
 use certhook::model::time::Timestamp;
 use certhook::store::retention::{Forgotten, GivenUp, Missed};
 use certhook::store::{DeliveryCommit, DeliveryQuery, Store, Updated};
 
 use super::conformance::Reopen;
+use super::replays::{begun, of_the_log, pending, progress};
 use super::samples::*;
 
 async fn set(store: &Arc<dyn Store>, mark: u64, own: &[(&Endpoint, u64)]) {
@@ -228,6 +230,49 @@ async fn forget(store: &Arc<dyn Store>, until: u64, before: Timestamp) -> usize 
             return count;
         }
     }
+}
+
+pub(super) async fn what_is_given_up_or_was_cut_is_canceled_for_its_replay(store: Arc<dyn Store>, _: Reopen<'_>) {
+    fill_log(&store, 30).await;
+    let one = store.create(Endpoint { start: Position(30), ..endpoint(None) }).await.unwrap();
+    set(&store, 30, &[(&one, 30)]).await;
+    let replay = begun(&store, &one, of_the_log()).await;
+    let missed = pending(&replay, &one, 5, Some(DeliveryStatus::Failed));
+    let delivered = pending(&replay, &one, 6, Some(DeliveryStatus::Delivered));
+    commit_records(&store, vec![missed.clone(), delivered.clone(), pending(&replay, &one, 25, None)]).await;
+    assert!(store.give_up(given_up(&one, 20, &[5, 6])).await.unwrap());
+    assert_eq!(cut(&store, 10).await, 11);
+    // An attempt that was under way says now that it will be tried again.
+    commit_records(&store, vec![missed.clone(), pending(&replay, &one, 7, None)]).await;
+    let now = progress(&store, &replay).await;
+    assert_eq!((now.matched, now.canceled, now.outstanding()), (3, 2, 1));
+    let outstanding = store.outstanding(replay.id, 9).await.unwrap();
+    assert_eq!(outstanding, [delivery_id(25, &one)]);
+    let status = async |record: &DeliveryRecord| store.delivery(record.id).await.unwrap().unwrap().status;
+    assert_eq!(status(&missed).await, DeliveryStatus::Failed, "as it was before");
+    assert_eq!(status(&delivered).await, DeliveryStatus::Delivered, "as it was before");
+}
+
+pub(super) async fn replays_go_some_time_after_their_end(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 9).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    let mut replays = Vec::new();
+    for ended_at in [Some(5), Some(7), None, Some(5)] {
+        let replay = begun(&store, &one, of_the_log()).await;
+        if let Some(millis) = ended_at {
+            store.end_replay(replay.id, ReplayStatus::Canceled, at(millis)).await.unwrap();
+        }
+        replays.push(replay);
+    }
+    commit_records(&store, vec![pending(&replays[3], &one, 9, None)]).await;
+    assert_eq!(store.forget_replays(at(5)).await.unwrap(), 0);
+    assert_eq!(store.forget_replays(at(6)).await.unwrap(), 1, "one of them has something pending");
+    let store = reopen(store);
+    let left = store.replays(None, true, 9).await.unwrap();
+    assert_eq!(left.iter().map(|replay| replay.id.number.0).collect::<Vec<_>>(), [2, 3, 4]);
+    assert_eq!(store.replay(replays[0].id).await.unwrap(), None);
+    let next = begun(&store, &one, of_the_log()).await;
+    assert_eq!(next.id.number.0, 5, "no number is given again");
 }
 
 pub(super) async fn records_go_some_time_after_their_last_attempt(store: Arc<dyn Store>, reopen: Reopen<'_>) {

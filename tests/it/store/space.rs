@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::DeliveryStatus;
 use certhook::model::id::Position;
+use certhook::model::replay::ReplayStatus;
 use certhook::store::sled::SledStore;
 use certhook::store::space::{Disk, Level};
 use certhook::store::{DeliveryCommit, Settings, Store, StoreError};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use super::replays::{begun, of_the_log};
 use super::samples::*;
 
 const MIB: u64 = 1 << 20;
@@ -52,14 +54,17 @@ async fn a_store_on_a_full_disk_takes_nothing_and_goes_on_once_there_is_room() {
     fill_log(&store, 9).await;
     let one = store.create(endpoint(Some("one"))).await.unwrap();
     with_free(&store, &disk, 900, Level::Low).await;
+    let replay = begun(&store, &one, of_the_log()).await;
     // Below what should be free, what comes is still taken: whoever would add to it asks first.
     store.commit_sights(vec![told(snapshot(20, 1), at(20), 1)], None).await.unwrap();
     with_free(&store, &disk, 63, Level::Full).await;
     let sights = store.commit_sights(vec![told(snapshot(21, 1), at(21), 1)], None).await;
     let created = store.create(endpoint(Some("other"))).await;
+    let replayed = store.begin_replay(replay.clone()).await;
     let (updated, deleted) = (store.update(&one, one.clone()).await, store.delete(one.id).await);
     let (cut, checked) = (store.cut_events(Position(5)).await, store.check().await);
     assert!(is_full(&sights) && is_full(&created) && is_full(&updated), "{sights:?} {created:?} {updated:?}");
+    assert!(is_full(&replayed), "{replayed:?}");
     assert!(is_full(&deleted) && is_full(&cut) && is_full(&checked), "{deleted:?} {cut:?} {checked:?}");
     assert_eq!(store.events_after(Position::START, 99).await.unwrap().len(), 10, "it can be read");
     let mut waits = JoinSet::new();
@@ -69,6 +74,8 @@ async fn a_store_on_a_full_disk_takes_nothing_and_goes_on_once_there_is_room() {
     });
     let (writer, id) = (Arc::clone(&store), one.id);
     waits.spawn(async move { assert!(writer.forget_secrets(id, at(99)).await.unwrap()) });
+    let writer = Arc::clone(&store);
+    waits.spawn(async move { assert!(writer.end_replay(replay.id, ReplayStatus::Canceled, at(99)).await.unwrap()) });
     with_free(&store, &disk, 64, Level::Low).await;
     waits.join_all().await;
     assert!(store.delivery(delivery_id(3, &one)).await.unwrap().is_some(), "what could not be taken back has waited");

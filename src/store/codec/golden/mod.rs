@@ -30,6 +30,7 @@ use crate::store::Settings;
 use crate::store::vault::Vault;
 
 mod replays;
+mod retention;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
@@ -269,12 +270,6 @@ fn the_end_of_the_log_and_numbers() {
     check(include_str!("head.hex"), &heads, head, |_, bytes| read_head(bytes));
     let numbers = [0, 300, u64::MAX];
     check(include_str!("number.hex"), &numbers, |value| number(*value), |_, bytes| read_number(bytes));
-}
-
-#[test]
-fn what_endpoints_have_missed() {
-    let values = [Missed { count: 7, more: false }, Missed { count: 300, more: true }];
-    check(include_str!("missed.hex"), &values, missed, |_, bytes| read_missed(bytes));
 }
 
 #[test]

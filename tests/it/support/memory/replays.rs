@@ -16,12 +16,14 @@ use super::Memory;
 #[derive(Default)]
 pub(super) struct Replays {
     known: BTreeMap<ReplayNumber, Replay>,
+    begun: u32,
     pending: BTreeSet<(ReplayNumber, DeliveryId)>,
 }
 
 impl Replays {
     pub(super) fn begin(&mut self, mut replay: Replay) -> Replay {
-        replay.id.number = ReplayNumber(self.known.len() as u32 + 1);
+        self.begun += 1;
+        replay.id.number = ReplayNumber(self.begun);
         self.known.insert(replay.id.number, replay.clone());
         replay
     }
@@ -74,6 +76,13 @@ impl Replays {
             runs
         })
         .unwrap_or(false)
+    }
+
+    pub(super) fn forget(&mut self, before: Timestamp) -> usize {
+        let known = self.known.len();
+        let is_old = |progress: &Progress| progress.ended_at.is_some_and(|at| at < before);
+        self.known.retain(|_, replay| !is_old(&replay.progress) || replay.progress.outstanding() > 0);
+        known - self.known.len()
     }
 
     fn change<T>(&mut self, id: ReplayId, change: impl FnOnce(&mut Progress) -> T) -> Option<T> {

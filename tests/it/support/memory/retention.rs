@@ -77,4 +77,8 @@ impl RetentionStore for Memory {
         state.records.retain(|_, record| !is_meant(record));
         Ok(Forgotten { count: known - state.records.len(), next: None })
     }
+
+    async fn forget_replays(&self, before: Timestamp) -> Result<usize, StoreError> {
+        Ok(self.state()?.replays.forget(before))
+    }
 }

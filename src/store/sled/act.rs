@@ -1,0 +1,75 @@
+//! What the writer is asked for.
+
+use tokio::sync::oneshot;
+
+use crate::model::delivery::DeliveryRecord;
+use crate::model::endpoint::Endpoint;
+use crate::model::event::{EventDraft, Sight};
+use crate::model::id::{DeliveryId, EndpointId, Position, ReplayId, ReplayNumber};
+use crate::model::replay::{Replay, ReplayStatus};
+use crate::model::source::SourceProgress;
+use crate::model::time::Timestamp;
+use crate::store::retention::GivenUp;
+use crate::store::{DeliveryCommit, SightCommit, StoreError, Updated};
+
+/// Where the answer goes.
+pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked for.
+pub(super) enum Act {
+    /// Sights, in their order, and then the progress.
+    Sights { sights: Vec<SightCommit>, progress: Option<SourceProgress>, done: Done<()> },
+    /// What deliveries leave behind.
+    Deliveries { commit: DeliveryCommit, done: Done<()> },
+    /// A new endpoint.
+    Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
+    /// An endpoint as it is now, if it was as it was seen.
+    Update { seen: Box<Endpoint>, endpoint: Box<Endpoint>, done: Done<Updated> },
+    /// Secrets of an endpoint that no longer sign are no more.
+    ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
+    /// An endpoint is no more.
+    Delete { id: EndpointId, done: Done<bool> },
+    /// A new replay.
+    BeginReplay { replay: Box<Replay>, done: Done<Option<Replay>> },
+    /// What resources are now, for a resync.
+    TellSnapshots { id: ReplayId, told: Vec<(Sight, EventDraft)>, now: Timestamp, done: Done<Vec<DeliveryRecord>> },
+    /// A replay has ended.
+    EndReplay { id: ReplayId, status: ReplayStatus, now: Timestamp, done: Done<bool> },
+    /// Events are no longer kept.
+    CutEvents { until: Position, done: Done<Position> },
+    /// An endpoint does not get something any more.
+    GiveUp { given_up: Box<GivenUp>, done: Done<bool> },
+    /// Records of deliveries are no longer kept, unless they are not as old as they seemed.
+    Forget { ids: Vec<DeliveryId>, before: Timestamp, done: Done<usize> },
+    /// Replays that have ended are no longer kept.
+    ForgetReplays { ended: Vec<ReplayNumber>, done: Done<usize> },
+    /// A value that the caller will look for.
+    Check { value: u64, done: Done<()> },
+    /// The end: nothing after it is taken.
+    Close { done: oneshot::Sender<()> },
+}
+
+impl Act {
+    /// Says that there is no room for it. The end needs none: returns whoever asked for it.
+    pub(super) fn refuse(self) -> Option<oneshot::Sender<()>> {
+        fn say<T>(done: Done<T>) {
+            // Whoever asked may have given up.
+            let _gone = done.send(Err(StoreError::Full));
+        }
+        match self {
+            Self::Close { done } => return Some(done),
+            Self::Sights { done, .. } | Self::Deliveries { done, .. } | Self::Check { done, .. } => say(done),
+            Self::Create { done, .. } => say(done),
+            Self::Update { done, .. } => say(done),
+            Self::ForgetSecrets { done, .. }
+            | Self::Delete { done, .. }
+            | Self::EndReplay { done, .. }
+            | Self::GiveUp { done, .. } => say(done),
+            Self::BeginReplay { done, .. } => say(done),
+            Self::TellSnapshots { done, .. } => say(done),
+            Self::CutEvents { done, .. } => say(done),
+            Self::Forget { done, .. } | Self::ForgetReplays { done, .. } => say(done),
+        }
+        None
+    }
+}

@@ -1,0 +1,85 @@
+//! Deliveries in memory, and where their queues stand.
+
+use async_trait::async_trait;
+use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
+use certhook::model::health::HealthRecord;
+use certhook::model::id::{DeliveryId, EndpointNumber, Position};
+use certhook::store::{
+    Consequence, DeliveryCommit, DeliveryStore, Disabling, EventLog, Positions, StoreError, Waiting,
+};
+
+use super::Memory;
+
+#[async_trait]
+impl DeliveryStore for Memory {
+    async fn positions(&self) -> Result<Positions, StoreError> {
+        Ok(self.state()?.positions.clone())
+    }
+
+    async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError> {
+        let state = self.state()?;
+        let mut waiting: Vec<_> = state
+            .records
+            .values()
+            .filter(|record| record.id.endpoint == endpoint && record.status == DeliveryStatus::Pending)
+            .filter_map(|record| record.next_attempt_at.map(|due| Waiting { id: record.id, due }))
+            .collect();
+        waiting.sort_by_key(|one| (one.due, one.id));
+        waiting.truncate(limit);
+        Ok(waiting)
+    }
+
+    async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError> {
+        let within = |id: &&DeliveryId| id.position > after && id.position <= until;
+        Ok(self.state()?.records.keys().filter(within).copied().collect())
+    }
+
+    async fn recorded_of(&self, mut ids: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError> {
+        let state = self.state()?;
+        ids.retain(|id| state.records.contains_key(id));
+        Ok(ids)
+    }
+
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
+        Ok(self.state()?.records.get(&id).cloned())
+    }
+
+    async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError> {
+        Ok(self.state()?.healths.get(&endpoint).copied())
+    }
+
+    async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        let mut consequences = commit.consequences;
+        let first = self.first();
+        for (place, record) in commit.records.into_iter().enumerate() {
+            let endpoint = record.id.endpoint;
+            let is_cut = record.status == DeliveryStatus::Pending && record.id.position < first;
+            state.record(if is_cut { record.ended(DeliveryStatus::Canceled) } else { record });
+            let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
+            if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
+                state.healths.insert(endpoint, health);
+            }
+            told.into_iter().for_each(|(sight, draft)| state.append(sight, vec![draft]));
+            if let Some(Disabling { id, url, reason, at, told: (sight, draft) }) = disabling
+                && state.disable(id, &url, reason, at)
+            {
+                state.append(sight, vec![draft]);
+                self.changed(id.number);
+            }
+        }
+        self.head.send_replace(Position(state.events.len() as u64));
+        for (id, cursor) in commit.cursors {
+            state.replays.cursor(id, cursor);
+        }
+        if let Some(mark) = commit.live_mark {
+            state.positions.live_mark = mark;
+        }
+        for (number, position) in commit.positions {
+            state.positions.own.retain(|(known, _)| *known != number);
+            let kept_from = self.first().previous();
+            state.positions.own.extend(position.map(|position| (number, position.max(kept_from))));
+        }
+        Ok(())
+    }
+}
