@@ -32,6 +32,7 @@ pub(super) enum ErrorKind {
     UidTaken,
     TooManySecrets,
     CursorExpired,
+    RangeExpired,
     BodyTooLarge,
     UnsupportedMediaType,
     Internal,
@@ -62,6 +63,7 @@ impl ErrorKind {
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
             Self::CursorExpired => (StatusCode::GONE, "CURSOR_EXPIRED"),
+            Self::RangeExpired => (StatusCode::BAD_REQUEST, "RANGE_EXPIRED"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
@@ -144,6 +146,11 @@ impl ApiError {
     /// An error that is about no single field.
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), errors: Vec::new(), earliest: None }
+    }
+
+    /// The same error under another word.
+    pub(super) fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// The same error, with the earliest of its kind that would do.
@@ -234,6 +241,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::UidTaken
         | ErrorKind::TooManySecrets
         | ErrorKind::CursorExpired
+        | ErrorKind::RangeExpired
         | ErrorKind::BodyTooLarge
         | ErrorKind::UnsupportedMediaType
         | ErrorKind::Internal

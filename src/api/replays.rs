@@ -152,10 +152,11 @@ pub(super) async fn begin(
     let is_dry = input.flag("dry_run").unwrap_or(false);
     input.finish()?;
     let endpoint = endpoints::find(&api, &name).await?;
+    check_kept(&api, since, until).await?;
     let range = Range {
         after: match since {
             Some(since) => api.store.position_at(since).await?.previous(),
-            None => Position::START,
+            None => api.store.first().previous(),
         },
         until: match until {
             Some(until) => api.store.position_at(until).await?.previous(),
@@ -172,6 +173,22 @@ pub(super) async fn begin(
         return Ok(Json(PreviewView::from(preview)).into_response());
     }
     Ok(accepted(api.deliveries.replay(&endpoint, range).await?.ok_or_else(disabled)?))
+}
+
+/// Whether retention has cut nothing of a range.
+async fn check_kept(api: &Api, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), ApiError> {
+    let first = api.store.events_after(Position::START, 1).await?;
+    let Some(first) = first.first().filter(|first| first.position() > Position::START.next()) else { return Ok(()) };
+    let earliest = first.timestamp();
+    let field = if since.is_some_and(|since| since < earliest) {
+        "since"
+    } else if until.is_some_and(|until| until <= earliest) {
+        "until"
+    } else {
+        return Ok(());
+    };
+    let message = format!("what was observed before {earliest} is no longer kept; begin there, or leave since out");
+    Err(ApiError::of_field(field, message).of_kind(ErrorKind::RangeExpired).with_earliest(earliest))
 }
 
 fn event_ids(input: &mut Input) -> Vec<EventId> {

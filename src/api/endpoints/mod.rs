@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use self::settings::{Draft, Settings, Start};
-use self::view::{DeletedView, EndpointView, RotatedView, SecretView};
+use self::view::{DeletedView, EndpointView, Resumed, RotatedView, SecretView};
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
@@ -27,7 +27,6 @@ use crate::clock::random_bytes;
 use crate::model::delivery::Attempt;
 use crate::model::endpoint::{Endpoint, EndpointStatus, EndpointUrl, RotationError, SigningSecret, rotated};
 use crate::model::event::EventType;
-use crate::model::health::Backlog;
 use crate::model::id::{EndpointId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::{StoreError, Updated};
@@ -316,20 +315,22 @@ async fn rewrite(
     api: &Api,
     id: EndpointId,
     change: impl Fn(&Endpoint) -> Result<Endpoint, ApiError>,
-) -> Result<(Endpoint, Backlog), ApiError> {
+) -> Result<(Endpoint, Resumed), ApiError> {
     loop {
         let before = api.store.endpoint(id).await?.ok_or_else(|| not_found(&id.to_string()))?;
         let after = change(&before)?;
         if after == before {
-            return Ok((after, Backlog::default()));
+            return Ok((after, Resumed::default()));
         }
-        let resumed = if after.enabled_at > before.enabled_at && after.start == before.start {
-            api.deliveries.retry_failed(&before).await?;
-            // Counted before anything of it is sent.
-            api.deliveries.backlog(&before).await?
-        } else {
-            Backlog::default()
-        };
+        let mut resumed = Resumed::default();
+        if after.enabled_at > before.enabled_at {
+            // Both are read before the change: it makes the store forget the one, and the queue send the other.
+            resumed.missed = api.store.missed(id.number).await?;
+            if after.start == before.start {
+                api.deliveries.retry_failed(&before).await?;
+                resumed.backlog = api.deliveries.backlog(&before).await?;
+            }
+        }
         match api.store.update(&before, after.clone()).await? {
             Updated::Yes => return Ok((after, resumed)),
             Updated::Changed => {}

@@ -14,6 +14,7 @@ use crate::model::health::{Backlog, Health};
 use crate::model::id::EndpointId;
 use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;
+use crate::store::retention::Missed;
 
 /// An endpoint.
 #[derive(Serialize)]
@@ -49,7 +50,9 @@ pub(in crate::api) struct EndpointView {
     #[serde(skip_serializing_if = "is_false")]
     resumed_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<usize>,
+    cut: Option<u64>,
+    #[serde(skip_serializing_if = "is_false")]
+    cut_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
 }
@@ -85,6 +88,7 @@ impl EndpointView {
             resumed: None,
             resumed_more: false,
             cut: None,
+            cut_more: false,
             secret: None,
         }
     }
@@ -95,9 +99,10 @@ impl EndpointView {
         Self { pending: Some(pending), pending_more: more, oldest_pending_at: Some(oldest_at), ..self }
     }
 
-    /// The same, with what it goes on with now that it is enabled. Nothing was cut: the log keeps everything.
-    pub(super) fn with_resumed(self, backlog: Backlog) -> Self {
-        Self { resumed: Some(backlog.pending), resumed_more: backlog.more, cut: Some(0), ..self }
+    /// The same, with what it goes on with now that it is enabled, and what it will never get.
+    pub(super) fn with_resumed(self, Resumed { backlog, missed }: Resumed) -> Self {
+        let (resumed, resumed_more) = (Some(backlog.pending), backlog.more);
+        Self { resumed, resumed_more, cut: Some(missed.count), cut_more: missed.more, ..self }
     }
 
     /// The same, with the secret that signs from now on.
@@ -105,6 +110,15 @@ impl EndpointView {
         let secret = current_secret(&endpoint);
         Self { secret, ..Self::new(endpoint, health) }
     }
+}
+
+/// What an endpoint that was enabled goes on with, and what retention has removed meanwhile.
+#[derive(Default)]
+pub(super) struct Resumed {
+    /// What it has not got yet.
+    pub(super) backlog: Backlog,
+    /// What it will never get.
+    pub(super) missed: Missed,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]

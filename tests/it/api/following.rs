@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use certhook::clock::ManualClock;
 use certhook::model::event::{EventDraft, EventType, Sight};
 use certhook::model::id::{EventId, Position};
 use certhook::model::json::Json;
+use certhook::store::sled::SledStore;
+use certhook::store::{DeliveryCommit, Settings, Store};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -172,8 +175,14 @@ async fn the_id_of_an_event_is_a_cursor_in_both_orders() {
 
 #[tokio::test]
 async fn a_consumer_that_retention_has_passed_is_told_where_the_log_begins() {
-    let store = Arc::new(Memory::new());
-    let door = Door::over(Arc::clone(&store) as _);
+    told_where_the_log_begins(Arc::new(Memory::new())).await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { path: folder.path().join("data"), encryption_key: None, min_free: 0 };
+    told_where_the_log_begins(SledStore::open(&settings, &ManualClock::at(seconds(0))).unwrap()).await;
+}
+
+async fn told_where_the_log_begins(store: Arc<dyn Store>) {
+    let door = Door::over(Arc::clone(&store));
     for number in 1..=9 {
         tell(&door, &format!("c{number}"), seconds(number), &[EventType::CertificateCreated]).await;
     }
@@ -181,7 +190,9 @@ async fn a_consumer_that_retention_has_passed_is_told_where_the_log_begins() {
     let mut at_the_brink = Consumer::new("limit=4");
     assert!(consumer.read(&door).await && at_the_brink.read(&door).await);
     let newest_first = door.json("GET /v1/events?limit=7", "").await["next_cursor"].take();
-    store.cut(Position(4));
+    let dealt_with = DeliveryCommit { live_mark: Some(Position(9)), ..DeliveryCommit::default() };
+    store.commit_deliveries(dealt_with).await.unwrap();
+    assert_eq!(store.cut_events(Position(4)).await.unwrap(), Position(5));
     assert_eq!(names(&consumer.events), ["c1 created", "c2 created"]);
     let answer = door.call(&consumer.line(), "").await.json();
     assert_eq!((&answer["code"], &answer["type"]), (&410.into(), &"CURSOR_EXPIRED".into()), "{answer}");

@@ -1,11 +1,17 @@
 //! Replays and resyncs as callers see them.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
+use certhook::model::event::EventType;
 use certhook::model::id::Position;
 use certhook::model::replay::Select;
+use certhook::model::time::Timestamp;
 use serde_json::json;
 
 use super::door::{BEGIN, Door};
+use super::events::tell;
+use crate::support::memory::Memory;
 
 async fn register(door: &Door) {
     door.json("PUT /v1/endpoints/crm", r#"{"url": "https://crm.example/"}"#).await;
@@ -45,6 +51,34 @@ async fn what_is_to_be_replayed_is_said_in_the_body() {
     let range = door.deliveries.ranges.lock().unwrap()[0].clone();
     assert_eq!((range.event_ids.len(), range.event_ids.is_sorted()), (2, true));
     assert_eq!(range.resource_id.map(|id| id.to_string()).as_deref(), Some("cert_1"));
+}
+
+#[tokio::test]
+async fn what_retention_has_cut_cannot_be_replayed() {
+    let store = Arc::new(Memory::new());
+    let door = Door::over(Arc::clone(&store) as _);
+    register(&door).await;
+    let second = |number: i64| Timestamp::from_millis(1_000 * number);
+    for number in 1..=9 {
+        tell(&door, &format!("c{number}"), second(number), &[EventType::CertificateCreated]).await;
+    }
+    let replay = async |body: &str| door.call("POST /v1/endpoints/crm/replay", body).await;
+    let since = |number| json!({ "since": second(number) }).to_string();
+    assert_eq!(replay(&since(0)).await.status, StatusCode::ACCEPTED, "everything is kept");
+    store.cut(Position(4));
+    for body in [since(0), since(4), json!({ "until": second(5) }).to_string()] {
+        for dry_run in ["", r#", "dry_run": true"#] {
+            let answer = replay(&body.replace('}', &format!("{dry_run}}}"))).await;
+            let refused = answer.json();
+            assert_eq!((answer.status.as_u16(), &refused["type"]), (400, &json!("RANGE_EXPIRED")), "{body} {refused}");
+            assert_eq!(refused["earliest"], json!(second(5)));
+            assert!(refused["message"].as_str().unwrap().contains("1970-01-01T00:00:05.000Z"), "{refused}");
+        }
+    }
+    for (body, after) in [(since(5), 4), (String::new(), 4), (since(6), 5)] {
+        assert_eq!(replay(&body).await.status, StatusCode::ACCEPTED, "{body}");
+        assert_eq!(door.deliveries.ranges.lock().unwrap().last().unwrap().after, Position(after), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use certhook::model::event::EventType;
 use certhook::model::health::Backlog;
 use certhook::model::id::{EndpointId, Position};
 use certhook::model::time::Timestamp;
+use certhook::store::retention::{GivenUp, Missed};
 use serde_json::{Value, json};
 
 use super::door::Door;
@@ -66,6 +67,26 @@ async fn an_endpoint_that_is_enabled_takes_up_what_it_has_not_got_or_skips_it() 
     let refused = door.call("POST /v1/endpoints/crm/recover", "").await;
     assert_eq!((refused.status.as_u16(), refused.json()["type"].take()), (409, json!("ENDPOINT_DISABLED")));
     assert!(asked().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_enables_an_endpoint_is_told_what_was_cut_meanwhile() {
+    let door = Door::open().await;
+    let created = door.json("PUT /v1/endpoints/crm", r#"{"url":"https://a.example/"}"#).await;
+    let endpoint: EndpointId = created["id"].as_str().unwrap().parse().unwrap();
+    for (body, missed, shown) in [
+        ("", Missed { count: 7, more: false }, (json!(7), Value::Null)),
+        ("", Missed::default(), (json!(0), Value::Null)),
+        (r#"{"catch_up":false}"#, Missed { count: 10_000, more: true }, (json!(10_000), json!(true))),
+    ] {
+        door.json("POST /v1/endpoints/crm/disable", "").await;
+        let given_up = GivenUp { endpoint, until: Position::START, waiting: Vec::new(), missed, told: None };
+        assert!(door.store.give_up(given_up).await.unwrap());
+        let enabled = door.json("POST /v1/endpoints/crm/enable", body).await;
+        assert_eq!((enabled["cut"].clone(), enabled["cut_more"].clone()), shown, "{body}");
+    }
+    let again = door.json("POST /v1/endpoints/crm/enable", "").await;
+    assert_eq!(again["cut"], 0, "it was enabled already");
 }
 
 #[tokio::test]
