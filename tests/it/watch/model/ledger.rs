@@ -4,9 +4,11 @@ use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use certhook::model::source::SourceProgress;
+use certhook::store::space::Space;
 use certhook::store::{SightCommit, StoreError};
+use tokio::sync::watch;
 
-use crate::support::book::{Book, reads_from_its_book};
+use crate::support::book::{Book, ample_room, reads_from_its_book};
 use crate::support::scripted_source::book::Moments;
 
 /// One thing that was committed.
@@ -22,6 +24,7 @@ pub(super) enum Committed {
 pub(super) struct Ledger {
     moments: Moments,
     kept: Mutex<(Book, Vec<(u64, Committed)>)>,
+    room: watch::Sender<Space>,
 }
 
 struct InKept<'a>(MutexGuard<'a, (Book, Vec<(u64, Committed)>)>);
@@ -37,7 +40,7 @@ impl Deref for InKept<'_> {
 impl Ledger {
     /// An empty one, which shares its count of moments with upstream.
     pub(super) fn new(moments: Moments) -> Self {
-        Self { moments, kept: Mutex::default() }
+        Self { moments, kept: Mutex::default(), room: ample_room() }
     }
 
     /// All that was committed, in its order.
