@@ -248,11 +248,7 @@ pub(super) async fn show(
     Named(name): Named,
     _: NoQuery,
 ) -> Result<Json<ReplayView>, ApiError> {
-    let replay = match name.parse() {
-        Ok(id) => api.store.replay(id).await?,
-        Err(_) => None,
-    };
-    replay.map(|replay| Json(replay.into())).ok_or_else(|| not_found(&name))
+    shown(api.store.replay(id(&name)?).await?, &name)
 }
 
 /// `DELETE /v1/replays/{id}`: stops it. One that has ended stays as it is.
@@ -261,11 +257,15 @@ pub(super) async fn cancel(
     Named(name): Named,
     _: NoQuery,
 ) -> Result<Json<ReplayView>, ApiError> {
-    let replay = match name.parse() {
-        Ok(id) => api.deliveries.cancel_replay(id).await?,
-        Err(_) => None,
-    };
-    replay.map(|replay| Json(replay.into())).ok_or_else(|| not_found(&name))
+    shown(api.deliveries.cancel_replay(id(&name)?).await?, &name)
+}
+
+fn id(name: &str) -> Result<ReplayId, ApiError> {
+    name.parse().map_err(|_| not_found(name))
+}
+
+fn shown(replay: Option<Replay>, name: &str) -> Result<Json<ReplayView>, ApiError> {
+    replay.map(|replay| Json(replay.into())).ok_or_else(|| not_found(name))
 }
 
 fn not_found(name: &str) -> ApiError {
