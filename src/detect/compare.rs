@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::model::json::Fields;
+use crate::model::time::plain_date;
 
 /// The field that lists what a resource covers: objects on certificates, texts on requests.
 pub const JURISDICTIONS: &str = "jurisdictions";
@@ -49,7 +50,7 @@ pub fn is_later(before: Option<&Value>, after: Option<&Value>) -> bool {
     let (Some(before), Some(after)) = (before.and_then(Value::as_str), after.and_then(Value::as_str)) else {
         return false;
     };
-    match (date(before), date(after)) {
+    match (plain_date(before), plain_date(after)) {
         (Some(before), Some(after)) => before < after,
         _ => match (instant(before), instant(after)) {
             (Some(before), Some(after)) => before.nanosecond < after.nanosecond && !before.may_be(after),
@@ -235,11 +236,6 @@ fn instant(text: &str) -> Option<Instant> {
 fn read_instant(text: &str) -> Option<Instant> {
     let instant: jiff::Timestamp = text.parse().ok()?;
     Some(Instant { nanosecond: instant.as_nanosecond(), is_whole_second: !text.contains(['.', ',']) })
-}
-
-/// Reads a date without a time.
-pub(super) fn date(text: &str) -> Option<jiff::civil::Date> {
-    if text.len() == 10 { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 //! *are*, and how one becomes bytes. Nothing here does I/O, waits, reads a clock or draws a random number, and
 //! nothing here knows another room.
 //!
-//! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`source`], [`event`], [`pattern`], [`filter`],
-//! [`endpoint`], [`health`], [`delivery`], [`replay`]; and [`nearest`], how a slip in one of their names finds the name that was meant.
+//! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`criteria`], [`exemption`],
+//! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`]; and [`nearest`],
+//! how a slip in one of their names finds the name that was meant.
 
+pub mod criteria;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
+pub mod exemption;
 pub mod filter;
 pub mod health;
 pub mod http_date;

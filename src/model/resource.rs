@@ -179,7 +179,8 @@ impl Seen {
     }
 }
 
-fn instant(fields: &Fields, name: &str) -> Option<Timestamp> {
+/// A field that is an instant.
+pub(super) fn instant(fields: &Fields, name: &str) -> Option<Timestamp> {
     fields.get(name)?.as_str()?.parse().ok()
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// An instant in UTC, in whole milliseconds. Shown as RFC 3339 with exactly three fractional digits, so that
@@ -40,10 +42,21 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
+    /// The day that it is somewhere.
+    pub fn day_in(self, zone: &TimeZone) -> Date {
+        let beyond = if self < Self::EPOCH { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        zone.to_datetime(jiff::Timestamp::from_millisecond(self.0).unwrap_or(beyond)).date()
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
+}
+
+/// A date without a time, `YYYY-MM-DD` and nothing else.
+pub fn plain_date(text: &str) -> Option<Date> {
+    if text.len() == 10 { text.parse().ok() } else { None }
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -4,10 +4,10 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::super::compare::{JURISDICTIONS, date, jurisdiction_id};
+use super::super::compare::{JURISDICTIONS, jurisdiction_id};
 use crate::model::json::Fields;
 use crate::model::resource::{Kind, OpenList};
-use crate::model::time::Timestamp;
+use crate::model::time::{Timestamp, plain_date};
 
 /// The year that stands for "never".
 const NEVER: &str = "9999-";
@@ -43,19 +43,13 @@ impl When {
         if text.starts_with(NEVER) {
             return None;
         }
-        if let Some(day) = date(text) {
+        if let Some(day) = plain_date(text) {
             let end = zone.to_timestamp(day.tomorrow().ok()?.at(0, 0, 0, 0)).ok()?;
             return Some(Self { day, end: Timestamp::from_millis(end.as_millisecond()) });
         }
         let end: Timestamp = text.parse().ok()?;
-        Some(Self { day: local_day(end, zone), end })
+        Some(Self { day: end.day_in(zone), end })
     }
-}
-
-/// The day that it is somewhere.
-pub(super) fn local_day(at: Timestamp, zone: &TimeZone) -> Date {
-    let beyond = if at < Timestamp::EPOCH { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
-    zone.to_datetime(jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(beyond)).date()
 }
 
 /// The dates of a resource, in the order of their jurisdictions, each once.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::compare::same_text;
-use super::dates::{Carried, When, local_day};
+use super::dates::{Carried, When};
 use super::{Occasion, Policy};
 use crate::model::event::{EventDraft, EventType};
 use crate::model::json::Json;
@@ -100,7 +100,7 @@ impl Reminders<'_> {
     }
 
     fn draft(&self, date: &Carried<'_>, crossed: &[u16]) -> EventDraft {
-        let today = local_day(self.now, &self.policy.timezone);
+        let today = self.now.day_in(&self.policy.timezone);
         // Where clocks are set back over midnight, a day ends twice, and today may be the day after the last one.
         let days_remaining = date.when.day.since(today).map_or(0, |left| left.get_days()).max(0);
         let event_type = match self.kind {
