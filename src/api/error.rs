@@ -177,6 +177,9 @@ impl From<StoreError> for ApiError {
             StoreError::UidTaken(_) => Self::new(ErrorKind::UidTaken, error.to_string()),
             StoreError::Full => Self::new(ErrorKind::InsufficientStorage, error.to_string()),
             StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
+            StoreError::NotListed => {
+                Self::new(ErrorKind::StoreUnavailable, format!("{error}; try again in a minute"))
+            }
             StoreError::Open { .. } | StoreError::Closed => {
                 tracing::error!(%error, "api.store_unavailable");
                 Self::new(ErrorKind::StoreUnavailable, "the store cannot be used at the moment; try again later")

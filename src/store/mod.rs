@@ -36,10 +36,12 @@ mod replays;
 pub mod retention;
 pub mod sled;
 pub mod space;
+mod states;
 pub mod vault;
 
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
+pub use states::{SnapshotQuery, StateStore};
 
 /// What configuration says about keeping.
 #[derive(Clone, Debug)]
@@ -88,6 +90,9 @@ pub enum StoreError {
     /// The disk is as good as full, and the store takes nothing before there is room again.
     #[error("the disk is almost full, and nothing can be stored; make room on the store's file system")]
     Full,
+    /// The store was written by an older version, and its lists are not made yet.
+    #[error("the lists of resources are being made, once, since an older version kept none")]
+    NotListed,
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
@@ -322,7 +327,7 @@ pub trait DeliveryStore: EventLog {
 
 /// All of it, for the place that composes the gateway.
 #[async_trait]
-pub trait Store: SightStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore {
+pub trait Store: SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
 

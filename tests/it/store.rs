@@ -1,12 +1,14 @@
 //! The `store` room, through its door.
 //!
-//! `conformance`, `lists`, `endpoints`, `history` and `retention` are what every backend must do, written against the traits;
+//! `conformance`, `lists`, `by_creation`, `endpoints`, `history` and `retention` are what every backend must do, written
+//! against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
-//! any moment; `rekey` gives it another key; `formats` are what other versions have left. `memory` runs what the stores
-//! in memory of other tests must do like it.
+//! any moment; `rekey` gives it another key; `formats` and `older` are what other versions have left. `memory` runs what
+//! the stores in memory of other tests must do like it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod by_creation;
 mod conformance;
 mod damage;
 mod endpoints;
@@ -18,6 +20,7 @@ mod kill_cut;
 mod lists;
 mod memory;
 mod model;
+mod older;
 mod rekey;
 mod replays;
 mod retention;

@@ -62,7 +62,7 @@ fn whole<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, S
 }
 
 /// What a hot row begins with, from the bytes after its version.
-fn beginning<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, StoreError> {
+fn beginning<'a, T: Deserialize<'a>>(what: &'static str, payload: &'a [u8]) -> Result<T, StoreError> {
     postcard::take_from_bytes(payload).map(|(beginning, _)| beginning).map_err(|error| unreadable(what, error))
 }
 
@@ -273,6 +273,25 @@ pub(crate) fn missed(missed: &Missed) -> Vec<u8> {
 pub(crate) fn read_missed(bytes: &[u8]) -> Result<Missed, StoreError> {
     let (count, more) = from_compact("what an endpoint has missed", bytes)?;
     Ok(Missed { count, more })
+}
+
+/// How far the snapshots of an older version have been put into the lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ListsProgress {
+    /// Up to this key of a snapshot; empty: none yet.
+    UpTo(Vec<u8>),
+    /// All of them.
+    Complete,
+}
+
+/// The row of that progress.
+pub(crate) fn lists_progress(progress: &ListsProgress) -> Vec<u8> {
+    compact(progress)
+}
+
+/// That progress in a row.
+pub(crate) fn read_lists_progress(bytes: &[u8]) -> Result<ListsProgress, StoreError> {
+    from_compact("the progress of the lists", bytes)
 }
 
 #[cfg(test)]

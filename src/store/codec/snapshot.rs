@@ -51,6 +51,16 @@ struct Ending {
     object: Json,
 }
 
+/// The same, to look at the object where it lies.
+#[derive(Deserialize)]
+struct EndingInPlace<'a> {
+    _object_version: u64,
+    _observed_at: Timestamp,
+    _row_fingerprint: Option<u128>,
+    _download: Download,
+    object: &'a str,
+}
+
 #[derive(Deserialize)]
 struct FormerRemoval {
     reason: String,
@@ -111,6 +121,17 @@ pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, 
         open_list: beginning.open_list,
         agenda: beginning.agenda.unwrap_or_default(),
     })
+}
+
+/// The text of the object in a row, not looked into.
+pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, StoreError> {
+    let payload = payload(VERSION, SNAPSHOT, bytes)?;
+    let ending = if is_of_today(bytes) {
+        beginning::<(Beginning, bool, EndingInPlace<'_>)>(SNAPSHOT, payload)?.2
+    } else {
+        beginning::<(Option<FormerRemoval>, EndingInPlace<'_>)>(SNAPSHOT, payload)?.1
+    };
+    Ok(ending.object)
 }
 
 /// What counting and the indexes need of a snapshot.

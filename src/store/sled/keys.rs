@@ -7,6 +7,7 @@
 //! | `c` | source, 0, kind | how many snapshots are not removed |
 //! | `o` | source, 0, kind, open list, id | empty: this snapshot is in the list |
 //! | `t` | source, 0, task, due, kind, id | empty: this is to be done about this snapshot |
+//! | `l` | source, 0, kind, shelf, created, id | empty: this snapshot is in the list (see [`lists`]) |
 //! | `a` | source, 0, kind, id | absence |
 //! | `g` | source | progress |
 //! | `e` | position | event |
@@ -32,6 +33,8 @@ use crate::model::id::{DeliveryId, EndpointNumber, Position, ReplayNumber};
 use crate::model::resource::{Kind, OpenList, ResourceId, ResourceKey, SourceName};
 use crate::model::time::Timestamp;
 use crate::store::{Due, Task};
+
+pub(super) mod lists;
 
 /// A row's key.
 pub(super) type Key = Vec<u8>;

@@ -6,8 +6,8 @@
 //!
 //! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
 //! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
-//! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and its reading side,
-//! `snapshots`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `retention`.
+//! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and
+//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +37,7 @@ mod endpoints;
 mod folder;
 mod history;
 mod keys;
+mod lists;
 mod log;
 mod mark;
 mod open;
@@ -126,6 +127,7 @@ impl SledStore {
             unlooked: 0,
             acts: queue,
             cancellations: opened.cancellations,
+            unlisted: opened.unlisted,
             batch: Batch::default(),
             answers: Vec::new(),
         };

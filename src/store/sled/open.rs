@@ -8,14 +8,14 @@ use std::path::Path;
 use sled::{Db, IVec, Tree};
 
 use super::folder::{make_folder, open_sled, parent};
-use super::keys;
+use super::keys::{self, Key};
 use super::mark::{self, Mark};
 use super::rekey;
 use super::view::broken;
 use super::writer::Cancellation;
 use crate::clock::Clock;
 use crate::model::id::Position;
-use crate::store::codec::{self, Head, rare};
+use crate::store::codec::{self, Head, ListsProgress, rare};
 use crate::store::vault::{self, Purpose, Vault};
 use crate::store::{Settings, StoreError};
 
@@ -40,6 +40,8 @@ pub(super) struct Opened {
     pub(super) head: Head,
     /// Deletions that a former process did not finish.
     pub(super) cancellations: VecDeque<Cancellation>,
+    /// Beyond which key snapshots of an older version are in no list yet; `None`: all are in theirs.
+    pub(super) unlisted: Option<Key>,
 }
 
 /// Opens the folder, or makes it. A rekey that was broken off is finished if the new key has taken over, and is as if
@@ -84,8 +86,8 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     let meta = upgraded(&db, meta)?;
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     mark::write(folder, &seen).map_err(|error| refused(format!("cannot write to the folder: {error}")))?;
-    let cancellations = cancellations(&db)?;
-    Ok(Opened { db, file, meta, vault, has_taken_over, first, head, cancellations })
+    let (cancellations, unlisted) = (cancellations(&db)?, unlisted(&db)?);
+    Ok(Opened { db, file, meta, vault, has_taken_over, first, head, cancellations, unlisted })
 }
 
 /// The vault whose key is the store's: the one in use or the next one. Whether it is the next one.
@@ -149,6 +151,8 @@ fn create(folder: &Path, db: &Db, file: &File, vault: &Vault, clock: &dyn Clock)
         key_check: vault.seal(Purpose::KeyCheck, KEY_CHECK),
     };
     db.insert(keys::META, rare::meta(&meta)).map_err(|error| error.to_string())?;
+    let listed = codec::lists_progress(&ListsProgress::Complete);
+    db.insert(keys::lists::PROGRESS, listed).map_err(|error| error.to_string())?;
     db.flush().map_err(|error| error.to_string())?;
     let sync = || -> io::Result<()> {
         file.sync_all()?;
@@ -183,6 +187,15 @@ fn ends_of_log(tree: &Tree) -> Result<Result<(Position, Head), String>, StoreErr
         )));
     }
     Ok(Ok((Position(first), head)))
+}
+
+fn unlisted(tree: &Tree) -> Result<Option<Key>, StoreError> {
+    let row = tree.get(keys::lists::PROGRESS).map_err(broken)?;
+    Ok(match row.map(|row| codec::read_lists_progress(&row)).transpose()? {
+        Some(ListsProgress::Complete) => None,
+        Some(ListsProgress::UpTo(key)) => Some(key),
+        None => Some(Key::new()),
+    })
 }
 
 fn cancellations(tree: &Tree) -> Result<VecDeque<Cancellation>, StoreError> {

@@ -17,10 +17,11 @@ use crate::store::codec::{self, Head, StoredSight};
 use crate::store::{Due, SightCommit, SightStore, StoreError, Task};
 
 impl Stage<'_> {
-    /// One sight: its snapshot, its absence and all its events, whole or not at all.
-    pub(super) fn sight(&mut self, commit: SightCommit) -> Result<(), StoreError> {
+    /// One sight: its snapshot, its absence and all its events, whole or not at all. `is_older`: the store has snapshots
+    /// of an older version that are in no list.
+    pub(super) fn sight(&mut self, commit: SightCommit, is_older: bool) -> Result<(), StoreError> {
         if let Some(snapshot) = &commit.snapshot {
-            self.snapshot(snapshot)?;
+            self.snapshot(snapshot, is_older)?;
         }
         if let Some((name, absence)) = &commit.absence {
             self.absence(name, absence.as_ref())?;

@@ -1,36 +1,45 @@
-//! Snapshots, and what is kept in step with them: their count, the open lists, what is to be done about them and when.
+//! Snapshots, and what is kept in step with them: their count, the lists, what is to be done about them and when.
 //! And absences, which stand beside them.
 
 use super::deliveries::bad_key;
 use super::keys::{self, Key};
+use super::lists;
 use super::stage::Stage;
 use crate::model::resource::{Absence, ResourceId, ResourceKey, Snapshot, SourceName};
-use crate::store::codec::snapshot::{self as rows, Outline};
+use crate::store::codec::snapshot::{self as rows, Outline, object_text};
 use crate::store::{Due, StoreError, Task, codec};
 
 /// The entries of a snapshot in the indexes.
-fn entries(name: &ResourceKey, outline: Outline) -> Vec<Key> {
+fn entries(name: &ResourceKey, outline: Outline, object: &str) -> Vec<Key> {
     let list = outline.open_list.filter(|_| !outline.is_removed);
     let entries = [
         list.map(|list| keys::open(name, list)),
         outline.remind_at.map(|at| keys::task(name, Task::Remind, at)),
         outline.fetch_at.map(|at| keys::task(name, Task::Fetch, at)),
     ];
-    entries.into_iter().flatten().collect()
+    entries.into_iter().flatten().chain(lists::entries(name, outline.is_removed, object)).collect()
 }
 
 impl Stage<'_> {
-    /// A snapshot as it is now, with all that is kept in step with it.
-    pub(super) fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    /// A snapshot as it is now, with all that is kept in step with it. `is_older`: the former one may be of an older
+    /// version and in no list.
+    pub(super) fn snapshot(&mut self, snapshot: &Snapshot, is_older: bool) -> Result<(), StoreError> {
         let name = &snapshot.key;
         let key = keys::snapshot(&name.source, name.kind, &name.id);
         let former = self.replace(&key, rows::snapshot(snapshot))?;
-        let former = former.map(|row| Outline::read(&row)).transpose()?;
         let outline = Outline::of(snapshot);
-        self.count(name, former.is_some_and(|former| !former.is_removed), !outline.is_removed)?;
-        let (was_in, is_in) = (former.map_or_else(Vec::new, |former| entries(name, former)), entries(name, outline));
+        let is_in = entries(name, outline, snapshot.object.text());
+        let (was_counted, was_in) = match &former {
+            Some(row) => {
+                let former = Outline::read(row)?;
+                (!former.is_removed, entries(name, former, object_text(row)?))
+            }
+            None => (false, Vec::new()),
+        };
+        self.count(name, was_counted, !outline.is_removed)?;
         was_in.iter().filter(|entry| !is_in.contains(entry)).for_each(|entry| self.remove_entry(entry.clone()));
-        is_in.into_iter().filter(|entry| !was_in.contains(entry)).for_each(|entry| self.add_entry(entry));
+        let is_new = |entry: &Key| is_older || !was_in.contains(entry);
+        is_in.into_iter().filter(is_new).for_each(|entry| self.add_entry(entry));
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sled::{IVec, Tree};
 
-use super::keys::{self, Key};
+use super::keys::{self, Key, KeyRange};
 use super::view::{Former, broken, cut, is_in_parts, join, part_is_missing, part_keys};
 use crate::model::event::Event;
 use crate::model::id::{EndpointNumber, Position};
@@ -149,6 +149,11 @@ impl<'a> Stage<'a> {
             Some(value) => Ok(value.clone()),
             None => self.tree.get(key).map_err(broken),
         }
+    }
+
+    /// Up to `limit` keys of a range, as the tree has them: to be called while the batch is empty.
+    pub(super) fn keys(&self, range: KeyRange, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.tree.range(range).keys().take(limit).map(|key| Ok(key.map_err(broken)?.to_vec())).collect()
     }
 
     /// The value of a row as it will be.

@@ -12,7 +12,7 @@ use sled::{IVec, Tree};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::act::{Act, Done};
-use super::keys;
+use super::keys::{self, Key};
 use super::mark::{self, Mark};
 use super::recent::Recent;
 use super::stage::{Batch, Changes, LogIdentity, Stage};
@@ -75,6 +75,8 @@ pub(super) struct Writer {
     pub(super) acts: mpsc::Receiver<Act>,
     /// Deletions that are not done yet.
     pub(super) cancellations: VecDeque<Cancellation>,
+    /// Beyond which key snapshots of an older version are in no list yet; `None`: all are in theirs.
+    pub(super) unlisted: Option<Key>,
     /// What is to be written next.
     pub(super) batch: Batch,
     /// Who is told then.
@@ -111,6 +113,8 @@ impl Writer {
             if self.has_room() {
                 self.cancel_some();
                 self.commit();
+                self.list_some();
+                self.commit();
             }
         }
     }
@@ -123,15 +127,16 @@ impl Writer {
         }
     }
 
-    /// The next act, or nothing while there is something to cancel and room for it; `None` at the end.
+    /// The next act, or nothing while there is something else to do and room for it; `None` at the end.
     fn next(&mut self) -> Option<Option<Act>> {
-        if self.cancellations.is_empty() || !self.has_room() {
+        let has_more = !self.cancellations.is_empty() || self.unlisted.is_some();
+        if !has_more || !self.has_room() {
             return self.acts.blocking_recv().map(Some);
         }
         match self.acts.try_recv() {
             Ok(act) => Some(Some(act)),
             Err(mpsc::error::TryRecvError::Empty) => Some(None),
-            // What is left to cancel is marked on disk, and done after the next start.
+            // What is left to do is marked on disk, and done after the next start.
             Err(mpsc::error::TryRecvError::Disconnected) => None,
         }
     }
@@ -246,7 +251,8 @@ impl Writer {
 
     fn sights(&mut self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
         for sight in sights {
-            self.stage(|stage| stage.sight(sight))?;
+            let is_older = self.unlisted.is_some();
+            self.stage(|stage| stage.sight(sight, is_older))?;
         }
         match progress {
             Some(progress) => self.stage(|stage| stage.progress(&progress)),
@@ -312,6 +318,17 @@ impl Writer {
         }
         self.stage(|stage| stage.remove(&keys::cancellation(endpoint)))?;
         Ok(false)
+    }
+
+    /// Puts some snapshots of an older version into the lists. The batch is empty before.
+    fn list_some(&mut self) {
+        let Some(beyond) = self.unlisted.take() else { return };
+        match self.stage(|stage| stage.list_older(beyond)) {
+            Ok(Some(last)) => self.unlisted = Some(last),
+            Ok(None) => tracing::info!("the lists of resources are complete"),
+            // The next start tries again, and until then nobody is given a list that lacks something.
+            Err(error) => tracing::error!(%error, "the snapshots of an older version cannot be put into lists"),
+        }
     }
 
     /// Makes the batch durable, and only then shows it and answers.

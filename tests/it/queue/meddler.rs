@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use certhook::deliver::transport::{Request, Response, Transport};
+use certhook::model::criteria::ListPlace;
 use certhook::model::delivery::DeliveryRecord;
 use certhook::model::endpoint::Endpoint;
 use certhook::model::event::{Event, EventDraft, Sight};
@@ -17,7 +18,7 @@ use certhook::model::time::Timestamp;
 use certhook::store::space::Space;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
-    Roomy, SightCommit, SightStore, Store, StoreError, Task, Updated, Waiting,
+    Roomy, SightCommit, SightStore, SnapshotQuery, StateStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -364,6 +365,13 @@ impl EndpointStore for Meddler {
 
     async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
         self.inner.deliveries(query).await
+    }
+}
+
+#[async_trait]
+impl StateStore for Meddler {
+    async fn listed(&self, query: SnapshotQuery) -> Result<Filtered<Snapshot, ListPlace>, StoreError> {
+        self.inner.listed(query).await
     }
 }
 

@@ -59,7 +59,7 @@ async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
 }
 
 /// A key that is a word, a source and the rest of it.
-fn row_key(first: &str, rest: &[u8]) -> Vec<u8> {
+pub(super) fn row_key(first: &str, rest: &[u8]) -> Vec<u8> {
     [first.as_bytes(), b"numeral\0", rest].concat()
 }
 

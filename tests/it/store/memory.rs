@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certhook::store::Store;
 use proptest::prelude::*;
 
-use super::{conformance, lists, model, replays, retention};
+use super::{by_creation, conformance, lists, model, replays, retention};
 use crate::support::memory::Memory;
 
 fn new() -> Arc<dyn Store> {
@@ -64,5 +64,14 @@ proptest! {
     fn the_store_in_memory_says_what_plain_maps_say(steps in model::steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(model::agree(new(), &|store| store, steps));
+    }
+
+    #[test]
+    fn every_list_by_creation_of_the_store_in_memory_is_a_filter_over_everything(
+        rounds in prop::collection::vec(prop::collection::vec(by_creation::samples(), 0..20), 1..4),
+        queries in prop::collection::vec(by_creation::queries(), 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(by_creation::agree(new(), &|store| store, rounds, queries, true));
     }
 }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{conformance, endpoints, history, lists, model, replays, retention};
+use super::{by_creation, conformance, endpoints, history, lists, model, replays, retention};
 
 pub(super) fn settings(folder: &Path) -> Settings {
     Settings { path: folder.join("data"), encryption_key: None, min_free: 0 }
@@ -80,6 +80,8 @@ conforms! {
     replays::a_replay_ends_once,
     replays::a_resync_puts_states_into_the_log_with_their_deliveries,
     lists::a_commit_that_is_refused_leaves_nothing_of_itself,
+    by_creation::a_page_of_a_list_reads_no_more_than_it_may,
+    by_creation::what_stays_is_on_exactly_one_page_while_all_around_it_changes,
     endpoints::endpoints_come_back_as_registered,
     endpoints::a_change_meets_the_endpoint_that_was_seen_or_nothing,
     endpoints::disabling_leaves_everything_else_as_it_is,
@@ -110,7 +112,7 @@ conforms! {
 }
 
 /// Gives a store up without closing it, and opens its folder again.
-fn reopen(folder: &Path, store: Arc<dyn Store>) -> Arc<dyn Store> {
+pub(super) fn reopen(folder: &Path, store: Arc<dyn Store>) -> Arc<dyn Store> {
     drop(store);
     open(folder)
 }
@@ -123,6 +125,18 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let folder = TempDir::new().unwrap();
         runtime.block_on(model::agree(open(folder.path()), &|store| reopen(folder.path(), store), steps));
+    }
+
+    #[test]
+    fn every_list_by_creation_is_a_filter_over_everything(
+        rounds in prop::collection::vec(prop::collection::vec(by_creation::samples(), 0..20), 1..4),
+        queries in prop::collection::vec(by_creation::queries(), 1..12),
+        is_planned: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let folder = TempDir::new().unwrap();
+        let reopen = |store| reopen(folder.path(), store);
+        runtime.block_on(by_creation::agree(open(folder.path()), &reopen, rounds, queries, is_planned));
     }
 }
 

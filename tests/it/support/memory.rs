@@ -8,18 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use certhook::model::criteria::ListPlace;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::event::{Event, EventDraft, Sight};
 use certhook::model::health::HealthRecord;
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
+use certhook::model::resource::Snapshot;
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::retention::Missed;
 use certhook::store::space::Space;
 use certhook::store::{
-    DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions, SightCommit, Store, StoreError,
-    Updated,
+    DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions, SightCommit, SnapshotQuery, StateStore,
+    Store, StoreError, Updated,
 };
 use tokio::sync::{broadcast, watch};
 
@@ -330,6 +332,33 @@ impl EndpointStore for Memory {
                 found.push(record.clone());
             }
             last = Some(record.id);
+        }
+        Ok(Filtered { found, next: None })
+    }
+}
+
+#[async_trait]
+impl StateStore for Memory {
+    async fn listed(&self, query: SnapshotQuery) -> Result<Filtered<Snapshot, ListPlace>, StoreError> {
+        let state = self.state()?;
+        let own = state.book.snapshots.values();
+        let own = own.filter(|known| known.key.kind == query.kind && query.sources.contains(&known.key.source));
+        let mut ordered: Vec<(ListPlace, &Snapshot)> = own.map(|known| (ListPlace::of(known), known)).collect();
+        ordered.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if !query.ascending {
+            ordered.reverse();
+        }
+        let passed = |(place, _): &(ListPlace, &Snapshot)| {
+            query.after.as_ref().is_some_and(|last| if query.ascending { place <= last } else { place >= last })
+        };
+        let mut found = Vec::new();
+        let mut last = None;
+        for (read, (place, known)) in ordered.into_iter().skip_while(passed).enumerate() {
+            if read == ENTRIES_READ_MAX || query.means(known) && found.len() == query.limit {
+                return Ok(Filtered { found, next: last });
+            }
+            found.extend(query.means(known).then(|| known.clone()));
+            last = Some(place);
         }
         Ok(Filtered { found, next: None })
     }
