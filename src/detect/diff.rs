@@ -29,8 +29,8 @@ pub struct Context<'a> {
     pub arrived_at: Timestamp,
     /// What a first sight tells. What changes on a resource that is known is always told, and always live.
     pub first_sight: FirstSight,
-    /// What made us look.
-    pub cause: Cause,
+    /// What made us look; `None`: the call through our API whose answer this is, a mere question.
+    pub cause: Option<Cause>,
     /// The call through our API whose answer this is.
     pub request_id: Option<&'a str>,
     /// The fingerprint of the row that shows this very state, where there is one.
@@ -204,7 +204,7 @@ impl Context<'_> {
     fn detection(&self, mode: Mode, object_version: u64, observed_after: Option<Timestamp>) -> Detection {
         Detection {
             mode,
-            pass: Some(self.cause),
+            pass: self.cause,
             request_id: self.request_id.map(Into::into),
             object_version,
             observed_after,

@@ -25,7 +25,7 @@ pub(super) fn context() -> Context<'static> {
     Context {
         arrived_at: ARRIVED,
         first_sight: FirstSight::Live,
-        cause: Cause::Changes,
+        cause: Some(Cause::Changes),
         request_id: None,
         row_fingerprint: Some(7),
         swept_at: None,

@@ -108,7 +108,9 @@ impl Criteria {
             && (self.created == Window::default() || self.created.holds(instant(fields, "created_at")))
             && (self.updated == Window::default() || self.updated.holds(instant(fields, "updated_at")))
             && match &self.jurisdiction {
-                Some(id) => entries(fields).filter(|entry| entry_id(entry) == Some(id)).any(|entry| self.is_near(entry)),
+                Some(id) => {
+                    entries(fields).filter(|entry| entry_id(entry) == Some(id)).any(|entry| self.is_near(entry))
+                }
                 None => self.expiring.as_ref().is_none_or(|near| match kind {
                     Kind::Certificate => text("expiration_date").is_some_and(|date| near.holds(date)),
                     Kind::CertificateRequest => text("expires_at").is_some_and(|date| near.holds(date)),
@@ -235,11 +237,8 @@ mod tests {
     fn everything_that_is_asked_for_must_be_shown() {
         let any = Criteria::default();
         let near = |days| Some(horizon("2026-11-21T04:30:00Z", "UTC", days));
-        let in_jurisdiction = |id: &str, days| Criteria {
-            jurisdiction: Some(id.into()),
-            expiring: near(days),
-            ..Criteria::default()
-        };
+        let in_jurisdiction =
+            |id: &str, days| Criteria { jurisdiction: Some(id.into()), expiring: near(days), ..Criteria::default() };
         let at = |text: &str| Some(text.parse().expect("an instant"));
         for (criteria, expected) in [
             (any.clone(), true),
@@ -257,14 +256,8 @@ mod tests {
             (Criteria { expiring: near(41), ..any.clone() }, true),
             (in_jurisdiction("US-TX", 30), true),
             (in_jurisdiction("US-CA", 30), false),
-            (
-                Criteria { created: Window { after: at("2026-01-02T10:15:23Z"), before: None }, ..any.clone() },
-                true,
-            ),
-            (
-                Criteria { updated: Window { after: None, before: at("2026-01-05T11:00:00Z") }, ..any.clone() },
-                true,
-            ),
+            (Criteria { created: Window { after: at("2026-01-02T10:15:23Z"), before: None }, ..any.clone() }, true),
+            (Criteria { updated: Window { after: None, before: at("2026-01-05T11:00:00Z") }, ..any.clone() }, true),
             (
                 Criteria { updated: Window { after: at("2026-01-05T11:00:00.001Z"), before: None }, ..any.clone() },
                 false,

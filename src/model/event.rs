@@ -181,7 +181,8 @@ pub enum Cause {
 pub struct Detection {
     /// How the event came to be.
     pub mode: Mode,
-    /// What made us look; `None` for what the gateway says about itself.
+    /// What made us look; `None` for what the gateway says about itself, and where only a question put through our API
+    /// did, which `request_id` then names.
     pub pass: Option<Cause>,
     /// The API call whose answer showed it.
     pub request_id: Option<String>,

@@ -44,7 +44,8 @@ pub fn exemption<'a>(
     }
     // A bound that one of them does not have is no bound.
     exemption.valid_from = spans.iter().map(|span| span.first).min().flatten();
-    exemption.valid_until = spans.iter().map(|span| span.last).collect::<Option<Vec<_>>>().and_then(|days| days.into_iter().max());
+    exemption.valid_until =
+        spans.iter().map(|span| span.last).collect::<Option<Vec<_>>>().and_then(|days| days.into_iter().max());
     exemption
 }
 
@@ -137,9 +138,13 @@ mod tests {
 
     #[test]
     fn the_first_and_the_last_day_are_valid_and_no_other_beside_those_between() {
-        for (today, expected) in
-            [("2025-12-31", false), ("2026-01-01", true), ("2026-07-01", true), ("2027-01-01", true), ("2027-01-02", false)]
-        {
+        for (today, expected) in [
+            ("2025-12-31", false),
+            ("2026-01-01", true),
+            ("2026-07-01", true),
+            ("2027-01-01", true),
+            ("2027-01-02", false),
+        ] {
             check("active", Some("2026-01-01"), Some("2027-01-01"), today, expected);
             check("expiring", Some("2026-01-01"), Some("2027-01-01"), today, expected);
         }
@@ -168,7 +173,11 @@ mod tests {
     #[test]
     fn only_the_jurisdiction_that_was_asked_for_counts_and_nothing_that_was_removed() {
         let texas = json!([{"jurisdiction_id": "US-TX", "status": "active"}]);
-        assert_eq!(on("2026-07-01", &[certificate("a", &texas), certificate("b", &json!([])), certificate("c", &json!(null))]).0, 0);
+        assert_eq!(
+            on("2026-07-01", &[certificate("a", &texas), certificate("b", &json!([])), certificate("c", &json!(null))])
+                .0,
+            0
+        );
         let mut gone = certificate("d", &json!([entry("active", None, None)]));
         gone.removed = Some(Removal { reason: RemovalReason::NotFound, at: Timestamp::EPOCH });
         assert_eq!(on("2026-07-01", &[gone]).0, 0);

@@ -89,8 +89,10 @@ pub(super) struct Arrival<'a> {
     pub(super) exchange: Exchange,
     /// The request's ticket, still held.
     pub(super) ticket: &'a Ticket,
-    /// What made us look.
-    pub(super) cause: Cause,
+    /// What made us look; `None`: a question through our API.
+    pub(super) cause: Option<Cause>,
+    /// The call through our API whose answer this is.
+    pub(super) request_id: Option<&'a str>,
     /// The open list that shows them, if it is one.
     pub(super) list: Option<OpenList>,
     /// Whether being seen like this means that a resource is not absent. What was archived may answer to its id for

@@ -1,7 +1,8 @@
 //! One run over a source: listings page by page, what they call for by id, and what follows from having seen it all.
 //!
 //! In reading order: this file (listings, and what they call for), `strays` (first sights that may belong to the
-//! baseline), `open` (the open lists), `due` (looks by id whose time has come), `removal` (what no list shows).
+//! baseline), `open` (the open lists), `due` (looks by id whose time has come), `removal` (what no list shows), `call`
+//! (what somebody asks for through our API).
 
 use std::time::Duration;
 
@@ -20,14 +21,16 @@ use crate::model::event::Cause;
 use crate::model::resource::{Kind, OpenList, ResourceId};
 use crate::model::source::PassKind;
 use crate::source::listing::{Complete, Incomplete, Listing, Step};
-use crate::source::{Fetched, Malformed, Page, Selection, SourceError, Urgency};
+use crate::source::{Exchange, Fetched, Malformed, Page, Selection, SourceError, Urgency};
 use crate::store::StoreError;
 
+mod call;
 mod due;
 mod open;
 mod removal;
 mod strays;
 
+pub(super) use call::Looked;
 pub(super) use open::Resume;
 
 /// How many answers may lead to one another: a row, the request by id, its certificate, and twice more because they
@@ -110,7 +113,8 @@ pub(super) struct Pass<'a> {
     guard: &'a RemovalGuard,
     stop: &'a CancellationToken,
     observe: &'a (dyn Fn(&Tally) + Sync),
-    cause: Cause,
+    cause: Option<Cause>,
+    request_id: Option<&'a str>,
     urgency: Urgency,
     findings: Findings,
     strays: HeldBack,
@@ -136,10 +140,38 @@ impl<'a> Pass<'a> {
             PassKind::Open => (Cause::Open, Urgency::Open),
             PassKind::Sweep => (Cause::Sweep, Urgency::Sweep),
         };
+        Self::looking(Some(cause), None, urgency, surroundings)
+    }
+
+    /// What a call through our API sets going before everything else; `cause` is there if it changed something.
+    pub(super) fn of_call(cause: Option<Cause>, request_id: &'a str, surroundings: Surroundings<'a>) -> Self {
+        Self::looking(cause, Some(request_id), Urgency::Api, surroundings)
+    }
+
+    fn looking(
+        cause: Option<Cause>,
+        request_id: Option<&'a str>,
+        urgency: Urgency,
+        surroundings: Surroundings<'a>,
+    ) -> Self {
         let Surroundings { applier, upstream, clock, settings, stop, observe } = surroundings;
         let guard = &settings.removal_guard;
         let (findings, strays, behind, tally) = Default::default();
-        Self { applier, upstream, clock, guard, stop, observe, cause, urgency, findings, strays, behind, tally }
+        Self {
+            applier,
+            upstream,
+            clock,
+            guard,
+            stop,
+            observe,
+            cause,
+            request_id,
+            urgency,
+            findings,
+            strays,
+            behind,
+            tally,
+        }
     }
 
     /// What it has seen.
@@ -212,10 +244,18 @@ impl<'a> Pass<'a> {
         self.tally.seen += (page.rows.len() + page.malformed.len()) as u64;
         self.malformed(kind, page.malformed, true);
         let items = page.rows.into_iter().map(Item::row).collect();
-        let arrival = Arrival { kind, exchange: page.exchange, ticket, cause: self.cause, list, is_a_sight: true };
+        let arrival = Arrival { list, ..self.arrival(kind, page.exchange, ticket, true) };
         self.settle(items, arrival, 0).await?;
         (self.observe)(&self.tally);
         Ok(())
+    }
+
+    fn arrival<'t>(&self, kind: Kind, exchange: Exchange, ticket: &'t Ticket, is_a_sight: bool) -> Arrival<'t>
+    where
+        'a: 't,
+    {
+        let Self { cause, request_id, .. } = *self;
+        Arrival { kind, exchange, ticket, cause, request_id, list: None, is_a_sight }
     }
 
     /// Applies items, and does what they call for. `depth` counts the answers that led here.
@@ -253,7 +293,7 @@ impl<'a> Pass<'a> {
                 let is_settled = is_settled(seen.updated_at(), exchange);
                 let row = row.filter(|(row, _)| (is_settled || !lacks_status(row)) && row_agrees(row, &seen));
                 let row_fingerprint = row.map(|(_, fingerprint)| fingerprint);
-                let arrival = Arrival { kind, exchange, ticket: &ticket, cause: self.cause, list: None, is_a_sight };
+                let arrival = self.arrival(kind, exchange, &ticket, is_a_sight);
                 self.settle(vec![Item::Seen { seen, row_fingerprint, way }], arrival, depth).await?;
             }
             Ok(Fetched::NotFound(_)) => {}

@@ -79,7 +79,7 @@ impl Upstream {
         urgency: Urgency,
         stop: &CancellationToken,
     ) -> Result<Page, NoAnswer> {
-        let page = self.call(stop, || self.source.page(kind, selection, cursor, urgency)).await?;
+        let page = self.call(urgency, stop, || self.source.page(kind, selection, cursor, urgency)).await?;
         self.answered(page.exchange);
         Ok(page)
     }
@@ -92,7 +92,7 @@ impl Upstream {
         urgency: Urgency,
         stop: &CancellationToken,
     ) -> Result<Fetched, NoAnswer> {
-        let fetched = self.call(stop, || self.source.get(kind, id, urgency)).await?;
+        let fetched = self.call(urgency, stop, || self.source.get(kind, id, urgency)).await?;
         match &fetched {
             Fetched::Found(_, exchange) | Fetched::NotFound(exchange) => self.answered(*exchange),
             Fetched::Malformed(_) => {}
@@ -100,17 +100,22 @@ impl Upstream {
         Ok(fetched)
     }
 
-    async fn call<T, F>(&self, stop: &CancellationToken, send: impl Fn() -> F) -> Result<T, NoAnswer>
+    /// Somebody who waits for our API wants to know at once, also that there is no answer: such a call neither waits
+    /// nor is tried again.
+    async fn call<T, F>(&self, urgency: Urgency, stop: &CancellationToken, send: impl Fn() -> F) -> Result<T, NoAnswer>
     where
         F: Future<Output = Result<T, SourceError>>,
     {
+        let is_awaited = urgency == Urgency::Api;
         let mut tries = 0;
         loop {
             tries += 1;
             let answer = tokio::select! {
                 () = stop.cancelled() => return Err(NoAnswer::Stopped),
                 answer = async {
-                    self.pause_over().await;
+                    if !is_awaited {
+                        self.pause_over().await;
+                    }
                     send().await
                 } => answer,
             };
@@ -122,7 +127,7 @@ impl Upstream {
                 }
                 Err(error) => {
                     let may_help = self.leave_alone(&error);
-                    if !may_help || tries >= FAILURES_MAX {
+                    if is_awaited || !may_help || tries >= FAILURES_MAX {
                         return Err(NoAnswer::Error(error));
                     }
                 }

@@ -1,7 +1,8 @@
 //! The door of the room: one watcher per source, which runs its passes when they are due.
 //!
 //! In reading order: this file (what others ask of a watcher), `look` (one pass, and what a complete one moves),
-//! `run` (the loop), `decide` (removals that wait for a decision), `show` (reports and the log).
+//! `run` (the loop), `decide` (removals that wait for a decision), `call` (what somebody waits for), `show` (reports and
+//! the log).
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::call::Calls;
 use self::show::{pass_id, with_trouble};
 use super::account::Account;
 use super::applier::Applier;
@@ -24,11 +26,13 @@ use crate::model::source::{BaselineStatus, PassKind, PassReport, SourceProgress,
 use crate::source::Source;
 use crate::store::{SightStore, StoreError};
 
+mod call;
 mod decide;
 mod look;
 mod run;
 mod show;
 
+pub use call::CallFailed;
 pub use decide::Undecided;
 
 /// Watches one source: runs its passes, at most one of each kind at a time, and commits what they find.
@@ -44,6 +48,7 @@ pub struct Watcher {
     /// Whether somebody may have decided on removals since they were last looked through.
     has_decisions: AtomicBool,
     wake: Notify,
+    calls: Calls,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +92,7 @@ impl Watcher {
             // A decision from before a restart may not have been carried out.
             has_decisions: AtomicBool::new(true),
             wake: Notify::new(),
+            calls: Calls::default(),
         }))
     }
 

@@ -16,6 +16,7 @@ use crate::support::scripted_source::{Fault, ScriptedSource};
 use crate::support::sight_memory::SightMemory;
 
 mod baseline;
+mod calls;
 mod crossing;
 mod documents;
 mod due;

@@ -72,7 +72,7 @@ fn about_a_resource(event_type: EventType, kind: Kind, now: Timestamp) -> (Sight
     let context = Context {
         arrived_at: now,
         first_sight: FirstSight::Live,
-        cause: Cause::Changes,
+        cause: Some(Cause::Changes),
         request_id: None,
         row_fingerprint: None,
         swept_at: None,

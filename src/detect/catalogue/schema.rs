@@ -109,8 +109,8 @@ fn detection() -> Value {
         derived (made by our clock), resync (a current state that an operator asked for), test (an example that an \
         operator asked for; nothing has happened).";
     let passes = "What made us look: changes (what was updated lately), open (what is pending), sweep (everything), \
-        deadline (a date that has passed), write (the answer to a call made through us), clock (our own). Null where \
-        nobody looked.";
+        deadline (a date that has passed), write (the answer to a change made through us), clock (our own). Null where \
+        nothing of all that did: a question put through us, which request_id names, or nobody looked.";
     let version = "Counts the sights of the resource that gave an observed event; 0 if there was none yet. Drop \
         whatever has a smaller (epoch, object_version) than what you have applied, unless it is a replay that you \
         asked for.";

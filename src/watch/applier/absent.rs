@@ -240,6 +240,12 @@ impl Applier {
         Ok(())
     }
 
+    /// Whether there is a snapshot of a resource that was not removed.
+    pub(in super::super) async fn is_there(&self, kind: Kind, id: &ResourceId) -> Result<bool, StoreError> {
+        let known = self.store.snapshots(self.source.name(), kind, std::slice::from_ref(id)).await?;
+        Ok(known.into_iter().flatten().any(|known| known.removed.is_none()))
+    }
+
     /// When something that is absent was last seen: when its snapshot was, or when the last complete sweep began,
     /// unless that did not show it either.
     pub(in super::super) async fn last_seen(&self, kind: Kind, id: &ResourceId) -> Result<Timestamp, StoreError> {

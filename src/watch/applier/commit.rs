@@ -28,7 +28,7 @@ impl Applier {
             arrived_at: now,
             first_sight: to_apply.first_sight,
             cause: arrival.cause,
-            request_id: None,
+            request_id: arrival.request_id,
             row_fingerprint: to_apply.row_fingerprint,
             swept_at,
             fields_since: &progress.fields_since[arrival.kind as usize],

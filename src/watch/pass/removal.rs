@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
-use super::super::applier::{Absent, Arrival, Gone, Item, Walk, Way};
+use super::super::applier::{Absent, Gone, Item, Walk, Way};
 use super::super::guard::Counts;
 use super::super::progress::Proof;
 use super::{Halt, Pass, Question, halted};
+use crate::model::event::Cause;
 use crate::model::resource::{Kind, RemovalReason, ResourceId};
 use crate::model::time::Timestamp;
+use crate::source::listing::{Complete, Incomplete};
 use crate::source::{Fetched, Selection};
 
 /// So many are confirmed in one sweep; the next goes on.
@@ -26,6 +28,17 @@ pub(super) enum Confirmation {
     Listed,
     /// It cannot be told.
     Unknown,
+}
+
+/// What the list of what was created with a resource showed.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    /// The resource.
+    pub(super) is_listed: bool,
+    /// An item without an id, which may be it.
+    pub(super) is_obscured: bool,
+    /// Whether it was read to its end.
+    pub(super) end: Result<Complete, Incomplete>,
 }
 
 impl Pass<'_> {
@@ -63,7 +76,7 @@ impl Pass<'_> {
                 Confirmation::Unknown => {}
             }
         }
-        let removed = self.applier.remove(&gone, self.cause, true).await?;
+        let removed = self.applier.remove(&gone, Cause::Sweep, true).await?;
         self.tally.removed += removed;
         self.tally.changed += removed;
         Ok(Some(proof).filter(|_| self.tally.error.is_none()))
@@ -86,11 +99,28 @@ impl Pass<'_> {
             Err(error) => return Ok(self.unanswered(kind, id, &halted(error)?.to_string())),
         };
         let created_at = seen.created_at();
-        let (cause, way) = (self.cause, Way::ById);
-        let arrival = Arrival { kind, exchange, ticket: &ticket, cause, list: None, is_a_sight: false };
-        self.settle(vec![Item::Seen { seen, row_fingerprint: None, way }], arrival, 1).await?;
+        let arrival = self.arrival(kind, exchange, &ticket, false);
+        self.settle(vec![Item::Seen { seen, row_fingerprint: None, way: Way::ById }], arrival, 1).await?;
         drop(ticket);
         let Some(created_at) = created_at else { return self.unknown(kind, id, "it has no created_at".into()) };
+        let Lookup { is_listed, is_obscured, end } = self.look_in_lists(kind, id, created_at).await?;
+        if is_listed {
+            return Ok(Confirmation::Listed);
+        }
+        match end {
+            Ok(_complete) if is_obscured => self.unknown(kind, id, "an item in the list may be it".into()),
+            Ok(_complete) => Ok(gone(RemovalReason::Unlisted, self.clock.now())),
+            Err(why) => Ok(self.unanswered(kind, id, &why.to_string())),
+        }
+    }
+
+    /// Looks for a resource in the list of what was created with it, and applies what that shows.
+    pub(super) async fn look_in_lists(
+        &mut self,
+        kind: Kind,
+        id: &ResourceId,
+        created_at: Timestamp,
+    ) -> Result<Lookup, Halt> {
         let selection = Selection::CreatedBetween(created_at.minus(AROUND), created_at.plus(AROUND));
         let (mut is_listed, mut is_obscured) = (false, false);
         let mut visit = |shown: Option<&ResourceId>| match shown {
@@ -98,15 +128,8 @@ impl Pass<'_> {
             None => is_obscured = true,
         };
         let question = Question { kind, selection: &selection, list: None, visit: &mut visit };
-        let read = self.read(question).await?;
-        if is_listed {
-            return Ok(Confirmation::Listed);
-        }
-        match read {
-            Ok(_complete) if is_obscured => self.unknown(kind, id, "an item in the list may be it".into()),
-            Ok(_complete) => Ok(gone(RemovalReason::Unlisted, self.clock.now())),
-            Err(why) => Ok(self.unanswered(kind, id, &why.to_string())),
-        }
+        let end = self.read(question).await?;
+        Ok(Lookup { is_listed, is_obscured, end })
     }
 
     /// Upstream did not answer, so the pass has not seen all that it asked for.

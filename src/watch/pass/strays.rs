@@ -8,7 +8,6 @@ use super::super::applier::{Arrival, Item, Strays};
 use super::super::guard::Counts;
 use super::{Halt, Pass};
 use crate::detect::fingerprint::id_hash;
-use crate::model::event::Cause;
 use crate::model::resource::{Kind, OpenList, Seen};
 use crate::source::Exchange;
 
@@ -29,17 +28,16 @@ struct Answer {
     kind: Kind,
     exchange: Exchange,
     list: Option<OpenList>,
-    cause: Cause,
     items: Vec<Item>,
 }
 
 impl Pass<'_> {
     /// Holds strays back, or finds that there are too many to be new.
     pub(super) async fn hold_back(&mut self, items: Vec<Item>, arrival: Arrival<'_>) -> Result<(), Halt> {
-        let Arrival { kind, exchange, list, cause, .. } = arrival;
+        let Arrival { kind, exchange, list, .. } = arrival;
         self.strays.ids[kind as usize].extend(items.iter().map(|item| id_hash(item.id())));
         self.strays.bytes += items.iter().map(size).sum::<usize>();
-        self.strays.answers.push(Answer { kind, exchange, list, cause, items });
+        self.strays.answers.push(Answer { kind, exchange, list, items });
         let known = self.applier.counts().await?;
         let strays: Counts = [0, 1].map(|kind| self.strays.ids[kind].len() as u64);
         let all = [0, 1].map(|kind| known[kind] + strays[kind]);
@@ -62,9 +60,9 @@ impl Pass<'_> {
         if self.findings.strays == Strays::HoldBack {
             self.findings.strays = become_of;
         }
-        for Answer { kind, exchange, list, cause, items } in std::mem::take(&mut self.strays).answers {
+        for Answer { kind, exchange, list, items } in std::mem::take(&mut self.strays).answers {
             let ticket = self.applier.depart();
-            let arrival = Arrival { kind, exchange, ticket: &ticket, cause, list, is_a_sight: true };
+            let arrival = Arrival { list, ..self.arrival(kind, exchange, &ticket, true) };
             self.settle(items, arrival, 0).await?;
         }
         Ok(())

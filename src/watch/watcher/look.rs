@@ -21,11 +21,18 @@ use crate::store::StoreError;
 use crate::store::space::Space;
 
 /// How a pass ended.
-struct Ending {
+pub(super) struct Ending {
     status: PassStatus,
     error: Option<String>,
     /// How the source stands after it; `None` if the pass says nothing about that.
     state: Option<SourceState>,
+}
+
+impl Ending {
+    /// That of a call through our API, which is no pass and says nothing of how the source stands.
+    pub(super) fn of_a_call() -> Self {
+        Self { status: PassStatus::Complete, error: None, state: None }
+    }
 }
 
 impl Watcher {
@@ -157,7 +164,7 @@ impl Watcher {
     }
 
     /// Tells what follows from how a pass ended: a baseline that has grown, a source that fails or has recovered.
-    async fn tell_of_end(&self, tally: &Tally, ending: &Ending) -> Result<(), StoreError> {
+    pub(super) async fn tell_of_end(&self, tally: &Tally, ending: &Ending) -> Result<(), StoreError> {
         let now = self.clock.now();
         if tally.absorbed > 0 {
             let counts = self.applier.counts().await?;

@@ -110,12 +110,17 @@ impl Watcher {
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(kind) = ticks.recv() => self.ticked(kind, &mut timers).await,
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => {
+                    if self.calls.take_news() {
+                        self.look_at_agendas(&mut timers).await;
+                    }
+                }
                 Ok(()) = space.changed() => {}
                 Some(ended) = tasks.join_next() => self.task_ended(ended, &mut timers).await,
                 () = sleep_until(wake_at) => self.ask_for_what_is_due(&mut timers).await,
             }
         }
+        self.calls.end().await;
         while tasks.join_next().await.is_some() {}
         if let Some(crons) = crons {
             crons.stop().await;
