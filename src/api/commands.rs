@@ -1,5 +1,7 @@
 //! What the API asks other parts to do, as traits that the composition fills in.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use url::Url;
 
@@ -13,6 +15,7 @@ use crate::model::json::Json;
 use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
+use crate::model::time::Timestamp;
 use crate::store::StoreError;
 
 /// Why nothing was decided about removals.
@@ -54,6 +57,42 @@ pub trait Sources: Send + Sync {
         decision: RemovalDecision,
         ids: Option<Vec<ResourceId>>,
     ) -> Option<Result<u64, Undecided>>;
+}
+
+/// Why a call to an upstream account did not do what it was asked.
+#[derive(Debug)]
+pub enum CallError {
+    /// Upstream's own error.
+    Refused {
+        /// Its HTTP status.
+        status: u16,
+        /// Its word for it.
+        kind: String,
+        /// Its text.
+        message: String,
+    },
+    /// Upstream wants nothing to be asked for so long.
+    Throttled(Duration),
+    /// There is no answer that tells anything.
+    NoAnswer(String),
+    /// The gateway is stopping.
+    Stopping,
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// What the API asks of the upstream accounts while its caller waits. `None`: no such source.
+#[async_trait]
+pub trait Upstream: Send + Sync {
+    /// Asks for a resource by id and applies the answer. Gives the instant as of which its snapshot is true; within,
+    /// `None` if upstream does not show such a resource.
+    async fn refresh(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<Option<Timestamp>, CallError>>;
 }
 
 /// What the API asks of the deliveries.

@@ -1,12 +1,14 @@
 //! Errors as callers see them: one shape, a status and a word for each kind, and nothing of our insides.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::commands::CallError;
 use crate::store::StoreError;
 
 /// Every kind of error there is. The word tells programs what happened, the status tells proxies.
@@ -25,6 +27,9 @@ pub(super) enum ErrorKind {
     DeliveryNotFound,
     ReplayNotFound,
     SourceNotFound,
+    CertificateNotFound,
+    RequestNotFound,
+    SourceAmbiguous,
     MethodNotAllowed,
     EndpointDisabled,
     DeliveryUnderWay,
@@ -39,6 +44,10 @@ pub(super) enum ErrorKind {
     StoreUnavailable,
     TooManyFollowers,
     InsufficientStorage,
+    Stopping,
+    UpstreamRefused,
+    UpstreamThrottled,
+    UpstreamUnavailable,
 }
 
 impl ErrorKind {
@@ -56,6 +65,9 @@ impl ErrorKind {
             Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "DELIVERY_NOT_FOUND"),
             Self::ReplayNotFound => (StatusCode::NOT_FOUND, "REPLAY_NOT_FOUND"),
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
+            Self::CertificateNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_NOT_FOUND"),
+            Self::RequestNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_REQUEST_NOT_FOUND"),
+            Self::SourceAmbiguous => (StatusCode::BAD_REQUEST, "SOURCE_AMBIGUOUS"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::DeliveryUnderWay => (StatusCode::CONFLICT, "DELIVERY_UNDER_WAY"),
             Self::DeliveryEnded => (StatusCode::CONFLICT, "DELIVERY_ENDED"),
@@ -70,6 +82,10 @@ impl ErrorKind {
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
             Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_FOLLOWERS"),
             Self::InsufficientStorage => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STOPPING"),
+            Self::UpstreamRefused => (StatusCode::BAD_GATEWAY, "UPSTREAM_REFUSED"),
+            Self::UpstreamThrottled => (StatusCode::TOO_MANY_REQUESTS, "UPSTREAM_THROTTLED"),
+            Self::UpstreamUnavailable => (StatusCode::GATEWAY_TIMEOUT, "UPSTREAM_UNAVAILABLE"),
         }
     }
 }
@@ -128,7 +144,7 @@ impl From<Problems> for ApiError {
         if problems.errors.len() > 1 {
             message += &format!(" (and {} more)", problems.errors.len() - 1);
         }
-        Self { kind, message, errors: problems.errors, earliest: None }
+        Self { errors: problems.errors, ..Self::new(kind, message) }
     }
 }
 
@@ -140,12 +156,15 @@ pub(super) struct ApiError {
     errors: Vec<FieldError>,
     /// What would be the earliest that is not too early.
     earliest: Option<String>,
+    /// Upstream's status and word, where the error is its own.
+    upstream: Option<(StatusCode, String)>,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
     /// An error that is about no single field.
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), errors: Vec::new(), earliest: None }
+        Self { kind, message: message.into(), errors: Vec::new(), earliest: None, upstream: None, retry_after: None }
     }
 
     /// The same error under another word.
@@ -177,9 +196,7 @@ impl From<StoreError> for ApiError {
             StoreError::UidTaken(_) => Self::new(ErrorKind::UidTaken, error.to_string()),
             StoreError::Full => Self::new(ErrorKind::InsufficientStorage, error.to_string()),
             StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
-            StoreError::NotListed => {
-                Self::new(ErrorKind::StoreUnavailable, format!("{error}; try again in a minute"))
-            }
+            StoreError::NotListed => Self::new(ErrorKind::StoreUnavailable, format!("{error}; try again in a minute")),
             StoreError::Open { .. } | StoreError::Closed => {
                 tracing::error!(%error, "api.store_unavailable");
                 Self::new(ErrorKind::StoreUnavailable, "the store cannot be used at the moment; try again later")
@@ -192,10 +209,36 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl CallError {
+    /// What to say where nothing but a question was put to upstream.
+    pub(super) fn of_a_question(self) -> ApiError {
+        self.told(ErrorKind::UpstreamUnavailable)
+    }
+
+    /// `unanswered`: what it means that there is no answer.
+    fn told(self, unanswered: ErrorKind) -> ApiError {
+        match self {
+            Self::Refused { status, kind, message } => {
+                // A 401 would tell our caller that our own key is wrong; it is the one that we have for upstream.
+                let status = StatusCode::from_u16(status).ok().filter(|status| *status != StatusCode::UNAUTHORIZED);
+                let upstream = Some((status.unwrap_or(StatusCode::BAD_GATEWAY), kind));
+                ApiError { upstream, ..ApiError::new(ErrorKind::UpstreamRefused, message) }
+            }
+            Self::Throttled(wait) => {
+                let message = format!("upstream asks to be left alone for {} s; try again then", wait.as_secs());
+                ApiError { retry_after: Some(wait), ..ApiError::new(ErrorKind::UpstreamThrottled, message) }
+            }
+            Self::NoAnswer(why) => ApiError::new(unanswered, why),
+            Self::Stopping => ApiError::new(ErrorKind::Stopping, "certhook is stopping; try again"),
+            Self::Store(error) => error.into(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     code: u16,
-    r#type: &'static str,
+    r#type: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
@@ -205,7 +248,10 @@ struct ErrorBody<'a> {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, word) = self.kind.status_and_word();
+        let (status, word) = match &self.upstream {
+            Some((status, word)) => (*status, word.as_str()),
+            None => self.kind.status_and_word(),
+        };
         let body = ErrorBody {
             code: status.as_u16(),
             r#type: word,
@@ -214,6 +260,9 @@ impl IntoResponse for ApiError {
             earliest: self.earliest.as_deref(),
         };
         let mut response = (status, Json(body)).into_response();
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+        }
         if let Some(challenge) = challenge(self.kind) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
@@ -237,6 +286,9 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::DeliveryNotFound
         | ErrorKind::ReplayNotFound
         | ErrorKind::SourceNotFound
+        | ErrorKind::CertificateNotFound
+        | ErrorKind::RequestNotFound
+        | ErrorKind::SourceAmbiguous
         | ErrorKind::MethodNotAllowed
         | ErrorKind::EndpointDisabled
         | ErrorKind::DeliveryUnderWay
@@ -250,6 +302,10 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::Internal
         | ErrorKind::StoreUnavailable
         | ErrorKind::TooManyFollowers
-        | ErrorKind::InsufficientStorage => None,
+        | ErrorKind::InsufficientStorage
+        | ErrorKind::Stopping
+        | ErrorKind::UpstreamRefused
+        | ErrorKind::UpstreamThrottled
+        | ErrorKind::UpstreamUnavailable => None,
     }
 }

@@ -20,6 +20,7 @@ mod endpoints;
 mod error;
 mod event_types;
 mod events;
+mod exemptions;
 mod followers;
 mod health;
 mod input;
@@ -28,6 +29,7 @@ mod removals;
 mod replays;
 mod request;
 mod request_id;
+mod resources;
 mod routes;
 mod sources;
 mod state;
@@ -42,4 +44,6 @@ pub struct Settings {
     pub listen: std::net::SocketAddr,
     /// The root key.
     pub api_key: secrecy::SecretString,
+    /// Where the vendor's plain dates are, and with them the day that it is.
+    pub timezone: jiff::tz::TimeZone,
 }

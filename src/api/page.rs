@@ -25,6 +25,8 @@ pub(super) enum List {
     Passes,
     Removals,
     Replays,
+    Certificates,
+    CertificateRequests,
 }
 
 impl List {
@@ -38,6 +40,8 @@ impl List {
             Self::Passes => "passes",
             Self::Removals => "removals",
             Self::Replays => "replays",
+            Self::Certificates => "certificates",
+            Self::CertificateRequests => "certificate_requests",
         }
     }
 }

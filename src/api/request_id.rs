@@ -1,11 +1,13 @@
 //! One id for each request, taken from the caller if it is sane: in the answer and in every line of the log.
 
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
+use super::error::ApiError;
 use crate::clock::random_bytes;
 use crate::model::id::base62;
 
@@ -14,9 +16,29 @@ const HEADER: &str = "x-request-id";
 /// Longer than any id in use, and short enough for every line of the log.
 const LENGTH_MAX: usize = 128;
 
+/// A request's id, for the calls that pass it on.
+#[derive(Clone)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// Its text.
+    pub(super) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(ApiError::internal)
+    }
+}
+
 /// Names the request, and says in the log how it was answered.
-pub(super) async fn name_request(request: Request, next: Next) -> Response {
+pub(super) async fn name_request(mut request: Request, next: Next) -> Response {
     let id = given(request.headers()).unwrap_or_else(draw);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let span = tracing::info_span!("api", request_id = id.to_str().unwrap_or_default());
     let answer = async move {
         let began = tokio::time::Instant::now();

@@ -12,7 +12,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
-use super::{auth, deliveries, endpoints, event_types, events, health, removals, replays, request_id, sources};
+use super::{
+    auth, deliveries, endpoints, event_types, events, exemptions, health, removals, replays, request_id, resources,
+    sources,
+};
 
 /// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
 pub fn router(parts: Parts) -> Router {
@@ -50,6 +53,11 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/sources/{name}/poll", post(sources::poll))
         .route("/v1/sources/{name}/passes", get(sources::passes))
         .route("/v1/sources/{name}/removals", get(removals::list).post(removals::decide))
+        .route("/v1/certificates", get(resources::certificates))
+        .route("/v1/certificates/{id}", get(resources::certificate))
+        .route("/v1/certificate-requests", get(resources::requests))
+        .route("/v1/certificate-requests/{id}", get(resources::request))
+        .route("/v1/exemptions", get(exemptions::show))
         .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));

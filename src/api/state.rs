@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::RootKey;
-use super::commands::{Catalogue, Deliveries, Sources};
+use super::commands::{Catalogue, Deliveries, Sources, Upstream};
 use super::followers::Followers;
 use crate::clock::Clock;
 use crate::store::Store;
@@ -18,25 +19,31 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What is asked of the sources.
     pub sources: Arc<dyn Sources>,
+    /// What is asked of the upstream accounts while a caller waits.
+    pub upstream: Arc<dyn Upstream>,
     /// What is asked of the deliveries.
     pub deliveries: Arc<dyn Deliveries>,
     /// What is asked of the catalogue of event types.
     pub catalogue: Arc<dyn Catalogue>,
-    /// When endpoints are created and changed.
+    /// When endpoints are created and changed, and which day it is.
     pub clock: Arc<dyn Clock>,
     /// The root key.
     pub api_key: SecretString,
     /// Ends the calls that would go on by themselves: streams, and long polls.
     pub stop: CancellationToken,
+    /// Where the vendor's plain dates are, and with them the day that it is.
+    pub timezone: TimeZone,
 }
 
 /// [`Parts`], ready for use.
 pub(super) struct Api {
     pub(super) store: Arc<dyn Store>,
     pub(super) sources: Arc<dyn Sources>,
+    pub(super) upstream: Arc<dyn Upstream>,
     pub(super) deliveries: Arc<dyn Deliveries>,
     pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) timezone: TimeZone,
     pub(super) root_key: RootKey,
     pub(super) followers: Followers,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
@@ -45,10 +52,18 @@ pub(super) struct Api {
 
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
-        let Parts { store, sources, deliveries, catalogue, clock, api_key, stop } = parts;
-        let root_key = RootKey::new(&api_key);
-        let followers = Followers::new(stop);
-        let changing_endpoints = Mutex::new(());
-        Self { store, sources, deliveries, catalogue, clock, root_key, followers, changing_endpoints }
+        let Parts { store, sources, upstream, deliveries, catalogue, clock, api_key, timezone, stop } = parts;
+        Self {
+            store,
+            sources,
+            upstream,
+            deliveries,
+            catalogue,
+            clock,
+            timezone,
+            root_key: RootKey::new(&api_key),
+            followers: Followers::new(stop),
+            changing_endpoints: Mutex::new(()),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use url::Url;
 
-use crate::api::commands::{Catalogue, Deliveries, Sources, Undecided};
+use crate::api::commands::{CallError, Catalogue, Deliveries, Sources, Undecided, Upstream};
 use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
@@ -21,15 +21,16 @@ use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::model::time::Timestamp;
+use crate::source::SourceError;
 use crate::store::StoreError;
-use crate::watch::{self, Watcher};
+use crate::watch::{self, CallFailed, Watcher};
 
 /// The sources, in the order of the configuration.
 pub(super) struct WatchedSources(pub(super) Vec<Arc<Watcher>>);
 
 impl WatchedSources {
-    fn find(&self, name: &SourceName) -> Option<&Watcher> {
-        self.0.iter().map(AsRef::as_ref).find(|watcher| watcher.name() == name)
+    fn find(&self, name: &SourceName) -> Option<&Arc<Watcher>> {
+        self.0.iter().find(|watcher| watcher.name() == name)
     }
 }
 
@@ -40,7 +41,7 @@ impl Sources for WatchedSources {
     }
 
     fn get(&self, name: &SourceName) -> Option<SourceStatus> {
-        self.find(name).map(Watcher::status)
+        self.find(name).map(|watcher| watcher.status())
     }
 
     fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
@@ -48,7 +49,7 @@ impl Sources for WatchedSources {
     }
 
     fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>> {
-        self.find(name).map(Watcher::passes)
+        self.find(name).map(|watcher| watcher.passes())
     }
 
     async fn absences(
@@ -72,6 +73,36 @@ impl Sources for WatchedSources {
             watch::Undecided::NotWithheld(ids) => Undecided::NotWithheld(ids),
             watch::Undecided::Store(error) => Undecided::Store(error),
         }))
+    }
+}
+
+#[async_trait]
+impl Upstream for WatchedSources {
+    async fn refresh(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<Option<Timestamp>, CallError>> {
+        Some(self.find(source)?.refresh(kind, id.clone(), request_id.into()).await.map_err(call_error))
+    }
+}
+
+/// What a caller of our API is told of a call that failed.
+fn call_error(failed: CallFailed) -> CallError {
+    match failed {
+        CallFailed::Source(SourceError::Unauthorized { status, kind, message }) => {
+            let message = format!("upstream refuses the API key of this source: {message}");
+            CallError::Refused { status, kind, message }
+        }
+        CallFailed::Source(SourceError::Refused { status, kind, message }) => {
+            CallError::Refused { status, kind, message }
+        }
+        CallFailed::Source(SourceError::Throttled { retry_after }) => CallError::Throttled(retry_after),
+        CallFailed::Source(error @ SourceError::Unavailable(_)) => CallError::NoAnswer(error.to_string()),
+        CallFailed::Stopping => CallError::Stopping,
+        CallFailed::Store(error) => CallError::Store(error),
     }
 }
 

@@ -81,11 +81,13 @@ impl Gateway {
         let router = api::router(api::Parts {
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
+            upstream: Arc::new(WatchedSources(watchers.clone())),
             deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
             catalogue: Arc::new(EventTypes),
             clock: Arc::clone(&clock),
             api_key: config.api.api_key,
             stop: intake.clone(),
+            timezone: config.api.timezone,
         });
 
         let (mut intakes, mut outlets) = (JoinSet::new(), JoinSet::new());

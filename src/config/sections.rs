@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretSlice};
 use url::Url;
 
@@ -85,8 +86,9 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     names_are_unique(layers, problems);
     let (network, events) = (network?, events?);
     let sources = sources.into_iter().map(|source| Some(source?.with(&network, &events))).collect::<Option<_>>()?;
+    let api = api::Settings { timezone: events.timezone(), ..api? };
     let delivery = deliver::Settings { ca_file: network.ca_file, proxy: network.proxy, ..delivery? };
-    Some(Config { api: api?, store: store?, sources, delivery, retention: retention?, log: log?, sandbox: false })
+    Some(Config { api, store: store?, sources, delivery, retention: retention?, log: log?, sandbox: false })
 }
 
 /// Judges two sections, and none of the others.
@@ -116,7 +118,8 @@ fn api(reader: Reader<'_>) -> Option<api::Settings> {
         }
         false
     });
-    Some(api::Settings { listen: listen?, api_key: api_key? })
+    // The section of events says where.
+    Some(api::Settings { listen: listen?, api_key: api_key?, timezone: TimeZone::UTC })
 }
 
 /// Why a text cannot stand behind `Authorization: Bearer`.

@@ -49,6 +49,13 @@ pub(super) struct Events {
     dates: Policy,
 }
 
+impl Events {
+    /// Where upstream's plain dates are.
+    pub(super) fn timezone(&self) -> TimeZone {
+        self.dates.timezone.clone()
+    }
+}
+
 pub(super) fn events(reader: Reader<'_>) -> Option<Events> {
     let ignore_fields = ignore_fields(&reader);
     let will_expire = will_expire(&reader);

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use certhook::api::commands::{Catalogue, Deliveries, Sources, Undecided};
+use certhook::api::commands::{CallError, Catalogue, Deliveries, Sources, Undecided, Upstream};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
@@ -18,13 +18,15 @@ use certhook::model::health::{Backlog, Health, HealthState};
 use certhook::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use certhook::model::json::Json;
 use certhook::model::replay::{Course, Preview, Progress, Range, Replay};
+use certhook::model::resource::Snapshot;
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
 use certhook::model::source::{
     BaselineStatus, PassKind, PassReport, PassStatus, RemovalDecision, SourceState, SourceStatus,
 };
 use certhook::model::time::Timestamp;
-use certhook::store::{Store, StoreError};
+use certhook::store::{SightCommit, Store, StoreError};
 use http_body_util::BodyExt;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -52,6 +54,7 @@ pub(super) struct Door {
     pub(super) sources: Arc<Accounts>,
     /// Ends what would go on by itself.
     pub(super) stop: CancellationToken,
+    pub(super) upstream: Arc<Vendor>,
 }
 
 impl Door {
@@ -66,16 +69,20 @@ impl Door {
         let deliveries = Arc::new(Receivers::default());
         let sources = Arc::new(Accounts::default());
         let stop = CancellationToken::new();
+        let upstream =
+            Arc::new(Vendor { store: Arc::clone(&store), answers: Mutex::default(), asked: Mutex::default() });
         let router = router(Parts {
             store: Arc::clone(&store),
             sources: Arc::clone(&sources) as Arc<dyn Sources>,
+            upstream: Arc::clone(&upstream) as Arc<dyn Upstream>,
             deliveries: Arc::clone(&deliveries) as Arc<dyn Deliveries>,
             catalogue: Arc::new(Words),
             clock: Arc::clone(&clock) as Arc<dyn certhook::clock::Clock>,
             api_key: KEY.into(),
             stop: stop.clone(),
+            timezone: TimeZone::get("America/New_York").unwrap(),
         });
-        Self { router, store, clock, deliveries, sources, stop }
+        Self { router, store, clock, deliveries, sources, stop, upstream }
     }
 
     /// Sends any request, and leaves it to the caller to read what comes.
@@ -335,6 +342,43 @@ impl Sources for Accounts {
             };
         }
         Some(Ok(wanted.len() as u64))
+    }
+}
+
+/// What an account answers to the next call.
+pub(super) type Scripted = Result<Option<(Timestamp, Snapshot)>, CallError>;
+
+/// Accounts that answer as they are told to, each answer applied at once; nothing is there where nothing is told.
+pub(super) struct Vendor {
+    store: Arc<dyn Store>,
+    pub(super) answers: Mutex<Vec<(SourceName, Scripted)>>,
+    pub(super) asked: Mutex<Vec<(String, Kind, String, String)>>,
+}
+
+#[async_trait]
+impl Upstream for Vendor {
+    async fn refresh(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<Option<Timestamp>, CallError>> {
+        self.asked.lock().unwrap().push((source.to_string(), kind, id.to_string(), request_id.into()));
+        let answer = {
+            let mut answers = self.answers.lock().unwrap();
+            let at = answers.iter().position(|(of, _)| of == source);
+            at.map_or(Ok(None), |at| answers.remove(at).1)
+        };
+        Some(match answer {
+            Ok(Some((at, snapshot))) => {
+                let commit = SightCommit { snapshot: Some(snapshot), ..SightCommit::default() };
+                self.store.commit_sights(vec![commit], None).await.unwrap();
+                Ok(Some(at))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        })
     }
 }
 
