@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use url::Url;
 
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord};
@@ -11,7 +12,7 @@ use crate::model::event::{Event, EventType};
 use crate::model::filter::Filter;
 use crate::model::health::{Backlog, Health};
 use crate::model::id::{EndpointNumber, ReplayId};
-use crate::model::json::Json;
+use crate::model::json::{Fields, Json};
 use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
@@ -81,6 +82,15 @@ pub enum CallError {
     Store(StoreError),
 }
 
+/// A certificate's document.
+#[derive(Debug)]
+pub struct Document {
+    /// Where it can be read by whoever has the URL; `None`: there is none yet.
+    pub url: Option<SecretString>,
+    /// Until when.
+    pub expires_at: Timestamp,
+}
+
 /// What the API asks of the upstream accounts while its caller waits. `None`: no such source.
 #[async_trait]
 pub trait Upstream: Send + Sync {
@@ -93,6 +103,26 @@ pub trait Upstream: Send + Sync {
         id: &ResourceId,
         request_id: &str,
     ) -> Option<Result<Option<Timestamp>, CallError>>;
+
+    /// Withdraws a certificate request and applies the answer; which one that was about.
+    async fn cancel(
+        &self,
+        source: &SourceName,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>>;
+
+    /// Asks a customer for a certificate, in the words of the body, and applies the answer; which request that made.
+    async fn trigger(
+        &self,
+        source: &SourceName,
+        customer_id: &ResourceId,
+        body: Fields,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>>;
+
+    /// Asks for a certificate's document; within, `None` if there is no such certificate.
+    async fn document(&self, source: &SourceName, id: &ResourceId) -> Option<Result<Option<Document>, CallError>>;
 }
 
 /// What the API asks of the deliveries.

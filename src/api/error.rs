@@ -7,6 +7,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::commands::CallError;
 use crate::store::StoreError;
@@ -30,6 +31,7 @@ pub(super) enum ErrorKind {
     CertificateNotFound,
     RequestNotFound,
     SourceAmbiguous,
+    DocumentNotAvailable,
     MethodNotAllowed,
     EndpointDisabled,
     DeliveryUnderWay,
@@ -48,6 +50,7 @@ pub(super) enum ErrorKind {
     UpstreamRefused,
     UpstreamThrottled,
     UpstreamUnavailable,
+    UpstreamOutcomeUnknown,
 }
 
 impl ErrorKind {
@@ -68,6 +71,7 @@ impl ErrorKind {
             Self::CertificateNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_NOT_FOUND"),
             Self::RequestNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_REQUEST_NOT_FOUND"),
             Self::SourceAmbiguous => (StatusCode::BAD_REQUEST, "SOURCE_AMBIGUOUS"),
+            Self::DocumentNotAvailable => (StatusCode::NOT_FOUND, "DOCUMENT_NOT_AVAILABLE"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::DeliveryUnderWay => (StatusCode::CONFLICT, "DELIVERY_UNDER_WAY"),
             Self::DeliveryEnded => (StatusCode::CONFLICT, "DELIVERY_ENDED"),
@@ -86,6 +90,7 @@ impl ErrorKind {
             Self::UpstreamRefused => (StatusCode::BAD_GATEWAY, "UPSTREAM_REFUSED"),
             Self::UpstreamThrottled => (StatusCode::TOO_MANY_REQUESTS, "UPSTREAM_THROTTLED"),
             Self::UpstreamUnavailable => (StatusCode::GATEWAY_TIMEOUT, "UPSTREAM_UNAVAILABLE"),
+            Self::UpstreamOutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "UPSTREAM_OUTCOME_UNKNOWN"),
         }
     }
 }
@@ -215,6 +220,15 @@ impl CallError {
         self.told(ErrorKind::UpstreamUnavailable)
     }
 
+    /// What to say where a change was asked for.
+    pub(super) fn of_a_change(self) -> ApiError {
+        match self {
+            Self::Stopping => Self::NoAnswer("certhook is stopping".into()),
+            other @ (Self::Refused { .. } | Self::Throttled(_) | Self::NoAnswer(_) | Self::Store(_)) => other,
+        }
+        .told(ErrorKind::UpstreamOutcomeUnknown)
+    }
+
     /// `unanswered`: what it means that there is no answer.
     fn told(self, unanswered: ErrorKind) -> ApiError {
         match self {
@@ -246,20 +260,31 @@ struct ErrorBody<'a> {
     earliest: Option<&'a str>,
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let (status, word) = match &self.upstream {
+impl ApiError {
+    fn status_and_word(&self) -> (StatusCode, &str) {
+        match &self.upstream {
             Some((status, word)) => (*status, word.as_str()),
             None => self.kind.status_and_word(),
-        };
-        let body = ErrorBody {
+        }
+    }
+
+    /// What the answer's body says.
+    pub(super) fn body(&self) -> Value {
+        let (status, word) = self.status_and_word();
+        json!(ErrorBody {
             code: status.as_u16(),
             r#type: word,
             message: &self.message,
             errors: &self.errors,
             earliest: self.earliest.as_deref(),
-        };
-        let mut response = (status, Json(body)).into_response();
+        })
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, _) = self.status_and_word();
+        let mut response = (status, Json(self.body())).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
         }
@@ -289,6 +314,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::CertificateNotFound
         | ErrorKind::RequestNotFound
         | ErrorKind::SourceAmbiguous
+        | ErrorKind::DocumentNotAvailable
         | ErrorKind::MethodNotAllowed
         | ErrorKind::EndpointDisabled
         | ErrorKind::DeliveryUnderWay
@@ -306,6 +332,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::Stopping
         | ErrorKind::UpstreamRefused
         | ErrorKind::UpstreamThrottled
-        | ErrorKind::UpstreamUnavailable => None,
+        | ErrorKind::UpstreamUnavailable
+        | ErrorKind::UpstreamOutcomeUnknown => None,
     }
 }

@@ -33,6 +33,7 @@ mod resources;
 mod routes;
 mod sources;
 mod state;
+mod upstream;
 
 pub use routes::router;
 pub use state::Parts;

@@ -14,7 +14,7 @@ use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
     auth, deliveries, endpoints, event_types, events, exemptions, health, removals, replays, request_id, resources,
-    sources,
+    sources, upstream,
 };
 
 /// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
@@ -56,7 +56,10 @@ pub fn router(parts: Parts) -> Router {
         .route("/v1/certificates", get(resources::certificates))
         .route("/v1/certificates/{id}", get(resources::certificate))
         .route("/v1/certificate-requests", get(resources::requests))
-        .route("/v1/certificate-requests/{id}", get(resources::request))
+        .route("/v1/certificates/{id}/download", get(upstream::download))
+        .route("/v1/certificate-requests/cancel", post(upstream::cancel_all))
+        .route("/v1/certificate-requests/{id}", get(resources::request).delete(upstream::cancel))
+        .route("/v1/customers/{customer_id}/certificate-requests", post(upstream::trigger))
         .route("/v1/exemptions", get(exemptions::show))
         .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)

@@ -1,11 +1,12 @@
 //! What the API asks of other parts, answered by those parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use url::Url;
 
-use crate::api::commands::{CallError, Catalogue, Deliveries, Sources, Undecided, Upstream};
+use crate::api::commands::{CallError, Catalogue, Deliveries, Document, Sources, Undecided, Upstream};
 use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
@@ -16,12 +17,13 @@ use crate::model::event::{Event, EventDraft, EventType};
 use crate::model::filter::Filter;
 use crate::model::health::{Backlog, Health};
 use crate::model::id::{EndpointNumber, EventId, Position, ReplayId};
-use crate::model::json::Json;
+use crate::model::json::{Fields, Json};
 use crate::model::replay::{Preview, Range, Replay};
 use crate::model::resource::{Absence, Kind, ResourceId, SourceName};
 use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::model::time::Timestamp;
 use crate::source::SourceError;
+use crate::source::command::{Command, Commands};
 use crate::store::StoreError;
 use crate::watch::{self, CallFailed, Watcher};
 
@@ -76,8 +78,30 @@ impl Sources for WatchedSources {
     }
 }
 
+/// The accounts of the sources, for those who wait for an answer.
+pub(super) struct Accounts(pub(super) Vec<(Arc<Watcher>, Arc<dyn Commands>)>);
+
+impl Accounts {
+    fn find(&self, name: &SourceName) -> Option<&(Arc<Watcher>, Arc<dyn Commands>)> {
+        self.0.iter().find(|(watcher, _)| watcher.name() == name)
+    }
+
+    async fn command(
+        &self,
+        source: &SourceName,
+        command: Command,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>> {
+        let (watcher, account) = self.find(source)?;
+        Some(watcher.command(Arc::clone(account), command, request_id.into()).await.map_err(call_error))
+    }
+}
+
+/// How long the vendor's URLs are good after they were issued, by its page about certificates.
+const DOCUMENT_GOOD_FOR: Duration = Duration::from_secs(60 * 60);
+
 #[async_trait]
-impl Upstream for WatchedSources {
+impl Upstream for Accounts {
     async fn refresh(
         &self,
         source: &SourceName,
@@ -85,7 +109,35 @@ impl Upstream for WatchedSources {
         id: &ResourceId,
         request_id: &str,
     ) -> Option<Result<Option<Timestamp>, CallError>> {
-        Some(self.find(source)?.refresh(kind, id.clone(), request_id.into()).await.map_err(call_error))
+        let (watcher, _) = self.find(source)?;
+        Some(watcher.refresh(kind, id.clone(), request_id.into()).await.map_err(call_error))
+    }
+
+    async fn cancel(
+        &self,
+        source: &SourceName,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>> {
+        self.command(source, Command::Cancel(id.clone()), request_id).await
+    }
+
+    async fn trigger(
+        &self,
+        source: &SourceName,
+        customer_id: &ResourceId,
+        body: Fields,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>> {
+        self.command(source, Command::Trigger { customer_id: customer_id.clone(), body }, request_id).await
+    }
+
+    async fn document(&self, source: &SourceName, id: &ResourceId) -> Option<Result<Option<Document>, CallError>> {
+        let (_, account) = self.find(source)?;
+        let found = account.document(id).await.map_err(|error| call_error(CallFailed::Source(error)));
+        Some(found.map(|found| {
+            found.map(|found| Document { url: found.url, expires_at: found.exchange.asked_at.plus(DOCUMENT_GOOD_FOR) })
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::adapters::{EventTypes, Subscribers, WatchedSources};
+use self::adapters::{Accounts, EventTypes, Subscribers, WatchedSources};
 use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -66,7 +66,7 @@ impl Gateway {
         let (sources, livemode) = (sources.collect(), !config.sandbox);
         let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), settings));
-        let mut watchers = Vec::new();
+        let (mut watchers, mut accounts) = (Vec::new(), Vec::new());
         for settings in config.sources {
             let description = Description {
                 kind: "numeral".into(),
@@ -75,13 +75,16 @@ impl Gateway {
             };
             let source = Arc::new(Numeral::new(settings.source, Arc::clone(&clock))?);
             let sights = Arc::clone(&store);
-            watchers.push(Watcher::open(source, sights, Arc::clone(&clock), settings.watch, description).await?);
+            let watched = Arc::clone(&source);
+            let watcher = Watcher::open(watched, sights, Arc::clone(&clock), settings.watch, description).await?;
+            accounts.push((Arc::clone(&watcher), source as _));
+            watchers.push(watcher);
         }
         let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
         let router = api::router(api::Parts {
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
-            upstream: Arc::new(WatchedSources(watchers.clone())),
+            upstream: Arc::new(Accounts(accounts)),
             deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
             catalogue: Arc::new(EventTypes),
             clock: Arc::clone(&clock),

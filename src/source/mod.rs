@@ -1,12 +1,13 @@
 //! Upstream, read: listings page by page, resources by id, and every way in which that can go wrong.
 //!
 //! Invariants: only documented query parameters are sent; no answer is larger or slower than its limit; every call
-//! takes a token from the source's one bucket; `download_url` does not get past this room; a listing is *complete*
+//! takes a token from the source's one bucket; `download_url` does not get past this room but in the answer to who asks for the document; a listing is *complete*
 //! only if [`listing::Listing`] says so, and nothing else can say it.
 //!
 //! This room knows nothing of snapshots, events or subscribers.
 //!
-//! In reading order: [`listing`] (completeness), [`http`] (bucket, limits, errors), [`numeral`] (the dialect).
+//! In reading order: [`listing`] (completeness), [`command`] (what somebody waits for), [`http`] (bucket, limits, errors),
+//! [`numeral`] (the dialect).
 
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use url::Url;
 use crate::model::resource::{Kind, ResourceId, Seen, SourceName};
 use crate::model::time::Timestamp;
 
+pub mod command;
 pub mod http;
 pub mod listing;
 pub mod numeral;

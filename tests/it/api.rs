@@ -19,3 +19,4 @@ mod rules;
 mod sources;
 mod stream;
 mod switching;
+mod upstream;

@@ -15,4 +15,5 @@ mod source;
 mod store;
 mod support;
 mod traps;
+mod upstream_calls;
 mod watch;

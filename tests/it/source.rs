@@ -1,5 +1,6 @@
 //! The `source` room, through its door: a Numeral account at an upstream that behaves, misbehaves, or is not one.
 
+mod commands;
 mod errors;
 mod listings;
 mod pace;

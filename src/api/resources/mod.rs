@@ -140,7 +140,7 @@ async fn show(
     let removed = flag(&mut input, "removed");
     let fresh = flag(&mut input, "fresh");
     input.finish()?;
-    let wanted = Wanted { kind, id: name.parse().map_err(|_| unknown(kind, name))?, removed };
+    let wanted = Wanted { removed, ..Wanted::of(kind, name)? };
     let mut as_of = None;
     if fresh {
         as_of = wanted.refresh(api, &sources, request_id).await?;
@@ -151,15 +151,38 @@ async fn show(
     Ok(Json(view(snapshot, is_withheld)))
 }
 
-/// One resource, by what names it.
-struct Wanted {
+/// The snapshot of a resource as it is now, shown.
+pub(super) async fn show_now(
+    api: &Api,
+    source: &SourceName,
     kind: Kind,
-    id: ResourceId,
+    id: &ResourceId,
+) -> Result<Json<Fields>, ApiError> {
+    let known = api.store.snapshots(source, kind, std::slice::from_ref(id)).await?;
+    let snapshot = known.into_iter().flatten().next().ok_or_else(|| unknown(kind, id.as_str()))?;
+    let is_withheld = !withheld(api, kind, std::slice::from_ref(&snapshot)).await?.is_empty();
+    Ok(Json(view(snapshot, is_withheld)))
+}
+
+/// One resource, by what names it.
+pub(super) struct Wanted {
+    kind: Kind,
+    pub(super) id: ResourceId,
     /// Whether it may have been removed.
     removed: bool,
 }
 
 impl Wanted {
+    /// The one of that name, which may not exist.
+    pub(super) fn of(kind: Kind, name: &str) -> Result<Self, ApiError> {
+        Ok(Self { kind, id: name.parse().map_err(|_| unknown(kind, name))?, removed: false })
+    }
+
+    /// That there is no such resource.
+    pub(super) fn unknown(&self) -> ApiError {
+        unknown(self.kind, self.id.as_str())
+    }
+
     /// Its snapshots in these sources.
     async fn snapshots(&self, api: &Api, sources: &[SourceStatus]) -> Result<Vec<Snapshot>, StoreError> {
         let mut snapshots = Vec::new();
@@ -185,6 +208,27 @@ impl Wanted {
         }
     }
 
+    /// The source that holds it, or all of these sources if it is known to none.
+    async fn holders(&self, api: &Api, sources: &[SourceStatus]) -> Result<Vec<SourceName>, ApiError> {
+        let known = self.snapshots(api, sources).await?.into_iter().filter(|known| known.removed.is_none());
+        Ok(match only(known.collect())? {
+            Some(known) => vec![known.key.source],
+            None => sources.iter().map(|source| source.name.clone()).collect(),
+        })
+    }
+
+    /// The one source that may hold it.
+    pub(super) async fn holder(&self, api: &Api, sources: &[SourceStatus]) -> Result<SourceName, ApiError> {
+        let mut holders = self.holders(api, sources).await?;
+        match (holders.pop(), holders.is_empty()) {
+            (Some(holder), true) => Ok(holder),
+            (Some(_) | None, _) => {
+                let message = format!("no source is known to hold {}; add source, the one to be asked", self.id);
+                Err(ApiError::new(ErrorKind::SourceAmbiguous, message))
+            }
+        }
+    }
+
     /// Asks the source that holds it for it, or all of these sources if it is known to none. Gives the instant as of
     /// which the snapshot is true.
     async fn refresh(
@@ -193,13 +237,8 @@ impl Wanted {
         sources: &[SourceStatus],
         request_id: &RequestId,
     ) -> Result<Option<Timestamp>, ApiError> {
-        let known = self.snapshots(api, sources).await?.into_iter().filter(|known| known.removed.is_none());
-        let holders = match only(known.collect())? {
-            Some(known) => vec![known.key.source],
-            None => sources.iter().map(|source| source.name.clone()).collect(),
-        };
         let mut as_of = None;
-        for holder in holders {
+        for holder in self.holders(api, sources).await? {
             let asked = api.upstream.refresh(&holder, self.kind, &self.id, request_id.as_str()).await;
             as_of = asked.unwrap_or(Ok(None)).map_err(CallError::of_a_question)?.or(as_of);
         }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -17,6 +19,8 @@ use super::turns::Turns;
 use super::{Limits, SetupError, foreign};
 use crate::clock::Clock;
 use crate::model::http_date::http_date;
+use crate::model::json::Fields;
+use crate::model::time::Timestamp;
 
 /// How we name ourselves.
 const USER_AGENT: &str = concat!("certhook/", env!("CARGO_PKG_VERSION"));
@@ -45,8 +49,17 @@ pub(in crate::source) struct VendorHeader<'a> {
 pub(in crate::source) struct Answer {
     /// When it was asked for and there.
     pub(in crate::source) exchange: Exchange,
-    /// The body of a 200; what any other status means.
+    /// The body, if what was asked for was done; what any other status means.
     pub(in crate::source) body: Result<Vec<u8>, SourceError>,
+}
+
+/// A call that changes something.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::source) enum Change<'a> {
+    /// With a body.
+    Post(&'a Fields),
+    /// Without one.
+    Delete,
 }
 
 /// The way to one source: its client, its bucket, its key.
@@ -103,13 +116,40 @@ impl Client {
         query: &[(&str, String)],
         urgency: Urgency,
     ) -> Result<Answer, SourceError> {
+        let request = self.http.get(self.url(path, query));
+        self.call(request, urgency, |status| status == 200, failure::judge).await
+    }
+
+    /// Asks for a change below the base URL, before everything else. Waits and paces itself like [`Self::get`].
+    ///
+    /// # Errors
+    /// If no answer came, or nothing was sent.
+    pub(in crate::source) async fn change(&self, change: Change<'_>, path: &[&str]) -> Result<Answer, SourceError> {
+        let url = self.url(path, &[]);
+        let request = match change {
+            Change::Post(body) => {
+                let body = serde_json::to_vec(body).expect("JSON can be written to memory");
+                self.http.post(url).header(CONTENT_TYPE, "application/json").body(body)
+            }
+            Change::Delete => self.http.delete(url),
+        };
+        self.call(request, Urgency::Api, |status| matches!(status, 200 | 201), failure::judge_change).await
+    }
+
+    async fn call(
+        &self,
+        request: reqwest::RequestBuilder,
+        urgency: Urgency,
+        is_done: fn(u16) -> bool,
+        judge: fn(&Said<'_>, Timestamp, &str) -> SourceError,
+    ) -> Result<Answer, SourceError> {
         self.bucket.token(urgency).await.map_err(|retry_after| SourceError::Throttled { retry_after })?;
         let asked_at = self.clock.now();
-        let response = self.http.get(self.url(path, query)).send().await.map_err(|error| self.broken(error))?;
+        let response = request.send().await.map_err(|error| self.broken(error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let upstream_at = text_of(&headers, DATE).and_then(http_date);
-        let body = if status == 200 {
+        let body = if is_done(status) {
             Ok(self.whole_body(response).await?)
         } else {
             Err(first_bytes(response, ERROR_BODY_BYTES_MAX).await)
@@ -123,7 +163,7 @@ impl Client {
                 location: text_of(&headers, LOCATION),
                 date: upstream_at,
             };
-            failure::judge(&said, answered_at, self.api_key.expose_secret())
+            judge(&said, answered_at, self.api_key.expose_secret())
         });
         if let Err(SourceError::Throttled { retry_after }) = &body {
             self.bucket.pause(*retry_after);

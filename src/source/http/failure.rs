@@ -63,6 +63,19 @@ pub(super) fn judge(said: &Said<'_>, now: Timestamp, api_key: &str) -> SourceErr
     }
 }
 
+/// The same where a change was asked for. A server's error in the API's own words is its answer, and not silence.
+pub(super) fn judge_change(said: &Said<'_>, now: Timestamp, api_key: &str) -> SourceError {
+    let words = read(said.body).unwrap_or_default();
+    match (judge(said, now, api_key), words.kind.as_deref()) {
+        (SourceError::Unavailable(_), Some(kind)) if said.status >= 500 => SourceError::Refused {
+            status: said.status,
+            kind: foreign::word(kind, api_key),
+            message: message(said, &words, api_key),
+        },
+        (error, _) => error,
+    }
+}
+
 /// What an answer with status 200 means that is no answer to what was asked.
 pub(super) fn judge_useless(body: &[u8], reason: &str, api_key: &str) -> SourceError {
     match read(body) {
@@ -172,6 +185,20 @@ mod tests {
             assert!(matches!(judged(status, "<html>"), SourceError::Unauthorized { .. }), "{status}");
         }
         assert_eq!(judged(429, "<html>"), SourceError::Throttled { retry_after: Duration::from_secs(30) });
+    }
+
+    #[test]
+    fn a_change_that_a_server_refuses_in_the_apis_words_is_refused_and_anything_else_is_no_answer() {
+        let judged = |status, body: &str| {
+            let said = Said { status, body: body.as_bytes(), ..Said::default() };
+            judge_change(&said, Timestamp::EPOCH, "sk_live_1")
+        };
+        let body = r#"{"code":500,"type":"INTERNAL_ERROR","message":"oh no"}"#;
+        assert_eq!(judged(500, body), refused(500, "INTERNAL_ERROR", "oh no"));
+        assert_eq!(judged(409, r#"{"type":"REQUEST_INVALID","message":"m"}"#), refused(409, "REQUEST_INVALID", "m"));
+        for (status, body) in [(502, "<html>"), (504, ""), (500, r#"{"message":"m"}"#), (204, ""), (408, body)] {
+            assert!(matches!(judged(status, body), SourceError::Unavailable(_)), "{status} {body}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod turns;
 use std::path::PathBuf;
 
 pub use bucket::Bucket;
-pub(super) use client::{Answer, Client, VendorHeader};
+pub(super) use client::{Answer, Change, Client, VendorHeader};
 pub(super) use failure::NO_TYPE;
 pub use limits::{BODY_BYTES_MAX, CONNECT_MAX, Limits, READ_MAX, TOTAL_MAX};
 pub use turns::{Place, Turn, Turns};

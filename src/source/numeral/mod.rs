@@ -3,8 +3,10 @@
 //! Invariants: only the query parameters that the vendor documents are sent; an item that cannot be used never
 //! spoils its page; an answer that is no list, or not the resource that was asked for, is never taken for one.
 //!
-//! In reading order: `envelope` (a page, of whose rows only the id is read), `projection` (a resource).
+//! In reading order: `envelope` (a page, of whose rows only the id is read), `projection` (a resource), `commands`
+//! (changes and documents).
 
+mod commands;
 mod envelope;
 mod projection;
 

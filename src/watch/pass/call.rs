@@ -9,6 +9,7 @@ use super::super::upstream::NoAnswer;
 use super::{Halt, Pass};
 use crate::model::resource::{Kind, ResourceId};
 use crate::model::time::Timestamp;
+use crate::source::command::{Command, Commands};
 use crate::source::{Fetched, SourceError};
 
 /// So long somebody waits for an answer at most, the wait for the bucket included: as long as a call may take.
@@ -35,6 +36,27 @@ impl Pass<'_> {
     ) -> Result<Result<Looked, SourceError>, Halt> {
         let asked = self.ask(kind, id).await;
         self.tell_strays_after(asked).await
+    }
+
+    /// Asks for a change and applies the answer; the resource that it is about.
+    pub(in super::super) async fn command(
+        &mut self,
+        account: &dyn Commands,
+        command: &Command,
+    ) -> Result<Result<ResourceId, SourceError>, Halt> {
+        let ticket = self.applier.depart();
+        let answer = tokio::select! {
+            () = self.stop.cancelled() => return Err(Halt::Stopped),
+            answer = account.command(command) => answer,
+        };
+        let (seen, exchange) = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (kind, id) = (seen.key.kind, seen.key.id.clone());
+        let arrival = self.arrival(kind, exchange, &ticket, false);
+        self.settle(vec![Item::Seen { seen, row_fingerprint: None, way: Way::ById }], arrival, 1).await?;
+        Ok(Ok(id))
     }
 
     async fn ask(&mut self, kind: Kind, id: &ResourceId) -> Result<Result<Looked, SourceError>, Halt> {

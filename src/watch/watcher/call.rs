@@ -10,9 +10,11 @@ use tokio_util::task::TaskTracker;
 use super::super::pass::{Halt, Looked, Pass, Surroundings, Tally};
 use super::Watcher;
 use super::look::Ending;
+use crate::model::event::Cause;
 use crate::model::resource::{Kind, ResourceId};
 use crate::model::time::Timestamp;
 use crate::source::SourceError;
+use crate::source::command::{Command, Commands};
 use crate::store::StoreError;
 
 /// Why a call gave nothing that can be used.
@@ -87,6 +89,29 @@ impl Watcher {
                 Looked::Seen(at) => Some(at),
                 Looked::NotFound | Looked::NotListed => None,
             })
+        };
+        self.calls.tasks.spawn(call).await.unwrap_or(Err(CallFailed::Stopping))
+    }
+
+    /// Asks for a change at the account, before all passes, and applies the answer; `request_id` names the call that
+    /// wants it. Gives the resource that it is about.
+    ///
+    /// # Errors
+    /// If there is no answer that can be used; then nobody knows whether the change was made, and the next pass tells.
+    pub async fn command(
+        self: &Arc<Self>,
+        account: Arc<dyn Commands>,
+        command: Command,
+        request_id: String,
+    ) -> Result<ResourceId, CallFailed> {
+        let watcher = Arc::clone(self);
+        let call = async move {
+            let observe = |_: &Tally| {};
+            let mut pass = Pass::of_call(Some(Cause::Write), &request_id, watcher.surroundings(&observe));
+            watcher.applier.begin(watcher.clock.now()).await?;
+            let answered = pass.command(&*account, &command).await;
+            watcher.called(&pass).await?;
+            Ok(answered??)
         };
         self.calls.tasks.spawn(call).await.unwrap_or(Err(CallFailed::Stopping))
     }

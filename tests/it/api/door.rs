@@ -1,5 +1,6 @@
 //! The API over a store and stand-ins for what it asks work of.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -7,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use certhook::api::commands::{CallError, Catalogue, Deliveries, Sources, Undecided, Upstream};
+use certhook::api::commands::{CallError, Catalogue, Deliveries, Document, Sources, Undecided, Upstream};
 use certhook::api::{Parts, router};
 use certhook::clock::ManualClock;
 use certhook::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
@@ -16,7 +17,7 @@ use certhook::model::event::{Event, EventType};
 use certhook::model::filter::Filter;
 use certhook::model::health::{Backlog, Health, HealthState};
 use certhook::model::id::{EndpointNumber, ReplayId, ReplayNumber};
-use certhook::model::json::Json;
+use certhook::model::json::{Fields, Json};
 use certhook::model::replay::{Course, Preview, Progress, Range, Replay};
 use certhook::model::resource::Snapshot;
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
@@ -69,8 +70,7 @@ impl Door {
         let deliveries = Arc::new(Receivers::default());
         let sources = Arc::new(Accounts::default());
         let stop = CancellationToken::new();
-        let upstream =
-            Arc::new(Vendor { store: Arc::clone(&store), answers: Mutex::default(), asked: Mutex::default() });
+        let upstream = Arc::new(Vendor::of(Arc::clone(&store)));
         let router = router(Parts {
             store: Arc::clone(&store),
             sources: Arc::clone(&sources) as Arc<dyn Sources>,
@@ -353,6 +353,31 @@ pub(super) struct Vendor {
     store: Arc<dyn Store>,
     pub(super) answers: Mutex<Vec<(SourceName, Scripted)>>,
     pub(super) asked: Mutex<Vec<(String, Kind, String, String)>>,
+    /// What became of the changes that are asked for, in their order; after that, nobody answers.
+    pub(super) changes: Mutex<VecDeque<Result<Snapshot, CallError>>>,
+    pub(super) document: Mutex<Option<Option<String>>>,
+}
+
+impl Vendor {
+    fn of(store: Arc<dyn Store>) -> Self {
+        let (answers, asked) = Default::default();
+        let (changes, document) = Default::default();
+        Self { store, answers, asked, changes, document }
+    }
+
+    async fn change(&self, asked: (String, Kind, String, String)) -> Option<Result<ResourceId, CallError>> {
+        self.asked.lock().unwrap().push(asked);
+        let next = self.changes.lock().unwrap().pop_front();
+        Some(match next.unwrap_or_else(|| Err(CallError::NoAnswer("no connection".into()))) {
+            Ok(snapshot) => {
+                let id = snapshot.key.id.clone();
+                let commit = SightCommit { snapshot: Some(snapshot), ..SightCommit::default() };
+                self.store.commit_sights(vec![commit], None).await.unwrap();
+                Ok(id)
+            }
+            Err(error) => Err(error),
+        })
+    }
 }
 
 #[async_trait]
@@ -379,6 +404,32 @@ impl Upstream for Vendor {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })
+    }
+
+    async fn cancel(
+        &self,
+        source: &SourceName,
+        id: &ResourceId,
+        request_id: &str,
+    ) -> Option<Result<ResourceId, CallError>> {
+        self.change((source.to_string(), Kind::CertificateRequest, id.to_string(), request_id.into())).await
+    }
+
+    async fn trigger(
+        &self,
+        source: &SourceName,
+        customer_id: &ResourceId,
+        body: Fields,
+        _: &str,
+    ) -> Option<Result<ResourceId, CallError>> {
+        let body = Value::Object(body).to_string();
+        self.change((source.to_string(), Kind::CertificateRequest, customer_id.to_string(), body)).await
+    }
+
+    async fn document(&self, _: &SourceName, _: &ResourceId) -> Option<Result<Option<Document>, CallError>> {
+        let found = self.document.lock().unwrap().clone();
+        let expires_at = "2026-11-21T05:00:00Z".parse().unwrap();
+        Some(Ok(found.map(|url| Document { url: url.map(Into::into), expires_at })))
     }
 }
 

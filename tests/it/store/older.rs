@@ -1,8 +1,9 @@
-//! Folders that an older version left, which kept no lists by creation.
+//! Folders that an older version left: rows of its own form, and no lists by creation.
 
 use std::path::Path;
 
-use certhook::model::resource::{ResourceKey, Snapshot};
+use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, ResourceKey, Snapshot};
+use certhook::model::time::Timestamp;
 use certhook::store::SnapshotQuery;
 use tempfile::TempDir;
 
