@@ -160,9 +160,9 @@ pub(super) struct ApiError {
     message: String,
     errors: Vec<FieldError>,
     /// What would be the earliest that is not too early.
-    earliest: Option<String>,
+    earliest: Option<Box<str>>,
     /// Upstream's status and word, where the error is its own.
-    upstream: Option<(StatusCode, String)>,
+    upstream: Option<Box<(StatusCode, String)>>,
     retry_after: Option<Duration>,
 }
 
@@ -179,7 +179,7 @@ impl ApiError {
 
     /// The same error, with the earliest of its kind that would do.
     pub(super) fn with_earliest(self, earliest: impl Display) -> Self {
-        Self { earliest: Some(earliest.to_string()), ..self }
+        Self { earliest: Some(earliest.to_string().into()), ..self }
     }
 
     /// An error that is about one field.
@@ -235,7 +235,7 @@ impl CallError {
             Self::Refused { status, kind, message } => {
                 // A 401 would tell our caller that our own key is wrong; it is the one that we have for upstream.
                 let status = StatusCode::from_u16(status).ok().filter(|status| *status != StatusCode::UNAUTHORIZED);
-                let upstream = Some((status.unwrap_or(StatusCode::BAD_GATEWAY), kind));
+                let upstream = Some(Box::new((status.unwrap_or(StatusCode::BAD_GATEWAY), kind)));
                 ApiError { upstream, ..ApiError::new(ErrorKind::UpstreamRefused, message) }
             }
             Self::Throttled(wait) => {
@@ -262,7 +262,7 @@ struct ErrorBody<'a> {
 
 impl ApiError {
     fn status_and_word(&self) -> (StatusCode, &str) {
-        match &self.upstream {
+        match self.upstream.as_deref() {
             Some((status, word)) => (*status, word.as_str()),
             None => self.kind.status_and_word(),
         }

@@ -29,12 +29,13 @@
 
 use std::ops::RangeInclusive;
 
-use crate::model::id::{DeliveryId, EndpointNumber, Position, ReplayNumber};
+use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::resource::{Kind, OpenList, ResourceId, ResourceKey, SourceName};
 use crate::model::time::Timestamp;
 use crate::store::{Due, Task};
 
 pub(super) mod lists;
+pub(super) mod replays;
 
 /// A row's key.
 pub(super) type Key = Vec<u8>;
@@ -297,41 +298,6 @@ fn numbered(first: u8, endpoint: EndpointNumber) -> Key {
 /// The number in the key of an endpoint, of its own position, or of its cancellation.
 pub(super) fn endpoint_number(key: &[u8]) -> Option<EndpointNumber> {
     Some(EndpointNumber(u32::from_be_bytes(key.get(1..)?.try_into().ok()?)))
-}
-
-/// A replay as it was asked for.
-pub(super) fn replay(number: ReplayNumber) -> Key {
-    [b"r".as_slice(), &number.0.to_be_bytes()].concat()
-}
-
-/// The replays from one number to another, both included.
-pub(super) fn replays(first: ReplayNumber, last: ReplayNumber) -> KeyRange {
-    replay(first)..=replay(last)
-}
-
-/// How a replay is doing.
-pub(super) fn replay_progress(number: ReplayNumber) -> Key {
-    [b"q".as_slice(), &number.0.to_be_bytes()].concat()
-}
-
-/// The entry of a delivery that is pending for a replay.
-pub(super) fn outstanding(number: ReplayNumber, id: DeliveryId) -> Key {
-    [b"z".as_slice(), &number.0.to_be_bytes(), &delivery(id)].concat()
-}
-
-/// The entries of all that is pending for a replay.
-pub(super) fn outstanding_of(number: ReplayNumber) -> KeyRange {
-    let id = |position, endpoint, epoch| DeliveryId {
-        position: Position(position),
-        endpoint: EndpointNumber(endpoint),
-        epoch,
-    };
-    outstanding(number, id(0, 0, 0))..=outstanding(number, id(u64::MAX, u32::MAX, u32::MAX))
-}
-
-/// Which delivery such an entry means.
-pub(super) fn outstanding_id(key: &[u8]) -> Option<DeliveryId> {
-    delivery_id(key.get(5..)?)
 }
 
 /// An endpoint.

@@ -36,15 +36,15 @@ impl Stage<'_> {
         self.put(keys::NEXT_REPLAY, codec::number(number + 1))?;
         let Replay { id, endpoint_id, created_at, course, progress } = &replay;
         let asked = Asked { id: *id, endpoint_id: *endpoint_id, created_at: *created_at, course: course.clone() };
-        self.put(&keys::replay(id.number), rare::replay(&asked))?;
-        self.put(&keys::replay_progress(id.number), rare::replay_progress(progress))?;
+        self.put(&keys::replays::asked(id.number), rare::replay(&asked))?;
+        self.put(&keys::replays::progress(id.number), rare::replay_progress(progress))?;
         Ok(Some(replay))
     }
 
     /// Counts a delivery for its replay: once when it becomes pending for it, and once when it ends.
     pub(super) fn count_for_replay(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
         let Some(Replayed { id, ended, former: _ }) = record.replay else { return Ok(()) };
-        let entry = keys::outstanding(id.number, record.id);
+        let entry = keys::replays::pending(id.number, record.id);
         let was_pending = self.get(&entry)?.is_some();
         if was_pending == ended.is_none() {
             return Ok(());
@@ -102,17 +102,17 @@ impl Stage<'_> {
     /// Removes replays. One that has ended does not run again.
     pub(super) fn forget_replays(&mut self, ended: &[ReplayNumber]) -> Result<usize, StoreError> {
         for number in ended {
-            self.remove(&keys::replay(*number))?;
-            self.remove(&keys::replay_progress(*number))?;
+            self.remove(&keys::replays::asked(*number))?;
+            self.remove(&keys::replays::progress(*number))?;
         }
         Ok(ended.len())
     }
 
     /// A replay that runs, and whose endpoint is registered.
     fn running(&self, id: ReplayId) -> Result<Option<Asked>, StoreError> {
-        let Some(row) = self.get(&keys::replay(id.number))? else { return Ok(None) };
+        let Some(row) = self.get(&keys::replays::asked(id.number))? else { return Ok(None) };
         let asked = rare::read_replay(&row)?;
-        let Some(progress) = self.get(&keys::replay_progress(id.number))? else { return Ok(None) };
+        let Some(progress) = self.get(&keys::replays::progress(id.number))? else { return Ok(None) };
         let runs = rare::read_replay_progress(&progress)?.status == ReplayStatus::Running;
         let is_meant = asked.id == id && runs && self.is_registered(asked.endpoint_id.number)?;
         Ok(is_meant.then_some(asked))
@@ -123,7 +123,7 @@ impl Stage<'_> {
         id: ReplayId,
         change: impl FnOnce(&mut Progress) -> T,
     ) -> Result<Option<T>, StoreError> {
-        let key = keys::replay_progress(id.number);
+        let key = keys::replays::progress(id.number);
         let Some(row) = self.get(&key)? else { return Ok(None) };
         let mut progress = rare::read_replay_progress(&row)?;
         let changed = change(&mut progress);
@@ -135,7 +135,7 @@ impl Stage<'_> {
 impl Reader {
     fn replay(&self, row: &[u8]) -> Result<Replay, StoreError> {
         let Asked { id, endpoint_id, created_at, course } = rare::read_replay(row)?;
-        let progress = self.view.get(&keys::replay_progress(id.number))?;
+        let progress = self.view.get(&keys::replays::progress(id.number))?;
         let progress = progress.map(|row| rare::read_replay_progress(&row)).transpose()?;
         let progress = progress.unwrap_or_else(|| Progress::before(&course));
         Ok(Replay { id, endpoint_id, created_at, course, progress })
@@ -154,14 +154,14 @@ impl Reader {
             },
             None => {}
         }
-        let rows = self.view.walk(keys::replays(first, last), !ascending).take(limit);
+        let rows = self.view.walk(keys::replays::all(first, last), !ascending).take(limit);
         rows.map(|row| self.replay(&row?.1)).collect()
     }
 
     /// Some replays that have ended before an instant.
     pub(super) fn ended_replays(&self, before: Timestamp) -> Result<Vec<ReplayNumber>, StoreError> {
         let mut ended = Vec::new();
-        for row in self.view.walk(keys::replays(ReplayNumber(0), ReplayNumber(u32::MAX)), false) {
+        for row in self.view.walk(keys::replays::all(ReplayNumber(0), ReplayNumber(u32::MAX)), false) {
             let Replay { id, created_at, progress, .. } = self.replay(&row?.1)?;
             if created_at >= before || ended.len() == REMOVED_AT_ONCE {
                 // Those that follow were begun later still.
@@ -183,7 +183,7 @@ impl ReplayStore for SledStore {
 
     async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
         self.read(move |reader| {
-            let row = reader.view.get(&keys::replay(id.number))?;
+            let row = reader.view.get(&keys::replays::asked(id.number))?;
             let replay = row.map(|row| reader.replay(&row)).transpose()?;
             Ok(replay.filter(|replay| replay.id == id))
         })
@@ -201,8 +201,8 @@ impl ReplayStore for SledStore {
 
     async fn outstanding(&self, id: ReplayId, limit: usize) -> Result<Vec<DeliveryId>, StoreError> {
         self.read(move |reader| {
-            let entries = reader.view.walk(keys::outstanding_of(id.number), false).take(limit);
-            entries.map(|entry| keys::outstanding_id(&entry?.0).ok_or_else(bad_key)).collect()
+            let entries = reader.view.walk(keys::replays::pending_of(id.number), false).take(limit);
+            entries.map(|entry| keys::replays::pending_id(&entry?.0).ok_or_else(bad_key)).collect()
         })
         .await
     }

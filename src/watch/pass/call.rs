@@ -67,7 +67,7 @@ impl Pass<'_> {
             Ok(Ok(Fetched::NotFound(_))) => return Ok(Ok(Looked::NotFound)),
             Ok(Ok(Fetched::Malformed(malformed))) => {
                 let why = malformed.to_string();
-                self.malformed(kind, vec![malformed]);
+                self.malformed(kind, vec![malformed], false);
                 return Ok(Err(SourceError::Unavailable(why)));
             }
             Ok(Err(NoAnswer::Stopped)) => return Err(Halt::Stopped),

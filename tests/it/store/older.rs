@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, ResourceKey, Snapshot};
-use certhook::model::time::Timestamp;
+use certhook::model::resource::{ResourceKey, Snapshot};
 use certhook::store::SnapshotQuery;
 use tempfile::TempDir;
 
 use super::by_creation;
-use super::samples::*;
 use super::formats::row_key;
+use super::samples::*;
 use super::sled::{close, open, reopen, rows};
 
 /// Makes a folder into what an older version left, which kept no lists; or one that a stop left half done.

@@ -20,8 +20,8 @@ use certhook::model::time::Timestamp;
 use certhook::store::retention::Missed;
 use certhook::store::space::Space;
 use certhook::store::{
-    DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions, SightCommit, SnapshotQuery, StateStore,
-    Store, StoreError, Updated,
+    DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions, SightCommit, SnapshotQuery,
+    StateStore, Store, StoreError, Updated,
 };
 use tokio::sync::{broadcast, watch};
 
