@@ -54,8 +54,9 @@ impl DeliveryStore for Memory {
         let first = self.first();
         for (place, record) in commit.records.into_iter().enumerate() {
             let endpoint = record.id.endpoint;
-            let is_cut = record.status == DeliveryStatus::Pending && record.id.position < first;
-            state.record(if is_cut { record.ended(DeliveryStatus::Canceled) } else { record });
+            let is_moot = record.id.position < first || !state.endpoints.contains_key(&endpoint);
+            let is_lost = record.status == DeliveryStatus::Pending && is_moot;
+            state.record(if is_lost { record.ended(DeliveryStatus::Canceled) } else { record });
             let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
             if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
                 state.healths.insert(endpoint, health);

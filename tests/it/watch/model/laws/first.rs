@@ -51,6 +51,8 @@ pub(super) fn strays_are_told_or_absorbed_together(record: &Record) -> Verdict {
         let all = sum(absorbed, told);
         let guard = &record.played.settings.removal_guard;
         if absorbed != [0, 0] {
+            // One whose row was shown counts, although it is not known yet: its answer by id did not come.
+            let all = sum(all, shown_only(record, look));
             let trips = trips(guard, all, sum(before, all));
             demand(trips, || format!("{absorbed:?} strays are absorbed by the pass at {}", look.began))?;
             let is_said = record.gateway.iter().any(|(at, _, drafts)| {
@@ -66,6 +68,18 @@ pub(super) fn strays_are_told_or_absorbed_together(record: &Record) -> Verdict {
         }
     }
     Ok(())
+}
+
+/// How many strays of each kind a pass was shown that nobody knows by its end.
+fn shown_only(record: &Record, look: &Look) -> [u64; 2] {
+    let mut shown = [0; 2];
+    for life in record.lives.values() {
+        let [_, may_be_stray] = is_stray(record, life);
+        let is_known = life.known.first().is_some_and(|known| known.at < look.ended);
+        let is_shown = life.rows.iter().any(|row| look.began < row.arrived && row.arrived < look.ended);
+        shown[life.kind as usize] += u64::from(may_be_stray && is_shown && !is_known);
+    }
+    shown
 }
 
 /// How many strays of each kind a pass has seen first: as part of the baseline, and not.
