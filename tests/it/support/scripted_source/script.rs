@@ -72,7 +72,7 @@ impl Script {
         fate
     }
 
-    /// What befalls the page that is asked for now.
+    /// What befalls the page that is now asked for.
     pub(super) fn fate_of_page(&mut self, kind: Kind, selection: &Selection, is_first: bool) -> Fate {
         let mut fate = self.fate();
         if is_first {
@@ -99,7 +99,7 @@ impl Script {
         fate
     }
 
-    /// What befalls the answer by id that is asked for now.
+    /// What befalls the answer by id that is now asked for.
     pub(super) fn fate_of_get(&mut self, id: &str) -> Fate {
         let mut fate = self.fate();
         self.gets.push(id.into());
