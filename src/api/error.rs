@@ -21,6 +21,7 @@ pub(super) enum ErrorKind {
     BodyIncomplete,
     MissingKey,
     WrongKey,
+    ScopeMissing,
     RouteNotFound,
     EndpointNotFound,
     EventNotFound,
@@ -61,6 +62,7 @@ impl ErrorKind {
             Self::InvalidJson => (StatusCode::BAD_REQUEST, "INVALID_JSON"),
             Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "BODY_INCOMPLETE"),
             Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::ScopeMissing => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::RouteNotFound => (StatusCode::NOT_FOUND, "ROUTE_NOT_FOUND"),
             Self::EndpointNotFound => (StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND"),
             Self::EventNotFound => (StatusCode::NOT_FOUND, "EVENT_NOT_FOUND"),
@@ -295,11 +297,14 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// What a 401 has to carry. RFC 6750, section 3.1: no error code where no key was sent.
+/// What a 401 has to carry, and a 403 for want of a scope may. RFC 6750, section 3.1: no error code where no key was sent.
 fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
     match kind {
         ErrorKind::MissingKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook""#)),
         ErrorKind::WrongKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook", error="invalid_token""#)),
+        ErrorKind::ScopeMissing => {
+            Some(HeaderValue::from_static(r#"Bearer realm="certhook", error="insufficient_scope""#))
+        }
         ErrorKind::InvalidRequest
         | ErrorKind::UnrecognizedField
         | ErrorKind::InvalidJson

@@ -5,8 +5,8 @@
 //! nothing here knows another room.
 //!
 //! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`criteria`], [`exemption`],
-//! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`]; and [`nearest`],
-//! how a slip in one of their names finds the name that was meant.
+//! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`], [`key`]; and
+//! [`nearest`], how a slip in one of their names finds the name that was meant.
 
 pub mod criteria;
 pub mod delivery;
@@ -18,6 +18,7 @@ pub mod health;
 pub mod http_date;
 pub mod id;
 pub mod json;
+pub mod key;
 pub mod nearest;
 pub mod pattern;
 pub mod replay;
