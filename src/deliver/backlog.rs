@@ -98,8 +98,8 @@ pub(super) async fn count(store: &dyn Store, endpoint: &Endpoint) -> Result<Back
     if let Some(oldest) = waiting.iter().map(|row| row.id.position).min() {
         backlog.oldest_at = store.event(oldest).await?.map(|event| event.timestamp());
     }
-    let positions = store.positions().await?;
-    let own = positions.own.iter().find(|(one, _)| *one == number).map(|(_, position)| *position);
+    let positions = store.positions_of(number..=number).await?;
+    let own = positions.own.first().map(|(_, position)| *position);
     let mut after = own.unwrap_or(positions.live_mark).max(endpoint.start);
     let head = *store.head().borrow();
     let mut looked_at = 0;

@@ -12,6 +12,7 @@
 //! [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -237,6 +238,9 @@ pub trait EventLog: Send + Sync {
     async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError>;
 }
 
+/// The numbers that endpoints can have.
+pub const EVERY_ENDPOINT: RangeInclusive<EndpointNumber> = EndpointNumber(0)..=EndpointNumber(u32::MAX);
+
 /// Where every queue stood when it was last saved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Positions {
@@ -301,7 +305,12 @@ pub struct DeliveryCommit {
 #[async_trait]
 pub trait DeliveryStore: EventLog {
     /// Where the queues stood.
-    async fn positions(&self) -> Result<Positions, StoreError>;
+    async fn positions(&self) -> Result<Positions, StoreError> {
+        self.positions_of(EVERY_ENDPOINT).await
+    }
+
+    /// The same, with the own positions of these endpoints alone.
+    async fn positions_of(&self, endpoints: RangeInclusive<EndpointNumber>) -> Result<Positions, StoreError>;
 
     /// An endpoint's deliveries that wait for their next attempt, the earliest due first.
     async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError>;

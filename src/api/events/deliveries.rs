@@ -1,6 +1,7 @@
 //! Who gets an event and who does not: one row for each endpoint, tried or not.
 
 use std::iter::Peekable;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
@@ -151,10 +152,12 @@ pub(in crate::api) async fn list(
         return Err(ApiError::of_field("cursor", "belongs to the deliveries of another event"));
     }
     let ascending = page.order == Order::OldestFirst;
+    let limit = page.limit + 1;
+    let beyond = page.after.map(|last| last.endpoint);
+    let endpoints = api.store.endpoints(beyond, ascending, limit).await?;
     // In this order: a record is saved together with the position that passes it, so that a delivery that ends
     // meanwhile is found among the records.
-    let positions = api.store.positions().await?;
-    let limit = page.limit + 1;
+    let positions = api.store.positions_of(numbers(&endpoints)).await?;
     let query = DeliveryQuery {
         position: Some(event.position()),
         after: page.after,
@@ -162,8 +165,6 @@ pub(in crate::api) async fn list(
         limit,
         ..DeliveryQuery::default()
     };
-    let beyond = page.after.map(|last| last.endpoint);
-    let endpoints = api.store.endpoints(beyond, ascending, limit).await?;
     let records = api.store.deliveries(query).await?.found;
     let facets = Facets::of(&event);
     let mut rows = Vec::new();
@@ -181,6 +182,13 @@ pub(in crate::api) async fn list(
     let key =
         |row: &Row| DeliveryId { position: event.position(), endpoint: row.endpoint_id.number, epoch: event.id.epoch };
     Ok(Json(page.answer_with_one_more(rows, key)))
+}
+
+/// From the smallest to the largest number of endpoints that are in the order of their numbers, or against it.
+fn numbers(endpoints: &[Endpoint]) -> RangeInclusive<EndpointNumber> {
+    let ends =
+        [endpoints.first(), endpoints.last()].map(|endpoint| endpoint.map_or(EndpointNumber(0), |one| one.id.number));
+    ends[0].min(ends[1])..=ends[0].max(ends[1])
 }
 
 /// The endpoint whose row comes next: it has a record, or is registered, or both.

@@ -1,6 +1,7 @@
 //! Delivery records, what waits among them, and where the queues stand.
 
 use async_trait::async_trait;
+use std::ops::RangeInclusive;
 
 use super::act::Act;
 use super::stage::Stage;
@@ -101,10 +102,10 @@ pub(super) fn bad_key() -> StoreError {
 
 #[async_trait]
 impl DeliveryStore for SledStore {
-    async fn positions(&self) -> Result<Positions, StoreError> {
-        self.read(|reader| {
+    async fn positions_of(&self, endpoints: RangeInclusive<EndpointNumber>) -> Result<Positions, StoreError> {
+        self.read(move |reader| {
             let live_mark = reader.view.get(keys::LIVE_MARK)?.map_or(Ok(0), |row| codec::read_number(&row))?;
-            let own = reader.view.walk(keys::own_positions(), false).map(|row| {
+            let own = reader.view.walk(keys::own_positions(&endpoints), false).map(|row| {
                 let (key, row) = row?;
                 let endpoint = keys::endpoint_number(&key).ok_or_else(bad_key)?;
                 Ok((endpoint, Position(codec::read_number(&row)?)))

@@ -320,9 +320,9 @@ pub(super) fn own_position(number: EndpointNumber) -> Key {
     numbered(b'p', number)
 }
 
-/// All endpoints' own positions.
-pub(super) fn own_positions() -> KeyRange {
-    own_position(EndpointNumber(0))..=own_position(EndpointNumber(u32::MAX))
+/// The own positions of endpoints.
+pub(super) fn own_positions(endpoints: &RangeInclusive<EndpointNumber>) -> KeyRange {
+    own_position(*endpoints.start())..=own_position(*endpoints.end())
 }
 
 /// How an endpoint is doing.

@@ -12,9 +12,9 @@ use super::{Reader, SledStore};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
-use crate::store::StoreError;
 use crate::store::codec;
 use crate::store::retention::{Forgotten, GivenUp, Missed, RetentionStore};
+use crate::store::{EVERY_ENDPOINT, StoreError};
 
 /// Events that are removed in one act, but for a sight that has more: their rows are held in memory until the act is
 /// durable, for those who read.
@@ -138,7 +138,7 @@ impl Writer {
     fn dealt_with(&self, until: Position) -> Result<Position, StoreError> {
         let mark = self.view.get(keys::LIVE_MARK)?.map_or(Ok(0), |row| codec::read_number(&row))?;
         let mut dealt_with = until.min(Position(mark));
-        for row in self.view.walk(keys::own_positions(), false) {
+        for row in self.view.walk(keys::own_positions(&EVERY_ENDPOINT), false) {
             let (key, row) = row?;
             let own = Position(codec::read_number(&row)?);
             if own < dealt_with {

@@ -1,5 +1,6 @@
 //! A store that does what the real one does, when the test lets it; and a network that answers when the test lets it.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -243,8 +244,8 @@ impl EventLog for Meddler {
 
 #[async_trait]
 impl DeliveryStore for Meddler {
-    async fn positions(&self) -> Result<Positions, StoreError> {
-        let positions = self.inner.positions().await;
+    async fn positions_of(&self, endpoints: RangeInclusive<EndpointNumber>) -> Result<Positions, StoreError> {
+        let positions = self.inner.positions_of(endpoints).await;
         self.register_newcomer().await;
         positions
     }

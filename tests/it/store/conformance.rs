@@ -206,6 +206,8 @@ pub(super) async fn positions_are_set_moved_and_given_up(store: Arc<dyn Store>, 
     let store = reopen(store);
     let own = vec![(one, Position(3)), (other, Position(4))];
     assert_eq!(store.positions().await.unwrap(), Positions { live_mark: Position(9), own });
+    let narrow = store.positions_of(other..=other).await.unwrap();
+    assert_eq!(narrow, Positions { live_mark: Position(9), own: vec![(other, Position(4))] });
     let positions = vec![(one, None), (other, Some(Position(6)))];
     store.commit_deliveries(DeliveryCommit { positions, ..DeliveryCommit::default() }).await.unwrap();
     let own = vec![(other, Position(6))];

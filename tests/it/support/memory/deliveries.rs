@@ -7,13 +7,16 @@ use certhook::model::id::{DeliveryId, EndpointNumber, Position};
 use certhook::store::{
     Consequence, DeliveryCommit, DeliveryStore, Disabling, EventLog, Positions, StoreError, Waiting,
 };
+use std::ops::RangeInclusive;
 
 use super::Memory;
 
 #[async_trait]
 impl DeliveryStore for Memory {
-    async fn positions(&self) -> Result<Positions, StoreError> {
-        Ok(self.state()?.positions.clone())
+    async fn positions_of(&self, endpoints: RangeInclusive<EndpointNumber>) -> Result<Positions, StoreError> {
+        let mut positions = self.state()?.positions.clone();
+        positions.own.retain(|(number, _)| endpoints.contains(number));
+        Ok(positions)
     }
 
     async fn waiting(&self, endpoint: EndpointNumber, limit: usize) -> Result<Vec<Waiting>, StoreError> {
