@@ -41,6 +41,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Delivered,
+        Self::Redirected,
+        Self::Gone,
+        Self::Throttled,
+        Self::Rejected,
+        Self::ServerError,
+        Self::DnsFailed,
+        Self::AddressRefused,
+        Self::ConnectFailed,
+        Self::TlsFailed,
+        Self::TimedOut,
+        Self::Broken,
+        Self::Aborted,
+    ];
+
     /// The word used in the API and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {

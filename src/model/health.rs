@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::Position;
+use super::id::{EndpointId, Position};
 use super::time::Timestamp;
 
 /// How an endpoint has been doing, in one word.
@@ -16,6 +16,17 @@ pub enum HealthState {
     Failing,
     /// It failed so often that it is tried only now and then.
     CircuitOpen,
+}
+
+impl HealthState {
+    /// The word used in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
 }
 
 /// How an endpoint has been doing.
@@ -58,5 +69,24 @@ pub struct Backlog {
     /// Whether there are more than were counted.
     pub more: bool,
     /// When the event of the oldest one was observed.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// How an endpoint stands at the moment, as far as memory tells: nothing is read or counted in the store for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which endpoint.
+    pub id: EndpointId,
+    /// The subscriber's own name.
+    pub uid: Option<String>,
+    /// How it has been doing; `None` while it is disabled.
+    pub state: Option<HealthState>,
+    /// Deliveries in memory that have not ended: a bounded window. What lies behind it is in `unread`.
+    pub pending: usize,
+    /// Of these, those that are being tried.
+    pub in_flight: usize,
+    /// Events of the log that were not looked at for it yet. How many of them are meant for it is not known.
+    pub unread: u64,
+    /// When the event of the oldest pending one was observed, or a bit before that.
     pub oldest_at: Option<Timestamp>,
 }

@@ -89,6 +89,20 @@ pub enum SourceState {
     Unauthorized,
 }
 
+impl SourceState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Healthy, Self::Failing, Self::Unauthorized];
+
+    /// The word used in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Failing => "failing",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
 /// What is to become of removals that are withheld.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -9,13 +9,13 @@ use super::{SOURCES, assert_kept};
 const ROOMS: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("clock", &["model"]),
-    ("telemetry", &[]),
+    ("telemetry", &["model"]),
     ("detect", &["model"]),
-    ("source", &["model", "clock"]),
-    ("store", &["model", "clock"]),
-    ("watch", &["model", "clock", "source", "detect", "store"]),
-    ("deliver", &["model", "clock", "store"]),
-    ("api", &["model", "clock", "store"]),
+    ("source", &["model", "clock", "telemetry"]),
+    ("store", &["model", "clock", "telemetry"]),
+    ("watch", &["model", "clock", "source", "detect", "store", "telemetry"]),
+    ("deliver", &["model", "clock", "store", "telemetry"]),
+    ("api", &["model", "clock", "store", "telemetry"]),
     ("sandbox", &["model", "clock"]),
     ("config", &["model", "api", "deliver", "detect", "source", "store", "telemetry", "watch"]),
     ("client", &["model"]),
@@ -29,7 +29,7 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 20] = [
+const HOMES: [(&str, &[&str]); 21] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
@@ -39,7 +39,7 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("rustls_native_certs", &["src/deliver/transport/"]),
     ("tokio_rustls", &["src/deliver/transport/"]),
     ("reqwest", &["src/source/http", "src/client"]),
-    ("rustix", &["src/store/space"]),
+    ("rustix", &["src/store/space", "src/telemetry/process"]),
     ("sled", &["src/store/sled"]),
     ("postcard", &["src/store/codec"]),
     ("chacha20poly1305", &["src/store/vault"]),
@@ -49,7 +49,25 @@ const HOMES: [(&str, &[&str]); 20] = [
     ("getrandom", &["src/clock.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
     ("toml", &["src/config/"]),
-    ("tracing_subscriber", &["src/telemetry.rs"]),
+    ("tracing_subscriber", &["src/telemetry/logs"]),
+    ("prometheus_client", &["src/telemetry/"]),
+];
+
+/// Rooms that may name the meters anywhere: they make them, set them up or show them.
+const MEASURED: [&str; 5] = ["telemetry", "config", "cli", "app", "lib"];
+
+/// In the other rooms, the loops and doors that hold a meter.
+const LOOPS: [&str; 10] = [
+    "src/api/metrics.rs",
+    "src/api/routes.rs",
+    "src/deliver/board.rs",
+    "src/deliver/mod.rs",
+    "src/source/http/client.rs",
+    "src/source/numeral/mod.rs",
+    "src/store/sled/mod.rs",
+    "src/store/sled/writer.rs",
+    "src/watch/watcher.rs",
+    "src/watch/watcher/look.rs",
 ];
 
 /// The functions that read the environment of the process.
@@ -156,6 +174,16 @@ fn begins_a_path(code: &str, start: usize, name: &str) -> bool {
     is_first && (after.starts_with("::") || before.ends_with("use") || before.ends_with("extern crate"))
 }
 
+/// Decisions that measure: files that know of meters and are no loop.
+fn measuring_decisions(files: &[File]) -> Vec<String> {
+    let mut measuring = Vec::new();
+    for file in files.iter().filter(|file| !MEASURED.contains(&room(file)) && !LOOPS.contains(&file.path.as_str())) {
+        let telemetry = named_rooms(file).into_iter().filter(|(_, named)| *named == "telemetry");
+        measuring.extend(telemetry.map(|(start, _)| format!("{} names telemetry", place(file, start))));
+    }
+    measuring
+}
+
 fn environment_reads(files: &[File]) -> Vec<String> {
     let mut reads = Vec::new();
     for file in files.iter().filter(|file| !file.path.starts_with("src/config/")) {
@@ -231,4 +259,17 @@ fn only_config_reads_the_environment() {
         File::new("src/cli/mod.rs", "std::env::args();\nenv::temp_dir();\n"),
     ];
     assert_eq!(environment_reads(&bad), ["src/app.rs:1 reads the environment", "src/app.rs:2 reads the environment"]);
+}
+
+#[test]
+fn only_loops_measure() {
+    assert_kept("a decision measures nothing", &measuring_decisions(&SOURCES));
+    let bad = [
+        File::new("src/deliver/policy.rs", "use crate::telemetry::meters::Attempts;\n"),
+        File::new("src/deliver/board.rs", "use crate::telemetry::meters::Attempts;\n"),
+        File::new("src/app/scrape.rs", "use crate::telemetry::text::text;\n"),
+        File::new("src/detect/diff.rs", "// crate::telemetry\nfn f() { crate::telemetry::install() }\n"),
+    ];
+    let expected = ["src/deliver/policy.rs:1 names telemetry", "src/detect/diff.rs:2 names telemetry"];
+    assert_eq!(measuring_decisions(&bad), expected);
 }
