@@ -5,10 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::model::health::Health;
 use crate::model::id::EndpointNumber;
+use crate::telemetry::meters::Attempts;
 
-/// Health by endpoint, written by the dispatcher and read by the API.
+/// Health by endpoint, and what attempts have measured, written by the dispatcher and read by the API.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    pub(super) attempts: Attempts,
     health: Mutex<HashMap<EndpointNumber, Health>>,
 }
 

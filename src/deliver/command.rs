@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::dispatch::{Dispatcher, Done};
+use super::survey::Seen;
 use super::work::Strand;
 use crate::model::delivery::{ByHand, DeliveryStatus};
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
@@ -29,6 +30,8 @@ pub(super) enum Command {
     Position(Question),
     /// Deliveries that have become pending for a replay.
     Replay { endpoint: EndpointNumber, deliveries: Vec<(Position, Option<Strand>)>, done: oneshot::Sender<()> },
+    /// Somebody wants to know how all endpoints stand.
+    Survey(oneshot::Sender<Vec<Seen>>),
 }
 
 /// How far an endpoint's queue has come: whatever was tried up to there has a durable record. The answer is `None` if
@@ -39,12 +42,14 @@ pub(super) struct Question {
 }
 
 impl Command {
-    fn endpoint(&self) -> EndpointNumber {
+    /// The one endpoint that it is about.
+    fn endpoint(&self) -> Option<EndpointNumber> {
         match self {
-            Self::Urge { id, .. } | Self::Cancel { id, .. } => id.endpoint,
+            Self::Urge { id, .. } | Self::Cancel { id, .. } => Some(id.endpoint),
             Self::Recover { endpoint, .. }
             | Self::Position(Question { endpoint, .. })
-            | Self::Replay { endpoint, .. } => *endpoint,
+            | Self::Replay { endpoint, .. } => Some(*endpoint),
+            Self::Survey(_) => None,
         }
     }
 }
@@ -63,8 +68,10 @@ pub(super) enum Urged {
 impl Dispatcher {
     /// Does what was asked for. Whoever asked may have given up; it is done all the same.
     pub(super) async fn obey(&mut self, command: Command, now: Timestamp) -> Result<(), StoreError> {
-        let number = command.endpoint();
-        if !self.stations.contains_key(&number) && !self.arriving.contains_key(&number) {
+        if let Some(number) = command.endpoint()
+            && !self.stations.contains_key(&number)
+            && !self.arriving.contains_key(&number)
+        {
             // Who asks may know of it already: it was just registered, or enabled.
             self.endpoint_changed(Ok(number)).await?;
         }
@@ -80,6 +87,9 @@ impl Dispatcher {
             Command::Replay { endpoint, deliveries, done } => {
                 self.replay(endpoint, deliveries, now);
                 let _gone = done.send(());
+            }
+            Command::Survey(done) => {
+                let _gone = done.send(self.survey());
             }
         }
         Ok(())

@@ -1,10 +1,12 @@
 //! What follows from an attempt: the record, the lane, the endpoint.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempt::{Tried, Untried};
 use super::dispatch::{Dispatcher, UNREADABLE_WAIT};
 use super::health::{Condition, Noted, Recovery, Transition};
+use super::lane::Lane;
 use super::policy::{self, Next, Turn};
 use super::told;
 use super::work::{Verdict, Work};
@@ -12,7 +14,7 @@ use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::{DisabledReason, Endpoint};
 use crate::model::event::{Event, EventType};
-use crate::model::id::EndpointNumber;
+use crate::model::id::{DeliveryId, EndpointNumber};
 use crate::model::time::Timestamp;
 use crate::store::{Consequence, Disabling};
 
@@ -31,6 +33,7 @@ impl Dispatcher {
         let mut is_moot = false;
         let verdict = match result {
             Ok(tried) => {
+                self.measure(number, &tried);
                 let (verdict, ended) = self.concluded(endpoint, tried, now);
                 recovery = ended;
                 verdict
@@ -39,6 +42,9 @@ impl Dispatcher {
                 // There is no record that would say so when it is durable.
                 self.ledger.finish(number);
                 is_moot = matches!(untried, Untried::Moot);
+                if matches!(untried, Untried::Panicked) {
+                    self.board.attempts.panicked();
+                }
                 without_attempt(endpoint, work, &untried, now)
             }
         };
@@ -50,6 +56,18 @@ impl Dispatcher {
             station.lane.close(work.position);
         }
         self.settle(number, now);
+    }
+
+    /// Adds an attempt to those before it. How long an event has waited says something of us only where the receiver
+    /// works and keeps up.
+    fn measure(&self, number: EndpointNumber, tried: &Tried) {
+        let attempts = &self.board.attempts;
+        attempts.ended(tried.attempt.outcome, Duration::from_millis(tried.attempt.duration_ms));
+        let lane = self.stations.get(&number).map(|station| &station.lane);
+        let is_prompt = |lane: &Lane| lane.is_live() && !lane.condition.is_failing();
+        if tried.record.is_none() && lane.is_some_and(is_prompt) {
+            attempts.began_after(tried.attempt.at.since(tried.event.timestamp()));
+        }
     }
 
     /// The record of an attempt, what it brings about, and what follows for the lane.
@@ -77,6 +95,9 @@ impl Dispatcher {
         let (paused_until, at) = (policy::paused_until(outcome, retry_after, now), attempt.at);
         record.push(attempt);
         let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
+        if verdict == Verdict::Delivered || verdict == Verdict::Ended {
+            self.board.attempts.closed(verdict == Verdict::Delivered);
+        }
         let record = match verdict {
             Verdict::Delivered => record.ended(DeliveryStatus::Delivered),
             Verdict::Ended => record.ended(DeliveryStatus::Failed),
@@ -185,6 +206,7 @@ fn without_attempt(endpoint: &Endpoint, work: &Work, untried: &Untried, now: Tim
 /// One wide line per attempt; successes only for those who want to see them.
 fn log(endpoint: &Endpoint, event: &Event, tried: &Attempt, next: &Next) {
     let (endpoint_id, event_id, event_type) = (endpoint.id, event.id, event.event_type);
+    let delivery_id = DeliveryId { position: event_id.position, endpoint: endpoint_id.number, epoch: event_id.epoch };
     let Attempt { number: attempt, outcome, status_code, duration_ms, .. } = *tried;
     let (address, error) = (tried.address.as_deref(), tried.error.as_deref());
     let next_attempt_at = match next {
@@ -194,13 +216,13 @@ fn log(endpoint: &Endpoint, event: &Event, tried: &Attempt, next: &Next) {
     let word = outcome.as_str();
     if outcome == Outcome::Delivered {
         tracing::debug!(
-            %endpoint_id, %event_id, %event_type, attempt, outcome = word, status_code, address, duration_ms,
-            "delivery.attempted"
+            %endpoint_id, %delivery_id, %event_id, %event_type, attempt, outcome = word, status_code, address,
+            duration_ms, "delivery.attempted"
         );
     } else {
         tracing::info!(
-            %endpoint_id, %event_id, %event_type, attempt, outcome = word, status_code, address, error, duration_ms,
-            next_attempt_at, "delivery.attempted"
+            %endpoint_id, %delivery_id, %event_id, %event_type, attempt, outcome = word, status_code, address, error,
+            duration_ms, next_attempt_at, "delivery.attempted"
         );
     }
 }

@@ -27,6 +27,7 @@ use super::replay::News;
 use super::room::Room;
 use super::roster::Arrival;
 use super::slots::{Slots, Ticket, Turn};
+use super::survey::Absentee;
 use super::work::Work;
 use crate::model::delivery::ByHand;
 use crate::model::endpoint::Endpoint;
@@ -94,6 +95,8 @@ pub(super) struct Dispatcher {
     pub(super) stations: HashMap<EndpointNumber, Station>,
     /// Where endpoints without a lane stopped.
     pub(super) stopped: HashMap<EndpointNumber, Position>,
+    /// Those that are disabled.
+    pub(super) absent: HashMap<EndpointNumber, Absentee>,
     /// How they were doing then.
     pub(super) conditions: HashMap<EndpointNumber, Condition>,
     /// Endpoints that get a lane as soon as it can know all that was tried before.
@@ -131,6 +134,7 @@ impl Dispatcher {
             news,
             stations: HashMap::new(),
             stopped: HashMap::new(),
+            absent: HashMap::new(),
             conditions: HashMap::new(),
             arriving: HashMap::new(),
             questions: Vec::new(),

@@ -21,6 +21,7 @@ use crate::model::time::Timestamp;
 
 mod by_hand;
 mod order;
+mod window;
 
 /// Events taken and not yet recorded at one endpoint: what a crash sends again at most.
 const OPEN_MAX: usize = 1_024;

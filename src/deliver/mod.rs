@@ -16,7 +16,8 @@
 //! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `feed` (from the log to the
 //! lanes), `roster` (endpoints come and go), `conclude` (what follows from an attempt) and `command` with `by_hand`
 //! (what operators ask for). Around it: `backlog` (what waits in the store), [`replay`] (what is sent once more, in
-//! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask), and `former_secrets` (which is
+//! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask) and `survey` (all endpoints at
+//! once), and `former_secrets` (which is
 //! no delivery, but ends what signs them).
 
 use std::sync::Arc;
@@ -33,14 +34,16 @@ use self::dispatch::Dispatcher;
 use self::health::Circuit;
 use self::replay::News;
 use self::replay::resync::ResyncSource;
+use self::survey::Instants;
 use self::transport::Transport;
 use crate::clock::Clock;
 use crate::model::delivery::{Attempt, Trigger};
 use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
-use crate::model::health::{Backlog, Health};
+use crate::model::health::{Backlog, Health, Standing};
 use crate::model::id::{EndpointNumber, Position};
 use crate::store::{Store, StoreError};
+use crate::telemetry::meters::Attempts;
 
 mod attempt;
 mod backlog;
@@ -65,6 +68,7 @@ mod room;
 mod roster;
 pub mod sign;
 mod slots;
+mod survey;
 #[cfg(test)]
 mod testing;
 mod told;
@@ -115,6 +119,8 @@ pub struct Deliverer {
     by_hand: Mutex<()>,
     /// What running replays wait for.
     news: Arc<News>,
+    /// What the last survey knew.
+    instants: Mutex<Instants>,
 }
 
 impl Deliverer {
@@ -135,6 +141,7 @@ impl Deliverer {
             asked: Mutex::new(asked),
             by_hand: Mutex::default(),
             news: Arc::default(),
+            instants: Mutex::default(),
         }
     }
 
@@ -195,6 +202,25 @@ impl Deliverer {
     /// If the store fails.
     pub async fn backlog(&self, endpoint: &Endpoint) -> Result<Backlog, StoreError> {
         backlog::count(&*self.tools.store, endpoint).await
+    }
+
+    /// How all endpoints stand, as far as memory tells; in no order.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if the deliveries have ended; otherwise if the store fails.
+    pub async fn survey(&self) -> Result<Vec<Standing>, StoreError> {
+        let seen = self.ask(Command::Survey).await?;
+        let mut instants = self.instants.lock().await;
+        instants.learn(&survey::wanted(&seen), &*self.tools.store).await?;
+        let dated = seen
+            .into_iter()
+            .map(|one| Standing { oldest_at: one.oldest.and_then(|position| instants.at(position)), ..one.standing });
+        Ok(dated.collect())
+    }
+
+    /// What attempts have measured.
+    pub fn meter(&self) -> &Attempts {
+        &self.board.attempts
     }
 
     /// How an endpoint has been doing.

@@ -9,6 +9,7 @@ use super::backlog::{self, Waits};
 use super::dispatch::{Dispatcher, Done};
 use super::health::{Condition, Recovery};
 use super::lane::{Feed, Lane};
+use super::survey::Absentee;
 use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::health::HealthRecord;
 use crate::model::id::{EndpointNumber, Position};
@@ -98,6 +99,7 @@ impl Dispatcher {
         endpoint: Option<Endpoint>,
         mark: Option<Position>,
     ) -> Result<(), StoreError> {
+        self.absent.remove(&number);
         match endpoint {
             None => {
                 self.close(number);
@@ -111,6 +113,7 @@ impl Dispatcher {
             Some(endpoint) if endpoint.status == EndpointStatus::Disabled => {
                 self.park(&endpoint, mark);
                 self.arriving.remove(&number);
+                self.absent.insert(number, Absentee { id: endpoint.id, uid: endpoint.uid.clone() });
                 // Whoever enables it again means that it should be tried.
                 self.conditions.get_mut(&number).into_iter().for_each(Condition::give_a_chance);
                 Ok(())

@@ -3,8 +3,9 @@
 //! What sled does on a full disk cannot be relied on: a write that fails may leave it unable to go on, and whatever
 //! fails ends the process. So nothing is written any more long before that.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,25 @@ impl Disk for FileSystem {
         let stat = rustix::fs::statvfs(&self.0)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+}
+
+/// How many bytes the files of a folder have, those of its own folders included.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn size_of(folder: &Path) -> io::Result<u64> {
+    let mut size = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        size += match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&entry.path())?,
+            Ok(metadata) => metadata.len(),
+            // sled replaces its indexes meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(size)
 }
 
 /// What the room is enough for.

@@ -23,8 +23,10 @@ use super::{Description, Settings};
 use crate::clock::Clock;
 use crate::model::resource::{Kind, SourceName};
 use crate::model::source::{BaselineStatus, PassKind, PassReport, SourceProgress, SourceState, SourceStatus};
+use crate::model::time::Timestamp;
 use crate::source::Source;
 use crate::store::{SightStore, StoreError};
+use crate::telemetry::meters::Passes;
 
 mod call;
 mod decide;
@@ -49,6 +51,7 @@ pub struct Watcher {
     has_decisions: AtomicBool,
     wake: Notify,
     calls: Calls,
+    meter: Passes,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +60,8 @@ struct Shared {
     reports: Reports,
     /// When the last pass of each kind began.
     begun: [Option<Instant>; PassKind::ALL.len()],
+    /// When the last one of each kind that was complete began, in this process.
+    completed: [Option<Timestamp>; PassKind::ALL.len()],
     failed_baselines: u32,
     /// Where the last open pass stopped asking for those who have left a list.
     resume: Resume,
@@ -93,6 +98,7 @@ impl Watcher {
             has_decisions: AtomicBool::new(true),
             wake: Notify::new(),
             calls: Calls::default(),
+            meter: Passes::default(),
         }))
     }
 
@@ -122,6 +128,21 @@ impl Watcher {
             clock_skew_seconds: self.upstream.skew_seconds(),
             passes: passes.map(|report| with_trouble(report, trouble.as_deref())).collect(),
         }
+    }
+
+    /// What its passes have measured.
+    pub fn meter(&self) -> &Passes {
+        &self.meter
+    }
+
+    /// When the last complete pass of each kind began. What was before this process is known of some.
+    pub fn completed(&self) -> [Option<Timestamp>; PassKind::ALL.len()] {
+        let mut completed = self.lock().completed;
+        if let Some(progress) = self.applier.progress() {
+            completed[PassKind::Changes as usize] = completed[PassKind::Changes as usize].or(progress.watermark);
+            completed[PassKind::Sweep as usize] = completed[PassKind::Sweep as usize].or(progress.swept_at);
+        }
+        completed
     }
 
     /// Asks for a pass. If one of that kind waits already, that one is answered. It begins when the watcher is run

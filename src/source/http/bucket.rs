@@ -50,6 +50,11 @@ impl Bucket {
         }
     }
 
+    /// How many tokens could be had at once.
+    pub(super) fn left(&self) -> f64 {
+        self.lock().turns.left(self.begun.elapsed())
+    }
+
     /// Sends everybody away for `wait`.
     pub(super) fn pause(&self, wait: Duration) {
         let now = self.begun.elapsed();

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::model::http_date::http_date;
 use crate::model::json::Fields;
 use crate::model::time::Timestamp;
+use crate::telemetry::meters::{CallResult, Calls};
 
 /// How we name ourselves.
 const USER_AGENT: &str = concat!("certhook/", env!("CARGO_PKG_VERSION"));
@@ -70,6 +71,7 @@ pub(in crate::source) struct Client {
     bucket: Bucket,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    calls: Calls,
 }
 
 impl fmt::Debug for Client {
@@ -100,7 +102,18 @@ impl Client {
             bucket: Bucket::new(turns),
             clock,
             limits,
+            calls: Calls::default(),
         })
+    }
+
+    /// What its calls have measured.
+    pub(in crate::source) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// How many calls could be sent at once.
+    pub(in crate::source) fn tokens(&self) -> f64 {
+        self.bucket.left()
     }
 
     /// Asks for a resource below the base URL: `path` segment by segment, each of them encoded.
@@ -144,6 +157,22 @@ impl Client {
         judge: fn(&Said<'_>, Timestamp, &str) -> SourceError,
     ) -> Result<Answer, SourceError> {
         self.bucket.token(urgency).await.map_err(|retry_after| SourceError::Throttled { retry_after })?;
+        let began = tokio::time::Instant::now();
+        let answer = self.send(request, is_done, judge).await;
+        let result = match &answer {
+            Ok(answer) => answer.body.as_ref().map_or_else(result_of, |_| CallResult::Ok),
+            Err(error) => result_of(error),
+        };
+        self.calls.ended(result, began.elapsed());
+        answer
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        is_done: fn(u16) -> bool,
+        judge: fn(&Said<'_>, Timestamp, &str) -> SourceError,
+    ) -> Result<Answer, SourceError> {
         let asked_at = self.clock.now();
         let response = request.send().await.map_err(|error| self.broken(error))?;
         let status = response.status().as_u16();
@@ -210,6 +239,16 @@ impl Client {
         };
         let why = foreign::text(&chain(error), self.api_key.expose_secret());
         SourceError::Unavailable(format!("{what}: {why}"))
+    }
+}
+
+/// Under which result a call that failed is counted.
+fn result_of(error: &SourceError) -> CallResult {
+    match error {
+        SourceError::Unauthorized { .. } => CallResult::Unauthorized,
+        SourceError::Throttled { .. } => CallResult::Throttled,
+        SourceError::Unavailable(_) => CallResult::Unavailable,
+        SourceError::Refused { .. } => CallResult::Refused,
     }
 }
 

@@ -53,6 +53,12 @@ impl Tokens {
         self.full_at.saturating_sub(self.slack)
     }
 
+    /// How many there are, and parts of the next one.
+    fn left(&self, now: Duration) -> f64 {
+        let missing = self.full_at.saturating_sub(now);
+        (self.slack + self.interval).saturating_sub(missing).div_duration_f64(self.interval)
+    }
+
     fn take(&mut self, now: Duration) {
         self.full_at = self.full_at.max(now) + self.interval;
     }
@@ -136,6 +142,11 @@ impl Turns {
         Turn::Go
     }
 
+    /// How many calls could be made at once: none during a pause.
+    pub(super) fn left(&self, now: Duration) -> f64 {
+        if now < self.paused_until { 0.0 } else { self.all.left(now) }
+    }
+
     /// Gives nobody a token for `wait`. A pause under way is never shortened.
     pub(super) fn pause(&mut self, now: Duration, wait: Duration) {
         self.paused_until = self.paused_until.max(now + wait);
@@ -183,6 +194,20 @@ mod tests {
             assert_eq!(turns.ask(place, ms(0)), Turn::Wait(interval), "at {rate}");
             assert_eq!(turns.ask(place, interval), Turn::Go, "at {rate}");
         }
+    }
+
+    #[test]
+    fn what_is_left_goes_with_each_call_and_comes_back_at_the_rate() {
+        let mut turns = Turns::new(4.0).expect("a rate");
+        assert_eq!(turns.left(ms(0)), 4.0);
+        for left in [3.0, 2.0, 1.0, 0.0] {
+            let place = turns.enter(Urgency::Sweep);
+            assert_eq!(turns.ask(place, ms(0)), Turn::Go);
+            assert_eq!(turns.left(ms(0)), left);
+        }
+        assert_eq!((turns.left(ms(125)), turns.left(ms(750)), turns.left(ms(9_000))), (0.5, 3.0, 4.0));
+        turns.pause(ms(9_000), ms(1_000));
+        assert_eq!((turns.left(ms(9_999)), turns.left(ms(10_000))), (0.0, 4.0));
     }
 
     #[test]

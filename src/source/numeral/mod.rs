@@ -18,6 +18,7 @@ use super::http::{Answer, Client, Limits, NO_TYPE, SetupError, VendorHeader};
 use super::{Cursor, Fetched, Malformed, Page, Row, Selection, Settings, Source, SourceError, Urgency};
 use crate::clock::Clock;
 use crate::model::resource::{Coverage, Kind, ResourceId, Seen, SourceName};
+use crate::telemetry::meters::Calls;
 
 /// The most items that the vendor puts on a page.
 const PAGE_SIZE_MAX: u8 = 100;
@@ -52,6 +53,16 @@ impl Numeral {
         let version = VendorHeader { name: "x-api-version", value: &settings.api_version, setting: "api_version" };
         let client = Client::new(&settings, &[version], limits, clock)?;
         Ok(Self { name: settings.name, api_version: settings.api_version, page_size: settings.page_size, client })
+    }
+
+    /// What its calls have measured.
+    pub fn calls(&self) -> &Calls {
+        self.client.calls()
+    }
+
+    /// How many calls could be sent at once: what is left in the bucket.
+    pub fn tokens(&self) -> f64 {
+        self.client.tokens()
     }
 }
 

@@ -21,6 +21,7 @@ use super::vault::Vault;
 use super::{Roomy, Settings, Store, StoreError, codec};
 use crate::clock::{Clock, random_bytes};
 use crate::model::id::EndpointNumber;
+use crate::telemetry::meters::Commits;
 
 pub use rekey::{RekeyError, Rekeyed};
 
@@ -72,6 +73,7 @@ pub struct SledStore {
     acts: mpsc::Sender<Act>,
     changes: broadcast::Sender<EndpointNumber>,
     gauge: Arc<Gauge>,
+    meter: Commits,
 }
 
 impl SledStore {
@@ -113,6 +115,7 @@ impl SledStore {
         let view = View::new((*opened.db).clone());
         let (acts, queue) = mpsc::channel(QUEUE_LENGTH);
         let changes = broadcast::Sender::new(CHANGES_KEPT);
+        let meter = Commits::default();
         let writer = Writer {
             folder: settings.path.clone(),
             tree: (*opened.db).clone(),
@@ -123,6 +126,7 @@ impl SledStore {
             vault: Arc::clone(&vault),
             identity: LogIdentity { epoch: opened.meta.epoch, start: u32::from_le_bytes(random_bytes()) },
             watchdog: Watchdog::start().map_err(cannot_start)?,
+            meter: meter.clone(),
             gauge: Arc::clone(&gauge),
             unlooked: 0,
             acts: queue,
@@ -133,7 +137,12 @@ impl SledStore {
         };
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
-        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes, gauge }))
+        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes, gauge, meter }))
+    }
+
+    /// What its commits have measured.
+    pub fn meter(&self) -> &Commits {
+        &self.meter
     }
 
     /// Opens a store that holds nothing: what the folder held is removed, unless another process holds it. Only for

@@ -178,7 +178,7 @@ impl<'a> Acts<'a> {
     /// again says that all is well when it is not.
     fn commit(&mut self) -> Result<(), StoreError> {
         let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() { Ok(()) } else { batch.write(self.tree, self.file).map_err(broken) }
+        if batch.is_empty() { Ok(()) } else { batch.write(self.tree, self.file).map(drop).map_err(broken) }
     }
 }
 

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sled::{IVec, Tree};
+use tokio::time::Instant;
 
 use super::keys::{self, Key, KeyRange};
 use super::view::{Former, broken, cut, is_in_parts, join, part_is_missing, part_keys};
@@ -53,6 +55,11 @@ impl Batch {
         self.rows.is_empty()
     }
 
+    /// How many rows are to be written or deleted.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// How much is to be written.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -88,11 +95,13 @@ impl Batch {
     }
 
     /// Makes the changes durable: apply, flush, and a sync of our own, because sled's flush ends with
-    /// `sync_file_range`, which does not reach the disk.
-    pub(super) fn write(&self, tree: &Tree, file: &File) -> sled::Result<()> {
+    /// `sync_file_range`, which does not reach the disk. Tells how long the sync took.
+    pub(super) fn write(&self, tree: &Tree, file: &File) -> sled::Result<Duration> {
         tree.apply_batch(self.to_sled())?;
         tree.flush()?;
-        Ok(file.sync_data()?)
+        let began = Instant::now();
+        file.sync_data()?;
+        Ok(began.elapsed())
     }
 
     /// The changes as sled takes them.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use sled::{IVec, Tree};
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::act::{Act, Done};
 use super::keys::{self, Key};
@@ -25,6 +26,7 @@ use crate::store::codec::rare::FORMAT;
 use crate::store::space::{Gauge, LOOK_AFTER_BYTES};
 use crate::store::vault::Vault;
 use crate::store::{Consequence, DeliveryCommit, SightCommit, StoreError, codec};
+use crate::telemetry::meters::Commits;
 
 /// How many commits may wait for the writer before callers wait for a place.
 pub(super) const QUEUE_LENGTH: usize = 256;
@@ -67,6 +69,8 @@ pub(super) struct Writer {
     pub(super) identity: LogIdentity,
     /// Guards against a commit that hangs.
     pub(super) watchdog: Watchdog,
+    /// Measures commits.
+    pub(super) meter: Commits,
     /// Tells how much room is left.
     pub(super) gauge: Arc<Gauge>,
     /// How many bytes were written since it was last asked to look.
@@ -336,11 +340,13 @@ impl Writer {
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             self.watchdog.begin();
+            let began = Instant::now();
             if let Err(error) = self.write(&batch) {
                 tracing::error!(%error, "cannot write to the store; ending the process, since only a restart recovers");
                 std::process::abort();
             }
             self.watchdog.end();
+            self.meter.ended(began.elapsed(), batch.rows(), batch.bytes());
             self.unlooked += batch.bytes();
             if self.unlooked >= LOOK_AFTER_BYTES {
                 self.unlooked = 0;
@@ -359,7 +365,7 @@ impl Writer {
 
     fn write(&self, batch: &Batch) -> sled::Result<()> {
         self.view.hide(batch.former(&self.tree)?);
-        batch.write(&self.tree, &self.file)?;
+        self.meter.synced(batch.write(&self.tree, &self.file)?);
         if let Some(first) = batch.first {
             // Before the rows vanish, so that whoever misses one finds that the log was cut.
             self.recent.cut(first);

@@ -19,6 +19,7 @@ use crate::model::time::Timestamp;
 use crate::source::Selection;
 use crate::store::StoreError;
 use crate::store::space::Space;
+use crate::telemetry::meters::{PassCounts, PassResult};
 
 /// How a pass ended.
 pub(super) struct Ending {
@@ -72,7 +73,10 @@ impl Watcher {
             Ok(Ok(())) => ending_of(&tally),
             Ok(Err(Halt::Stopped)) if !stop.is_cancelled() => without_room(),
             Ok(Err(halt)) => halted(halt, &tally),
-            Err(_) => failed("the pass panicked; this is a bug in certhook".into()),
+            Err(_) => {
+                self.meter.panicked();
+                failed("the pass panicked; this is a bug in certhook".into())
+            }
         };
         if tally.wants_sweep {
             self.poll(PassKind::Sweep);
@@ -251,6 +255,7 @@ impl Watcher {
             report.duration_ms = Some(duration_ms);
             report.error = ending.error;
         });
+        self.measure(&report, tally, took);
         if let Some(state) = ending.state {
             let failed = is_baseline && report.pass == PassKind::Sweep && state != SourceState::Healthy;
             let mut shared = self.lock();
@@ -258,6 +263,22 @@ impl Watcher {
         }
         log(&self.account.name, &report, tally);
         report
+    }
+
+    fn measure(&self, report: &PassReport, tally: &Tally, took: Duration) {
+        let result = match report.status {
+            PassStatus::Complete => PassResult::Complete,
+            PassStatus::Incomplete => PassResult::Incomplete,
+            PassStatus::Failed => PassResult::Failed,
+            // Neither is how a pass ends.
+            PassStatus::Waiting | PassStatus::Running => return,
+        };
+        if result == PassResult::Complete {
+            self.lock().completed[report.pass as usize] = report.started_at;
+        }
+        let PassReport { pages, seen, changed, found_late, .. } = *report;
+        let counts = PassCounts { pages, seen, changed, found_late, malformed: tally.malformed };
+        self.meter.ended(report.pass, result, took, counts);
     }
 
     fn report(&self, id: &str, change: impl FnOnce(&mut PassReport)) -> PassReport {
