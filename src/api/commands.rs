@@ -169,6 +169,13 @@ pub trait Deliveries: Send + Sync {
     async fn recover(&self, endpoint: EndpointNumber) -> Result<bool, StoreError>;
 }
 
+/// What the API asks of whoever can look at everything that is measured.
+#[async_trait]
+pub trait Scrape: Send + Sync {
+    /// It as text, and what that is, for the header `content-type`. What cannot be told is left out.
+    async fn text(&self) -> (&'static str, String);
+}
+
 /// What the API asks of the catalogue of event types.
 pub trait Catalogue: Send + Sync {
     /// When events of a type are told, in one line.

@@ -8,7 +8,7 @@
 //! for work through the traits in [`commands`].
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
-//! (what handlers reach), `auth` and `request_id` (around every call), `request` and `input` (what a caller gave),
+//! (what handlers reach), `auth` and `request_id` (around every call), `metrics` (also around every call), `request` and `input` (what a caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events), then
 //! one file or folder for each resource.
 
@@ -24,6 +24,7 @@ mod exemptions;
 mod followers;
 mod health;
 mod input;
+mod metrics;
 mod page;
 mod removals;
 mod replays;
@@ -35,6 +36,7 @@ mod sources;
 mod state;
 mod upstream;
 
+pub use metrics::Metrics;
 pub use routes::router;
 pub use state::Parts;
 
@@ -43,6 +45,8 @@ pub use state::Parts;
 pub struct Settings {
     /// Where it listens.
     pub listen: std::net::SocketAddr,
+    /// Whether metrics are shown without a key.
+    pub metrics_public: bool,
     /// The root key.
     pub api_key: secrecy::SecretString,
     /// Where the vendor's plain dates are, and with them the day that it is.

@@ -13,15 +13,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
-    auth, deliveries, endpoints, event_types, events, exemptions, health, removals, replays, request_id, resources,
-    sources, upstream,
+    auth, deliveries, endpoints, event_types, events, exemptions, health, metrics, removals, replays, request_id,
+    resources, sources, upstream,
 };
 use crate::model::key::Scope;
+use crate::telemetry::meters::Requests;
 
-/// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist.
+/// Everything that our API answers. Calls below `/v1` need a key, also those that do not exist; metrics
+/// need one unless configuration says otherwise.
 pub fn router(parts: Parts) -> Router {
     let api = Arc::new(Api::from(parts));
-    let with_key = open_to(Scope::Read, reading())
+    let public = if api.metrics.is_public { metrics() } else { Router::new() };
+    let reading = if api.metrics.is_public { reading() } else { reading().merge(metrics()) };
+    let with_key = open_to(Scope::Read, reading)
         .merge(open_to(Scope::Endpoints, endpoints()))
         .merge(open_to(Scope::Replay, replaying()))
         .merge(open_to(Scope::Documents, documents()))
@@ -31,13 +35,16 @@ pub fn router(parts: Parts) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));
 
+    let requests = api.metrics.requests.clone();
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .merge(public)
         .merge(with_key)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .layer(CatchPanicLayer::custom(panicked))
+        .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| panicked(&requests)))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), metrics::measure))
         .layer(middleware::from_fn(request_id::name_request))
         .with_state(api)
 }
@@ -47,6 +54,10 @@ type Routes = Router<Arc<Api>>;
 /// The same calls, for those alone whose key has the scope.
 fn open_to(scope: Scope, calls: Routes) -> Routes {
     calls.route_layer(middleware::from_fn_with_state(scope, auth::require_scope))
+}
+
+fn metrics() -> Routes {
+    Router::new().route("/metrics", get(metrics::show))
 }
 
 fn reading() -> Routes {
@@ -124,7 +135,8 @@ async fn no_such_method(request: Request) -> ApiError {
 }
 
 /// The panic's own text went to the standard error stream when it happened.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
+fn panicked(requests: &Requests) -> Response {
+    requests.panicked();
     tracing::error!("api.panicked");
     ApiError::internal().into_response()
 }

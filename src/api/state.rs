@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::auth::RootKey;
 use super::commands::{Catalogue, Deliveries, Sources, Upstream};
 use super::followers::Followers;
+use super::metrics::Metrics;
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -29,6 +30,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The root key.
     pub api_key: SecretString,
+    /// What is measured, and who may see it.
+    pub metrics: Metrics,
     /// Ends the calls that would go on by themselves: streams, and long polls.
     pub stop: CancellationToken,
     /// Where the vendor's plain dates are, and with them the day that it is.
@@ -44,6 +47,7 @@ pub(super) struct Api {
     pub(super) catalogue: Arc<dyn Catalogue>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) timezone: TimeZone,
+    pub(super) metrics: Metrics,
     pub(super) root_key: RootKey,
     pub(super) followers: Followers,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
@@ -52,7 +56,7 @@ pub(super) struct Api {
 
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
-        let Parts { store, sources, upstream, deliveries, catalogue, clock, api_key, timezone, stop } = parts;
+        let Parts { store, sources, upstream, deliveries, catalogue, clock, api_key, timezone, metrics, stop } = parts;
         Self {
             store,
             sources,
@@ -61,6 +65,7 @@ impl From<Parts> for Api {
             catalogue,
             clock,
             timezone,
+            metrics,
             root_key: RootKey::new(&api_key),
             followers: Followers::new(stop),
             changing_endpoints: Mutex::new(()),

@@ -1,20 +1,22 @@
 //! Composition: builds the parts, starts the loops, stops them in order.
 //!
 //! In reading order: [`Gateway`] here, `http` (a router on a socket), `adapters` (what the API asks of other
-//! parts), [`sandbox`] (the simulated upstream, alone or under a gateway), `rekey` (work on a store at rest).
+//! parts), `scrape` (a look at everything that is measured), [`sandbox`] (the simulated upstream, alone or under a gateway), `rekey` (work on a store at rest).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::adapters::{Accounts, EventTypes, Subscribers, WatchedSources};
+use self::scrape::Scraper;
 use crate::api;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, SourceSettings};
 use crate::deliver::guard::Guard;
 use crate::deliver::replay::resync::ResyncSource;
 use crate::deliver::transport::HttpTransport;
@@ -22,12 +24,14 @@ use crate::deliver::{self, Deliverer, forget_former_secrets};
 use crate::source::numeral::Numeral;
 use crate::store::Store;
 use crate::store::sled::SledStore;
+use crate::telemetry::meters::{Commits, Requests};
 use crate::watch::{Description, Watcher};
 
 mod adapters;
 mod http;
 mod rekey;
 pub mod sandbox;
+mod scrape;
 
 pub use rekey::rekey;
 
@@ -55,7 +59,7 @@ impl Gateway {
             .await
             .with_context(|| format!("cannot listen on {listen}; is server.listen free?"))?;
         let address = listener.local_addr().context("cannot tell the address that the API listens on")?;
-        let store = open_store(&config, &clock).await?;
+        let (store, commits) = open_store(&config, &clock).await?;
 
         let guard = Arc::new(Guard::new(&config.delivery));
         let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(&guard))?);
@@ -66,21 +70,24 @@ impl Gateway {
         let (sources, livemode) = (sources.collect(), !config.sandbox);
         let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
         let deliverer = Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), settings));
-        let (mut watchers, mut accounts) = (Vec::new(), Vec::new());
-        for settings in config.sources {
-            let description = Description {
-                kind: "numeral".into(),
-                base_url: settings.source.base_url.to_string(),
-                livemode: !config.sandbox,
-            };
-            let source = Arc::new(Numeral::new(settings.source, Arc::clone(&clock))?);
-            let sights = Arc::clone(&store);
-            let watched = Arc::clone(&source);
-            let watcher = Watcher::open(watched, sights, Arc::clone(&clock), settings.watch, description).await?;
-            accounts.push((Arc::clone(&watcher), source as _));
-            watchers.push(watcher);
-        }
+        let sources = open_sources(config.sources, !config.sandbox, &store, &clock).await?;
+        let watchers: Vec<_> = sources.iter().map(|(watcher, _)| Arc::clone(watcher)).collect();
+        let accounts = sources.iter().map(|(watcher, source)| (Arc::clone(watcher), Arc::clone(source) as _)).collect();
         let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
+        let requests = Requests::default();
+        let scraper = Scraper {
+            started_at: clock.now(),
+            clock: Arc::clone(&clock),
+            sources,
+            deliverer: Arc::clone(&deliverer),
+            in_flight_max: config.delivery.max_in_flight,
+            store: Arc::clone(&store),
+            folder: config.store.path,
+            commits,
+            requests: requests.clone(),
+            turn: Mutex::default(),
+        };
+        let metrics = api::Metrics { scrape: Arc::new(scraper), requests, is_public: config.api.metrics_public };
         let router = api::router(api::Parts {
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
@@ -89,6 +96,7 @@ impl Gateway {
             catalogue: Arc::new(EventTypes),
             clock: Arc::clone(&clock),
             api_key: config.api.api_key,
+            metrics,
             stop: intake.clone(),
             timezone: config.api.timezone,
         });
@@ -157,11 +165,30 @@ async fn ended(parts: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
     }
 }
 
-async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn Store>> {
+/// The upstream accounts, each with what watches it.
+async fn open_sources(
+    configured: Vec<SourceSettings>,
+    livemode: bool,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Vec<(Arc<Watcher>, Arc<Numeral>)>> {
+    let mut sources = Vec::new();
+    for SourceSettings { source, watch } in configured {
+        let description = Description { kind: "numeral".into(), base_url: source.base_url.to_string(), livemode };
+        let source = Arc::new(Numeral::new(source, Arc::clone(clock))?);
+        let (watched, sights) = (Arc::clone(&source), Arc::clone(store));
+        let watcher = Watcher::open(watched, sights, Arc::clone(clock), watch, description).await?;
+        sources.push((watcher, source));
+    }
+    Ok(sources)
+}
+
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<(Arc<dyn Store>, Commits)> {
     let (settings, clock) = (config.store.clone(), Arc::clone(clock));
     // The simulated upstream begins anew at every start; a store that remembers would see that as changes.
     let open = if config.sandbox { SledStore::open_empty } else { SledStore::open };
     let opened = tokio::task::spawn_blocking(move || open(&settings, &*clock)).await;
-    let store: Arc<dyn Store> = opened.context("opening the store panicked")??;
-    Ok(store)
+    let store = opened.context("opening the store panicked")??;
+    let commits = store.meter().clone();
+    Ok((store, commits))
 }

@@ -118,8 +118,9 @@ fn api(reader: Reader<'_>) -> Option<api::Settings> {
         }
         false
     });
+    let metrics_public = reader.flag("metrics_public");
     // The section of events says where.
-    Some(api::Settings { listen: listen?, api_key: api_key?, timezone: TimeZone::UTC })
+    Some(api::Settings { listen: listen?, metrics_public: metrics_public?, api_key: api_key?, timezone: TimeZone::UTC })
 }
 
 /// Why a text cannot stand behind `Authorization: Bearer`.

@@ -7,6 +7,7 @@ mod deliver;
 mod end_to_end;
 mod following;
 mod house;
+mod metrics;
 mod modes;
 mod queue;
 mod sandbox;

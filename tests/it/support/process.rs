@@ -53,8 +53,13 @@ impl Process {
 
     /// A gateway over an upstream, with its store in `folder`.
     pub(crate) async fn gateway(folder: &Path, port: u16, upstream: &str) -> Self {
+        Self::gateway_where(folder, port, upstream, &[]).await
+    }
+
+    /// The same with variables of the environment, which go before the file.
+    pub(crate) async fn gateway_where(folder: &Path, port: u16, upstream: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = program(folder, "gateway.log");
-        command.args(["serve", "--config"]).arg(configuration(folder, port, upstream));
+        command.args(["serve", "--config"]).arg(configuration(folder, port, upstream)).envs(variables.iter().copied());
         Self::start(command, port, ROOT_KEY, "/readyz").await
     }
 
