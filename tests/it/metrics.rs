@@ -4,4 +4,5 @@
 
 mod door;
 mod exposition;
+mod names;
 mod sums;
