@@ -33,7 +33,7 @@ impl Dispatcher {
         let mut is_moot = false;
         let verdict = match result {
             Ok(tried) => {
-                self.measure(number, &tried);
+                self.measure(number, work, &tried);
                 let (verdict, ended) = self.concluded(endpoint, tried, now);
                 recovery = ended;
                 verdict
@@ -58,15 +58,17 @@ impl Dispatcher {
         self.settle(number, now);
     }
 
-    /// Adds an attempt to those before it. How long an event has waited says something of us only where the receiver
-    /// works and keeps up.
-    fn measure(&self, number: EndpointNumber, tried: &Tried) {
+    /// Adds an attempt to those before it. How long its event has waited says something of us only if it came straight
+    /// from the log, while the endpoint was enabled, worked and kept up.
+    fn measure(&self, number: EndpointNumber, work: &Work, tried: &Tried) {
         let attempts = &self.board.attempts;
         attempts.ended(tried.attempt.outcome, Duration::from_millis(tried.attempt.duration_ms));
-        let lane = self.stations.get(&number).map(|station| &station.lane);
-        let is_prompt = |lane: &Lane| lane.is_live() && !lane.condition.is_failing();
-        if tried.record.is_none() && lane.is_some_and(is_prompt) {
-            attempts.began_after(tried.attempt.at.since(tried.event.timestamp()));
+        let observed_at = tried.event.timestamp();
+        let is_prompt =
+            |lane: &Lane| lane.is_live() && !lane.condition.is_failing() && observed_at >= lane.endpoint.enabled_at;
+        let is_first = work.event.is_some() && tried.record.is_none();
+        if is_first && self.stations.get(&number).is_some_and(|station| is_prompt(&station.lane)) {
+            attempts.began_after(tried.attempt.at.since(observed_at));
         }
     }
 

@@ -16,9 +16,8 @@
 //! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `feed` (from the log to the
 //! lanes), `roster` (endpoints come and go), `conclude` (what follows from an attempt) and `command` with `by_hand`
 //! (what operators ask for). Around it: `backlog` (what waits in the store), [`replay`] (what is sent once more, in
-//! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask) and `survey` (all endpoints at
-//! once), and `former_secrets` (which is
-//! no delivery, but ends what signs them).
+//! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask), `survey` (all endpoints at
+//! once), and `former_secrets` (which is no delivery, but ends what signs them).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,11 +206,13 @@ impl Deliverer {
     /// How all endpoints stand, as far as memory tells; in no order.
     ///
     /// # Errors
-    /// [`StoreError::Closed`] if the deliveries have ended; otherwise if the store fails.
+    /// [`StoreError::Closed`] if the deliveries have ended.
     pub async fn survey(&self) -> Result<Vec<Standing>, StoreError> {
         let seen = self.ask(Command::Survey).await?;
         let mut instants = self.instants.lock().await;
-        instants.learn(&survey::wanted(&seen), &*self.tools.store).await?;
+        if let Err(error) = instants.learn(&survey::wanted(&seen), &*self.tools.store).await {
+            tracing::warn!(%error, "the age of what waits cannot be told");
+        }
         let dated = seen
             .into_iter()
             .map(|one| Standing { oldest_at: one.oldest.and_then(|position| instants.at(position)), ..one.standing });

@@ -179,7 +179,8 @@ fn each_pass<M: EncodeMetric>(
 }
 
 fn passes(sheet: &mut Sheet<'_>, sources: &[SourceScene], at: Timestamp) -> fmt::Result {
-    let help = "Time since the last complete pass of a kind began. Absent while none is known; deadline passes run only when something is due";
+    let help = "Time since the last complete pass of a kind began. Absent while none is known; deadline passes run only \
+        when something is due";
     sheet.gauges("pass_age", Some(Unit::Seconds), help, |rows| {
         for (source, pass) in sources.iter().flat_map(|source| PassKind::ALL.map(|pass| (source, pass))) {
             if let Some(completed) = source.completed[pass as usize] {
@@ -224,7 +225,8 @@ fn deliveries(sheet: &mut Sheet<'_>, deliveries: &DeliveriesScene) -> fmt::Resul
     })?;
     let help = "How long attempts took, from the look-up of the name to the end of the answer";
     sheet.one("attempt_duration", Some(Unit::Seconds), help, &attempts.took)?;
-    let help = "From an event's timestamp (when it was observed, before its commit) to its first attempt, at endpoints that work and keep up";
+    let help = "From an event's timestamp (when it was observed, before its commit) to its first attempt, where nothing \
+        but the gateway delays it: straight from the log, to endpoints that work and keep up";
     sheet.one("first_attempt_delay", Some(Unit::Seconds), help, &attempts.delay)?;
     sheet.sums("deliveries", "Deliveries that have ended with an attempt: delivered, or failed for good", |rows| {
         rows.row(&[("status", "delivered")], &attempts.delivered)?;
@@ -263,7 +265,8 @@ fn endpoints(sheet: &mut Sheet<'_>, endpoints: &[Standing], at: Timestamp) -> fm
         })
     })?;
     let busy = || named.iter().filter(|(_, one)| one.pending > 0);
-    let help = "Deliveries in memory that have not ended, a bounded window; absent if there is none. GET /v1/endpoints/{id} counts those in the store, too";
+    let help = "Deliveries in memory that have not ended, a bounded window; absent if there is none. GET \
+        /v1/endpoints/{id} counts those in the store, too";
     sheet.gauges("endpoint_pending", None, help, |rows| {
         busy().try_for_each(|(id, one)| rows.gauge(&[("endpoint", id)], one.pending as u64))
     })?;
@@ -271,14 +274,16 @@ fn endpoints(sheet: &mut Sheet<'_>, endpoints: &[Standing], at: Timestamp) -> fm
     sheet.gauges("endpoint_in_flight", None, help, |rows| {
         busy().try_for_each(|(id, one)| rows.gauge(&[("endpoint", id)], one.in_flight as u64))
     })?;
-    let help = "Time since the event of the oldest delivery that is pending in memory was observed; absent if nothing is pending, or the endpoint is disabled";
+    let help = "Time since the event of the oldest delivery that is pending in memory was observed; absent if nothing is \
+        pending, or the endpoint is disabled";
     sheet.gauges("endpoint_oldest_pending_age", Some(Unit::Seconds), help, |rows| {
         busy().try_for_each(|(id, one)| match one.oldest_at {
             Some(oldest) => rows.gauge(&[("endpoint", id)], age(at, oldest)),
             None => Ok(()),
         })
     })?;
-    let help = "Events of the log that were not looked at yet for an endpoint that is behind or disabled, whether they are meant for it or not; absent if it keeps up";
+    let help = "Events of the log that were not looked at yet for an endpoint that is behind or disabled, whether they \
+        are meant for it or not; absent if it keeps up";
     sheet.gauges("endpoint_unread_events", None, help, |rows| {
         let behind = named.iter().filter(|(_, one)| one.unread > 0);
         behind.into_iter().try_for_each(|(id, one)| rows.gauge(&[("endpoint", id)], one.unread))
@@ -311,7 +316,8 @@ fn store(sheet: &mut Sheet<'_>, store: &StoreScene) -> fmt::Result {
 
 fn requests(sheet: &mut Sheet<'_>, scene: &Scene) -> fmt::Result {
     let requests = &scene.requests;
-    let help = "Requests to the API, by route (its template; none if there is no such route), method and class of the answer's status";
+    let help = "Requests to the API, by route (its template; none if there is no such route), method and class of the \
+        answer's status";
     sheet.one("api_requests", None, help, &requests.answered)?;
     let help = "How long the API took to begin its answer; calls that wait for something are as long as that";
     sheet.one("api_request_duration", Some(Unit::Seconds), help, &requests.took)?;

@@ -75,8 +75,19 @@ async fn attempts_passes_calls_commits_and_requests_are_counted() {
     let registered = [("route", "/v1/endpoints"), ("method", "POST"), ("status", "2xx")];
     assert_eq!(told.get("certhook_api_requests_total", &registered), 1.0);
     assert_eq!(told.get("certhook_api_request_duration_seconds_count", &registered[..2]), 1.0);
-    assert!(gateway.terminate().await.success());
 
+    let late = Receiver::start().await;
+    gateway.post("/v1/endpoints", &json!({ "url": late.url, "secret": SECRET, "start": "earliest" })).await;
+    let delivered = |told: &Exposition| told.get("certhook_deliveries_total", &[("status", "delivered")]) == 2.0;
+    let told = scraped(&gateway, "the delivery of what was there before", delivered).await;
+    let count = told.get("certhook_first_attempt_delay_seconds_count", &[]);
+    assert_eq!(count, 1.0, "what is older than its endpoint was not delayed by us");
+    assert!(gateway.terminate().await.success());
+    assert_logged(&folder);
+}
+
+/// Of each attempt and each pass there is a line with what it was about and how long it took.
+fn assert_logged(folder: &tempfile::TempDir) {
     let log = std::fs::read_to_string(folder.path().join("gateway.log")).unwrap();
     let has_line = |message: &str, fields: &[&str]| {
         log.lines()
