@@ -1,8 +1,10 @@
-//! Who may ask, and for what: bearer keys, compared in constant time, and the scopes that they have.
+//! Who may ask, and for what: bearer keys, found by their digests and compared in constant time, and the scopes that
+//! they have.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -11,28 +13,51 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::error::{ApiError, ErrorKind};
+use super::keys;
 use super::state::Api;
-use crate::model::key::{Scope, Scopes};
+use crate::model::id::KeyId;
+use crate::model::key::{KeyDigest, Scope, Scopes};
 
 /// The root key, as its digest: digests have one length, so that a comparison tells nothing about the key's.
-pub(super) struct RootKey([u8; 32]);
+pub(super) struct RootKey(KeyDigest);
 
 impl RootKey {
     /// The key that configuration gives.
     pub(super) fn new(key: &SecretString) -> Self {
-        Self(Sha256::digest(key.expose_secret()).into())
+        Self(digest(key.expose_secret()))
     }
+}
 
-    fn is(&self, presented: &str) -> bool {
-        let presented: [u8; 32] = Sha256::digest(presented).into();
-        self.0.ct_eq(&presented).into()
-    }
+/// What is kept of a key's text.
+pub(super) fn digest(key: &str) -> KeyDigest {
+    KeyDigest(Sha256::digest(key).into())
+}
+
+fn are_same(one: KeyDigest, other: KeyDigest) -> bool {
+    one.0.ct_eq(&other.0).into()
 }
 
 /// Who sent a request.
 #[derive(Clone)]
 pub(super) struct Caller {
+    /// The key; `None`: the root key, which is in the configuration and not in the store.
+    id: Option<KeyId>,
     scopes: Scopes,
+}
+
+impl Caller {
+    /// Whether the key has the scope.
+    pub(super) fn may(&self, scope: Scope) -> bool {
+        self.scopes.open(scope)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts.extensions.get().cloned().ok_or_else(ApiError::internal)
+    }
 }
 
 /// Lets a request through that carries a key, and tells those behind whose it is.
@@ -41,13 +66,30 @@ pub(super) async fn require_key(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let caller = match bearer(request.headers()) {
-        None => return Err(ApiError::new(ErrorKind::MissingKey, "send the header authorization: Bearer KEY")),
-        Some(presented) if api.root_key.is(presented) => Caller { scopes: Scopes::all() },
-        Some(_) => return Err(ApiError::new(ErrorKind::WrongKey, "this key opens nothing here")),
+    let Some(presented) = bearer(request.headers()) else {
+        return Err(ApiError::new(ErrorKind::MissingKey, "send the header authorization: Bearer KEY"));
     };
+    let caller = holder(&api, presented).await?;
+    if let Some(id) = caller.id {
+        api.upkeep.used(id, api.clock.now());
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Whose key that is. It is looked up anew for each request, so that one that is deleted opens nothing at once.
+async fn holder(api: &Api, presented: &str) -> Result<Caller, ApiError> {
+    let presented_digest = digest(presented);
+    if are_same(api.root_key.0, presented_digest) {
+        return Ok(Caller { id: None, scopes: Scopes::all() });
+    }
+    let may_be_ours = presented.len() == keys::TEXT_BYTES && presented.starts_with(keys::PREFIX);
+    let known = if may_be_ours { api.store.key_of(presented_digest).await? } else { None };
+    match known.filter(|known| are_same(known.digest, presented_digest)) {
+        Some(known) if known.is_live(api.clock.now()) => Ok(Caller { id: Some(known.id), scopes: known.scopes }),
+        Some(_) => Err(ApiError::new(ErrorKind::WrongKey, "this key has expired; ask for another one")),
+        None => Err(ApiError::new(ErrorKind::WrongKey, "this key opens nothing here")),
+    }
 }
 
 /// Lets a request through whose key has the scope.
@@ -57,7 +99,7 @@ pub(super) async fn require_scope(
     next: Next,
 ) -> Result<Response, ApiError> {
     let caller = request.extensions().get::<Caller>().ok_or_else(ApiError::internal)?;
-    if caller.scopes.open(scope) {
+    if caller.may(scope) {
         return Ok(next.run(request).await);
     }
     let message = format!("this key may not do that: it lacks the scope {}", scope.as_str());

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::auth::Caller;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::events;
 use super::input::Input;
@@ -15,6 +16,7 @@ use super::state::Api;
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus};
 use crate::model::event::EventType;
 use crate::model::id::{DeliveryId, EndpointId, EventId};
+use crate::model::key::Scope;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 use crate::store::DeliveryQuery;
@@ -36,8 +38,16 @@ pub(super) struct DeliveryView {
 }
 
 impl DeliveryView {
-    /// With its attempts.
-    fn whole(record: DeliveryRecord) -> Self {
+    /// With its attempts; what receivers answered is for those alone who may read secrets, since it may hold some.
+    fn whole(mut record: DeliveryRecord, caller: &Caller) -> Self {
+        if !caller.may(Scope::Endpoints) {
+            record.attempts.iter_mut().for_each(|attempt| attempt.response_body = None);
+        }
+        Self { attempts: Some(record.attempts.clone()), ..Self::row(record) }
+    }
+
+    /// As a row of a list.
+    fn row(record: DeliveryRecord) -> Self {
         Self {
             id: record.id,
             object: "delivery",
@@ -48,13 +58,8 @@ impl DeliveryView {
             status: record.status,
             next_attempt_at: record.next_attempt_at,
             attempt_count: record.attempt_count,
-            attempts: Some(record.attempts),
+            attempts: None,
         }
-    }
-
-    /// As a row of a list.
-    fn row(record: DeliveryRecord) -> Self {
-        Self { attempts: None, ..Self::whole(record) }
     }
 }
 
@@ -98,37 +103,41 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    caller: Caller,
     _: NoQuery,
 ) -> Result<Json<DeliveryView>, ApiError> {
-    Ok(Json(DeliveryView::whole(find(&api, &name).await?)))
+    Ok(Json(DeliveryView::whole(find(&api, &name).await?, &caller)))
 }
 
 /// `POST /v1/deliveries/{id}/retry`: tries it now.
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    caller: Caller,
     _: NoQuery,
     _: NoFields,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let record = find(&api, &name).await?;
-    handled(api.deliveries.retry(&record).await?)
+    handled(api.deliveries.retry(&record).await?, &caller)
 }
 
 /// `POST /v1/deliveries/{id}/cancel`.
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Named(name): Named,
+    caller: Caller,
     _: NoQuery,
     _: NoFields,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let record = find(&api, &name).await?;
-    handled(api.deliveries.cancel(&record).await?)
+    handled(api.deliveries.cancel(&record).await?, &caller)
 }
 
 /// `POST /v1/events/{id}/redeliver`: sends it to an endpoint once more, or for the first time.
 pub(super) async fn redeliver(
     State(api): State<Arc<Api>>,
     Named(id): Named,
+    caller: Caller,
     _: NoQuery,
     Body(given): Body,
 ) -> Result<Json<DeliveryView>, ApiError> {
@@ -150,7 +159,7 @@ pub(super) async fn redeliver(
         problems.report("endpoint_id", "is the one that the event speaks of, which is never told");
         problems.finish()?;
     }
-    handled(api.deliveries.redeliver(&event, &endpoint).await?)
+    handled(api.deliveries.redeliver(&event, &endpoint).await?, &caller)
 }
 
 async fn find(api: &Api, name: &str) -> Result<DeliveryRecord, ApiError> {
@@ -159,9 +168,9 @@ async fn find(api: &Api, name: &str) -> Result<DeliveryRecord, ApiError> {
     api.store.delivery(id).await?.ok_or_else(not_found)
 }
 
-fn handled(outcome: ByHand) -> Result<Json<DeliveryView>, ApiError> {
+fn handled(outcome: ByHand, caller: &Caller) -> Result<Json<DeliveryView>, ApiError> {
     let (kind, message) = match outcome {
-        ByHand::Done(record) => return Ok(Json(DeliveryView::whole(*record))),
+        ByHand::Done(record) => return Ok(Json(DeliveryView::whole(*record, caller))),
         ByHand::UnderWay => (
             ErrorKind::DeliveryUnderWay,
             "it is being tried, or its turn is about to come; look again in a moment".into(),

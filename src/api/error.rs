@@ -31,6 +31,7 @@ pub(super) enum ErrorKind {
     SourceNotFound,
     CertificateNotFound,
     RequestNotFound,
+    KeyNotFound,
     SourceAmbiguous,
     DocumentNotAvailable,
     MethodNotAllowed,
@@ -39,6 +40,7 @@ pub(super) enum ErrorKind {
     DeliveryEnded,
     UidTaken,
     TooManySecrets,
+    TooManyKeys,
     CursorExpired,
     RangeExpired,
     BodyTooLarge,
@@ -72,6 +74,7 @@ impl ErrorKind {
             Self::SourceNotFound => (StatusCode::NOT_FOUND, "SOURCE_NOT_FOUND"),
             Self::CertificateNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_NOT_FOUND"),
             Self::RequestNotFound => (StatusCode::NOT_FOUND, "CERTIFICATE_REQUEST_NOT_FOUND"),
+            Self::KeyNotFound => (StatusCode::NOT_FOUND, "KEY_NOT_FOUND"),
             Self::SourceAmbiguous => (StatusCode::BAD_REQUEST, "SOURCE_AMBIGUOUS"),
             Self::DocumentNotAvailable => (StatusCode::NOT_FOUND, "DOCUMENT_NOT_AVAILABLE"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
@@ -80,6 +83,7 @@ impl ErrorKind {
             Self::EndpointDisabled => (StatusCode::CONFLICT, "ENDPOINT_DISABLED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
+            Self::TooManyKeys => (StatusCode::CONFLICT, "TOO_MANY_KEYS"),
             Self::CursorExpired => (StatusCode::GONE, "CURSOR_EXPIRED"),
             Self::RangeExpired => (StatusCode::BAD_REQUEST, "RANGE_EXPIRED"),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
@@ -318,6 +322,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::SourceNotFound
         | ErrorKind::CertificateNotFound
         | ErrorKind::RequestNotFound
+        | ErrorKind::KeyNotFound
         | ErrorKind::SourceAmbiguous
         | ErrorKind::DocumentNotAvailable
         | ErrorKind::MethodNotAllowed
@@ -326,6 +331,7 @@ fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
         | ErrorKind::DeliveryEnded
         | ErrorKind::UidTaken
         | ErrorKind::TooManySecrets
+        | ErrorKind::TooManyKeys
         | ErrorKind::CursorExpired
         | ErrorKind::RangeExpired
         | ErrorKind::BodyTooLarge

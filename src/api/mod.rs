@@ -9,8 +9,8 @@
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
 //! (what handlers reach), `auth` and `request_id` (around every call), `metrics` (also around every call), `request` and `input` (what a caller gave),
-//! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events), then
-//! one file or folder for each resource.
+//! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
+//! `upkeep` (what is done beside the calls), then one file or folder for each resource.
 
 pub mod commands;
 
@@ -24,6 +24,7 @@ mod exemptions;
 mod followers;
 mod health;
 mod input;
+mod keys;
 mod metrics;
 mod page;
 mod removals;
@@ -34,11 +35,13 @@ mod resources;
 mod routes;
 mod sources;
 mod state;
+mod upkeep;
 mod upstream;
 
 pub use metrics::Metrics;
 pub use routes::router;
 pub use state::Parts;
+pub use upkeep::Upkeep;
 
 /// What configuration says about our API.
 #[derive(Clone, Debug)]

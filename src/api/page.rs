@@ -27,6 +27,7 @@ pub(super) enum List {
     Replays,
     Certificates,
     CertificateRequests,
+    Keys,
 }
 
 impl List {
@@ -42,6 +43,7 @@ impl List {
             Self::Replays => "replays",
             Self::Certificates => "certificates",
             Self::CertificateRequests => "certificate_requests",
+            Self::Keys => "keys",
         }
     }
 }

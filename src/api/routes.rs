@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
-    auth, deliveries, endpoints, event_types, events, exemptions, health, metrics, removals, replays, request_id,
+    auth, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics, removals, replays, request_id,
     resources, sources, upstream,
 };
 use crate::model::key::Scope;
@@ -122,6 +122,8 @@ fn administration() -> Routes {
     Router::new()
         .route("/v1/sources/{name}/poll", post(sources::poll))
         .route("/v1/sources/{name}/removals", post(removals::decide))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", delete(keys::delete))
 }
 
 async fn no_such_route(request: Request) -> ApiError {

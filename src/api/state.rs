@@ -11,6 +11,7 @@ use super::auth::RootKey;
 use super::commands::{Catalogue, Deliveries, Sources, Upstream};
 use super::followers::Followers;
 use super::metrics::Metrics;
+use super::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::store::Store;
 
@@ -32,6 +33,8 @@ pub struct Parts {
     pub api_key: SecretString,
     /// What is measured, and who may see it.
     pub metrics: Metrics,
+    /// What calls leave to be done.
+    pub upkeep: Arc<Upkeep>,
     /// Ends the calls that would go on by themselves: streams, and long polls.
     pub stop: CancellationToken,
     /// Where the vendor's plain dates are, and with them the day that it is.
@@ -49,6 +52,7 @@ pub(super) struct Api {
     pub(super) timezone: TimeZone,
     pub(super) metrics: Metrics,
     pub(super) root_key: RootKey,
+    pub(super) upkeep: Arc<Upkeep>,
     pub(super) followers: Followers,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
     pub(super) changing_endpoints: Mutex<()>,
@@ -56,7 +60,8 @@ pub(super) struct Api {
 
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
-        let Parts { store, sources, upstream, deliveries, catalogue, clock, api_key, timezone, metrics, stop } = parts;
+        let Parts { store, sources, upstream, deliveries, catalogue, clock, .. } = parts;
+        let Parts { api_key, upkeep, timezone, metrics, stop, .. } = parts;
         Self {
             store,
             sources,
@@ -67,6 +72,7 @@ impl From<Parts> for Api {
             timezone,
             metrics,
             root_key: RootKey::new(&api_key),
+            upkeep,
             followers: Followers::new(stop),
             changing_endpoints: Mutex::new(()),
         }

@@ -88,7 +88,9 @@ impl Gateway {
             turn: Mutex::default(),
         };
         let metrics = api::Metrics { scrape: Arc::new(scraper), requests, is_public: config.api.metrics_public };
+        let upkeep = Arc::new(api::Upkeep::default());
         let router = api::router(api::Parts {
+            upkeep: Arc::clone(&upkeep),
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
             upstream: Arc::new(Accounts(accounts)),
@@ -109,6 +111,8 @@ impl Gateway {
         }
         let forgetting = forget_former_secrets(Arc::clone(&store), clock, intake.clone());
         intakes.spawn(async move { forgetting.await.context("forgetting former secrets ended") });
+        let keeping = upkeep.run(Arc::clone(&store), intake.clone());
+        intakes.spawn(async move { keeping.await.context("the upkeep of the API ended") });
         let removing = deliverer.retention(config.retention).run(intake.clone());
         intakes.spawn(async move { removing.await.context("removing what is old ended") });
         let stop = outlet.clone();

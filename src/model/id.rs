@@ -174,6 +174,23 @@ pub struct ReplayId {
 numbered_id!(ReplayId, ReplayNumber);
 text_form!(ReplayId, "rp_", "a replay id (rp_…)");
 
+/// The number of a key to our API inside the store: small keys, never used twice, in the order in which they were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyNumber(pub u32);
+
+/// The id of a key to our API: its number and 96 random bits. It opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId {
+    /// The key's number in the store.
+    pub number: KeyNumber,
+    /// Random; only the low 96 bits count.
+    pub random: u128,
+}
+
+numbered_id!(KeyId, KeyNumber);
+text_form!(KeyId, "key_", "a key id (key_…)");
+
 /// The id of a delivery: one event for one endpoint, so those two name it; the epoch is the event's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId {

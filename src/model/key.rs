@@ -1,6 +1,9 @@
-//! Keys to our API: what a caller may do.
+//! Keys to our API: whose they are, and what a caller may do.
 
 use serde::{Deserialize, Serialize};
+
+use super::id::KeyId;
+use super::time::Timestamp;
 
 /// A part of the API that a key opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -56,9 +59,47 @@ impl Scopes {
         Self(Scope::ALL.to_vec())
     }
 
+    /// Each of them once, in the order of [`Scope::ALL`].
+    pub fn as_slice(&self) -> &[Scope] {
+        &self.0
+    }
+
     /// Whether they open that part. `admin` opens every part.
     pub fn open(&self, part: Scope) -> bool {
         self.0.contains(&part) || self.0.contains(&Scope::Admin)
+    }
+}
+
+/// The SHA-256 digest of a key's text, which is all of it that is kept: a key has 256 random bits, so nobody finds the
+/// text from its digest, and no salt or slow function is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyDigest(pub [u8; 32]);
+
+/// A key that somebody was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Which one.
+    pub id: KeyId,
+    /// Whose it is, or what for.
+    pub name: String,
+    /// How its text begins, so that its owner can tell which one he has.
+    pub prefix: String,
+    /// What is kept of its text.
+    pub digest: KeyDigest,
+    /// What it opens.
+    pub scopes: Scopes,
+    /// When it was given.
+    pub created_at: Timestamp,
+    /// From when on it opens nothing.
+    pub expires_at: Option<Timestamp>,
+    /// When it was used last, to the minute or so.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Key {
+    /// Whether it opens anything at that instant.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|at| now < at)
     }
 }
 

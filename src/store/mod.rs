@@ -31,6 +31,7 @@ use crate::model::time::Timestamp;
 use self::retention::RetentionStore;
 use self::space::Space;
 
+mod access;
 pub mod codec;
 mod endpoints;
 mod replays;
@@ -40,6 +41,7 @@ pub mod space;
 mod states;
 pub mod vault;
 
+pub use access::KeyStore;
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
 pub use states::{SnapshotQuery, StateStore};
@@ -336,7 +338,9 @@ pub trait DeliveryStore: EventLog {
 
 /// All of it, for the place that composes the gateway.
 #[async_trait]
-pub trait Store: SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore {
+pub trait Store:
+    SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore + KeyStore
+{
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
 

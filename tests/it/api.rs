@@ -12,6 +12,7 @@ mod events;
 mod exemptions;
 mod following;
 mod headers;
+mod keys;
 mod replays;
 mod resources;
 mod rotation;

@@ -9,7 +9,7 @@
 //! Then the version goes up and the former shape stays here, for reading.
 //!
 //! In reading order: this file (the other hot rows), [`snapshot`] (snapshots and absences), [`endpoint`] (subscribers
-//! and their sealed secrets), [`rare`] (the other rows in JSON).
+//! and their sealed secrets), [`access`] (who may use the API), [`rare`] (the other rows in JSON).
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use crate::model::replay::Replayed;
 use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
+pub mod access;
 pub mod endpoint;
 pub mod rare;
 pub mod snapshot;

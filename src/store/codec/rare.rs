@@ -15,10 +15,11 @@ use crate::model::time::Timestamp;
 /// | format | since then |
 /// |---|---|
 /// | 3 | delivery records tell probes from what a schedule is charged with, and name their replay; replays; a log may begin later than at its first position; what an endpoint has missed; absences of which could not be told what they mean; lists of snapshots by creation |
-pub(crate) const FORMAT: u32 = 3;
+/// | 5 | keys to the API |
+pub(crate) const FORMAT: u32 = 5;
 
 /// The same, but endpoints count as they are in the rows that will take the place of theirs: another key has taken
-/// over, and not all of them are there yet. A store with a higher format is refused.
+/// over, and not all of them are there yet: 4 went with 3. A store with a higher format is refused.
 pub(crate) const FORMAT_REKEYED: u32 = FORMAT + 1;
 
 /// Whether a format, of this program or of a former one, is that of a store that another key has taken over: 2 was the

@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{EventDraft, Sight};
-use crate::model::id::{DeliveryId, EndpointId, Position, ReplayId, ReplayNumber};
+use crate::model::id::{DeliveryId, EndpointId, KeyId, Position, ReplayId, ReplayNumber};
+use crate::model::key::Key;
 use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
@@ -14,6 +15,16 @@ use crate::store::{DeliveryCommit, SightCommit, StoreError, Updated};
 
 /// Where the answer goes.
 pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked for about who may use the API.
+pub(super) enum Access {
+    /// A new key.
+    CreateKey { key: Box<Key>, done: Done<Key> },
+    /// A key is no more.
+    DeleteKey { id: KeyId, done: Done<Option<Key>> },
+    /// Keys were used.
+    KeepUses { uses: Vec<(KeyId, Timestamp)>, done: Done<()> },
+}
 
 /// What the writer is asked for.
 pub(super) enum Act {
@@ -43,19 +54,33 @@ pub(super) enum Act {
     Forget { ids: Vec<DeliveryId>, before: Timestamp, done: Done<usize> },
     /// Replays that have ended are no longer kept.
     ForgetReplays { ended: Vec<ReplayNumber>, done: Done<usize> },
+    /// Something about who may use the API.
+    Access(Access),
     /// A value that the caller will look for.
     Check { value: u64, done: Done<()> },
     /// The end: nothing after it is taken.
     Close { done: oneshot::Sender<()> },
 }
 
+fn say<T>(done: Done<T>) {
+    // Whoever asked may have given up.
+    let _gone = done.send(Err(StoreError::Full));
+}
+
+impl Access {
+    /// Says that there is no room for it.
+    fn refuse(self) {
+        match self {
+            Self::CreateKey { done, .. } => say(done),
+            Self::DeleteKey { done, .. } => say(done),
+            Self::KeepUses { done, .. } => say(done),
+        }
+    }
+}
+
 impl Act {
     /// Says that there is no room for it. The end needs none: returns whoever asked for it.
     pub(super) fn refuse(self) -> Option<oneshot::Sender<()>> {
-        fn say<T>(done: Done<T>) {
-            // Whoever asked may have given up.
-            let _gone = done.send(Err(StoreError::Full));
-        }
         match self {
             Self::Close { done } => return Some(done),
             Self::Sights { done, .. } | Self::Deliveries { done, .. } | Self::Check { done, .. } => say(done),
@@ -68,6 +93,7 @@ impl Act {
             Self::BeginReplay { done, .. } => say(done),
             Self::TellSnapshots { done, .. } => say(done),
             Self::CutEvents { done, .. } => say(done),
+            Self::Access(act) => act.refuse(),
             Self::Forget { done, .. } | Self::ForgetReplays { done, .. } => say(done),
         }
         None

@@ -21,6 +21,8 @@
 //! | `q` | replay | how that is doing |
 //! | `z` | replay, position, endpoint, epoch | empty: this delivery is pending for it |
 //! | `y` | endpoint | what the endpoint has missed since it was enabled |
+//! | `i` | key | key to the API |
+//! | `j` | half a digest | the number of the key to the API |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
 //! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
@@ -34,6 +36,7 @@ use crate::model::resource::{Kind, OpenList, ResourceId, ResourceKey, SourceName
 use crate::model::time::Timestamp;
 use crate::store::{Due, Task};
 
+pub(super) mod access;
 pub(super) mod lists;
 pub(super) mod replays;
 
@@ -55,6 +58,8 @@ pub(super) const LIVE_MARK: &[u8] = b"mlive";
 pub(super) const NEXT_ENDPOINT: &[u8] = b"mnext_endpoint";
 /// The number that the next replay gets.
 pub(super) const NEXT_REPLAY: &[u8] = b"mnext_replay";
+/// The number that the next key to the API gets.
+pub(super) const NEXT_KEY: &[u8] = b"mnext_key";
 /// What a check wrote last.
 pub(super) const CHECK: &[u8] = b"mcheck";
 

@@ -7,7 +7,7 @@
 //! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
 //! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
 //! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and
-//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `retention`.
+//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `access`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use view::View;
 use watchdog::Watchdog;
 use writer::{QUEUE_LENGTH, Writer};
 
+mod access;
 mod act;
 mod deliveries;
 mod endpoints;

@@ -223,6 +223,7 @@ impl Writer {
                 let result = self.stage(|stage| stage.forget_replays(&ended));
                 self.answer(done, result);
             }
+            Act::Access(act) => self.access(act),
             Act::Check { value, done } => {
                 let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
                 self.answer(done, result);
@@ -246,7 +247,8 @@ impl Writer {
         Ok(value)
     }
 
-    fn answer<T: Send + 'static>(&mut self, done: Done<T>, result: Result<T, StoreError>) {
+    /// Tells who asked, once that is durable.
+    pub(super) fn answer<T: Send + 'static>(&mut self, done: Done<T>, result: Result<T, StoreError>) {
         self.answers.push(Box::new(move || {
             // Whoever asked may have given up; what was asked for is done all the same.
             let _gone = done.send(result);

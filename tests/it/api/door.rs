@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
 use certhook::api::commands::{CallError, Catalogue, Deliveries, Document, Scrape, Sources, Undecided, Upstream};
-use certhook::api::{Metrics, Parts, router};
+use certhook::api::{Metrics, Parts, Upkeep, router};
 use certhook::clock::ManualClock;
 use certhook::model::event::EventType;
 use certhook::model::json::{Fields, Json};
@@ -53,6 +53,7 @@ pub(super) struct Door {
     /// Ends what would go on by itself.
     pub(super) stop: CancellationToken,
     pub(super) upstream: Arc<Vendor>,
+    pub(super) upkeep: Arc<Upkeep>,
 }
 
 impl Door {
@@ -68,7 +69,9 @@ impl Door {
         let sources = Arc::new(Accounts::default());
         let stop = CancellationToken::new();
         let upstream = Arc::new(Vendor::of(Arc::clone(&store)));
+        let upkeep = Arc::new(Upkeep::default());
         let router = router(Parts {
+            upkeep: Arc::clone(&upkeep),
             store: Arc::clone(&store),
             sources: Arc::clone(&sources) as Arc<dyn Sources>,
             upstream: Arc::clone(&upstream) as Arc<dyn Upstream>,
@@ -80,7 +83,7 @@ impl Door {
             stop: stop.clone(),
             timezone: TimeZone::get("America/New_York").unwrap(),
         });
-        Self { router, store, clock, deliveries, sources, stop, upstream }
+        Self { router, store, clock, deliveries, sources, stop, upstream, upkeep }
     }
 
     /// Sends any request, and leaves it to the caller to read what comes.

@@ -23,6 +23,7 @@ use certhook::store::{
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
+mod access;
 mod retention;
 
 /// Something that is let through as often as the test says; from the beginning without end.

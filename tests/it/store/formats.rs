@@ -31,14 +31,14 @@ async fn a_newer_store_is_refused_unharmed() {
     close(store).await;
     let mark = folder.path().join("data/certhook.json");
     let ours = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, r#"{"format":5,"everything":"else may differ"}"#).unwrap();
+    fs::write(&mark, r#"{"format":7,"everything":"else may differ"}"#).unwrap();
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
+    assert!(message.contains("it has format 7, this program knows up to 6; run the newer program"), "{message}");
     fs::write(&mark, ours).unwrap();
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":3"#, r#""format":5"#));
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":7"#));
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 5, this program knows up to 4; run the newer program"), "{message}");
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":3"#));
+    assert!(message.contains("it has format 7, this program knows up to 6; run the newer program"), "{message}");
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":7"#, r#""format":5"#));
     let store = open(folder.path());
     assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
 }
@@ -208,6 +208,30 @@ async fn a_store_of_the_first_format_is_read_whole_and_from_then_on_refused_by_i
         let after = formats(folder.path());
         assert!(after.iter().all(|format| *format > FIRST_KNEW), "before anything else is written: {after:?}");
     }
+}
+
+/// The highest format of the program before the keys to the API.
+const THIRD_KNEW: u64 = 4;
+
+#[tokio::test]
+async fn a_store_of_the_third_format_goes_on_in_ours_and_is_refused_by_its_program() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    fill_log(&store, 3).await;
+    let one = store.create(endpoint(None)).await.unwrap();
+    close(store).await;
+    // All its rows are as they were then.
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":3"#));
+    let mark = folder.path().join("data/certhook.json");
+    fs::write(&mark, fs::read_to_string(&mark).unwrap().replace(r#""format":5"#, r#""format":3"#)).unwrap();
+    assert_eq!(formats(folder.path()), [3, 3]);
+    let store = open(folder.path());
+    assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
+    assert_eq!(store.endpoints(None, true, 9).await.unwrap(), [one]);
+    assert_eq!(store.keys(None, true, 9).await.unwrap(), []);
+    drop(store);
+    let after = formats(folder.path());
+    assert!(after.iter().all(|format| *format > THIRD_KNEW), "before anything else is written: {after:?}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use certhook::store::Store;
 use proptest::prelude::*;
 
-use super::{by_creation, conformance, lists, model, replays, retention};
+use super::{access, by_creation, conformance, lists, model, replays, retention};
 use crate::support::memory::Memory;
 
 fn new() -> Arc<dyn Store> {
@@ -43,6 +43,10 @@ conforms! {
     replays::a_replay_counts_what_becomes_of_its_deliveries,
     replays::a_replay_ends_once,
     replays::a_resync_puts_states_into_the_log_with_their_deliveries,
+    access::keys_are_found_by_their_digests,
+    access::keys_are_listed_both_ways,
+    access::a_deleted_key_is_gone_and_its_number_is_not_given_again,
+    access::the_last_use_of_a_key_never_goes_back,
     retention::a_log_that_was_cut_begins_later,
     retention::a_log_can_be_cut_to_nothing_and_goes_on,
     retention::nothing_is_cut_that_somebody_has_not_dealt_with,

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{by_creation, conformance, endpoints, history, lists, model, replays, retention};
+use super::{access, by_creation, conformance, endpoints, history, lists, model, replays, retention};
 
 pub(super) fn settings(folder: &Path) -> Settings {
     Settings { path: folder.join("data"), encryption_key: None, min_free: 0 }
@@ -96,6 +96,10 @@ conforms! {
     history::a_page_that_is_full_says_truly_whether_there_is_more,
     history::a_page_reads_no_more_than_it_may,
     history::lists_hold_what_nobody_touches_while_all_around_it_changes,
+    access::keys_are_found_by_their_digests,
+    access::keys_are_listed_both_ways,
+    access::a_deleted_key_is_gone_and_its_number_is_not_given_again,
+    access::the_last_use_of_a_key_never_goes_back,
     retention::a_log_that_was_cut_begins_later,
     retention::a_log_can_be_cut_to_nothing_and_goes_on,
     retention::nothing_is_cut_that_somebody_has_not_dealt_with,

@@ -25,9 +25,11 @@ use certhook::store::{
 };
 use tokio::sync::{broadcast, watch};
 
+use self::access::Access;
 use self::replays::Replays;
 use super::book::{Book, ample_room, reads_from_its_book};
 
+mod access;
 mod deliveries;
 mod replays;
 mod retention;
@@ -45,6 +47,7 @@ struct State {
     positions: Positions,
     healths: BTreeMap<EndpointNumber, HealthRecord>,
     replays: Replays,
+    access: Access,
     missed: BTreeMap<EndpointNumber, Missed>,
     failing: Option<fn() -> StoreError>,
     disabling: Option<DisabledReason>,

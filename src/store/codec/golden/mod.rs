@@ -18,7 +18,6 @@ use crate::model::endpoint::{
 };
 use crate::model::event::{Cause, Detection, Mode, Subject};
 use crate::model::filter::Filter;
-use crate::model::health::HealthRecord;
 use crate::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use crate::model::pattern::Pattern;
 use crate::model::replay::Replayed;
@@ -29,6 +28,8 @@ use crate::model::source::SourceProgress;
 use crate::store::Settings;
 use crate::store::vault::Vault;
 
+mod access;
+mod health;
 mod replays;
 mod retention;
 
@@ -298,21 +299,6 @@ fn what_a_store_is_and_how_far_sources_were_read() {
     };
     let values = [begun, complete, telling];
     check(include_str!("progress_2.hex"), &values, rare::progress, |_, bytes| rare::read_progress(bytes));
-}
-
-#[test]
-fn how_endpoints_are_doing() {
-    let failing = HealthRecord {
-        last_success_at: Some(at(1)),
-        last_failure_at: Some(at(2)),
-        consecutive_failures: 4,
-        failing_since: Some(at(3)),
-        is_told: true,
-        paused_until: Some(at(5)),
-        first_given_up: Some(Position(6)),
-    };
-    let values = [HealthRecord::default(), failing];
-    check(include_str!("health.hex"), &values, rare::health, |_, bytes| rare::read_health(bytes));
 }
 
 /// As the second version can say it.

@@ -1,0 +1,28 @@
+//! What the API needs of the store to know who may use it.
+
+use async_trait::async_trait;
+
+use super::StoreError;
+use crate::model::id::{KeyId, KeyNumber};
+use crate::model::key::{Key, KeyDigest};
+use crate::model::time::Timestamp;
+
+/// Keys to our API. What is kept of a key's text is its digest.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    /// Keeps a new key. The store gives the number in its id; the rest of the id comes with the value.
+    async fn create_key(&self, key: Key) -> Result<Key, StoreError>;
+
+    /// The key with that digest, if there is one. It is found by the first half of the digest, and it is for the caller
+    /// to compare the whole.
+    async fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError>;
+
+    /// Up to `limit` keys beyond a number, in the order in which they were given or against it.
+    async fn keys(&self, beyond: Option<KeyNumber>, ascending: bool, limit: usize) -> Result<Vec<Key>, StoreError>;
+
+    /// Removes a key, which opens nothing from then on, and gives it as it was; `None` if there is none of that id.
+    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
+
+    /// Keeps when keys were used last. Those that are no longer there are passed over, and none goes back in time.
+    async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
+}

@@ -1,0 +1,124 @@
+//! Who may use the API: keys, found by their digests.
+
+use async_trait::async_trait;
+
+use super::act::{Access, Act};
+use super::deliveries::bad_key;
+use super::stage::Stage;
+use super::writer::Writer;
+use super::{Reader, SledStore, keys};
+use crate::model::id::{KeyId, KeyNumber};
+use crate::model::key::{Key, KeyDigest};
+use crate::model::time::Timestamp;
+use crate::store::codec::access as rows;
+use crate::store::{KeyStore, StoreError, codec};
+
+/// The number of the first key.
+const FIRST_NUMBER: u64 = 1;
+
+impl Stage<'_> {
+    /// Keeps a key under the next number.
+    fn create_key(&mut self, mut key: Key) -> Result<Key, StoreError> {
+        let number = self.number(keys::NEXT_KEY)?.unwrap_or(FIRST_NUMBER);
+        let max = u32::MAX as usize;
+        key.id.number = KeyNumber(u32::try_from(number).map_err(|_| StoreError::TooLarge {
+            what: "the number of keys ever given",
+            size: usize::try_from(number).unwrap_or(usize::MAX),
+            max,
+        })?);
+        self.put(keys::NEXT_KEY, codec::number(number + 1))?;
+        self.put(&keys::access::by_digest(key.digest), codec::number(number))?;
+        self.put(&keys::access::key(key.id.number), rows::key(&key))?;
+        Ok(key)
+    }
+
+    fn delete_key(&mut self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        let Some(known) = self.key(id)? else { return Ok(None) };
+        self.remove(&keys::access::by_digest(known.digest))?;
+        self.remove(&keys::access::key(id.number))?;
+        Ok(Some(known))
+    }
+
+    fn keep_use(&mut self, id: KeyId, at: Timestamp) -> Result<(), StoreError> {
+        match self.key(id)? {
+            Some(known) if known.last_used_at < Some(at) => {
+                self.put(&keys::access::key(id.number), rows::key(&Key { last_used_at: Some(at), ..known }))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        let known = self.get(&keys::access::key(id.number))?.map(|row| rows::read_key(&row)).transpose()?;
+        Ok(known.filter(|known| known.id == id))
+    }
+}
+
+impl Writer {
+    /// Works out what is asked for about who may use the API.
+    pub(super) fn access(&mut self, act: Access) {
+        match act {
+            Access::CreateKey { key, done } => {
+                let result = self.stage(|stage| stage.create_key(*key));
+                self.answer(done, result);
+            }
+            Access::DeleteKey { id, done } => {
+                let result = self.stage(|stage| stage.delete_key(id));
+                self.answer(done, result);
+            }
+            Access::KeepUses { uses, done } => {
+                let result = uses.into_iter().try_for_each(|(id, at)| self.stage(|stage| stage.keep_use(id, at)));
+                self.answer(done, result);
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError> {
+        let Some(row) = self.view.get(&keys::access::by_digest(digest))? else { return Ok(None) };
+        let number = u32::try_from(codec::read_number(&row)?).map_err(|_| bad_key())?;
+        // Between the two looks it may have been removed.
+        self.view.get(&keys::access::key(KeyNumber(number)))?.map(|row| rows::read_key(&row)).transpose()
+    }
+
+    fn keys(&self, beyond: Option<KeyNumber>, ascending: bool, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let (mut first, mut last) = (KeyNumber(0), KeyNumber(u32::MAX));
+        match beyond {
+            Some(KeyNumber(number)) if ascending => match number.checked_add(1) {
+                Some(next) => first = KeyNumber(next),
+                None => return Ok(Vec::new()),
+            },
+            Some(KeyNumber(number)) => match number.checked_sub(1) {
+                Some(before) => last = KeyNumber(before),
+                None => return Ok(Vec::new()),
+            },
+            None => {}
+        }
+        let rows = self.view.walk(keys::access::keys(first, last), !ascending).take(limit);
+        rows.map(|row| rows::read_key(&row?.1)).collect()
+    }
+}
+
+#[async_trait]
+impl KeyStore for SledStore {
+    async fn create_key(&self, key: Key) -> Result<Key, StoreError> {
+        self.write(|done| Act::Access(Access::CreateKey { key: Box::new(key), done })).await
+    }
+
+    async fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError> {
+        self.read(move |reader| reader.key_of(digest)).await
+    }
+
+    async fn keys(&self, beyond: Option<KeyNumber>, ascending: bool, limit: usize) -> Result<Vec<Key>, StoreError> {
+        self.read(move |reader| reader.keys(beyond, ascending, limit)).await
+    }
+
+    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.write(|done| Act::Access(Access::DeleteKey { id, done })).await
+    }
+
+    async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
+        self.write(|done| Act::Access(Access::KeepUses { uses, done })).await
+    }
+}

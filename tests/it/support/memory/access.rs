@@ -1,0 +1,59 @@
+//! Who may use the API, in memory.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use certhook::model::id::{KeyId, KeyNumber};
+use certhook::model::key::{Key, KeyDigest};
+use certhook::model::time::Timestamp;
+use certhook::store::{KeyStore, StoreError};
+
+use super::Memory;
+
+/// All keys.
+#[derive(Default)]
+pub(super) struct Access {
+    keys: BTreeMap<KeyNumber, Key>,
+    keys_created: u32,
+}
+
+#[async_trait]
+impl KeyStore for Memory {
+    async fn create_key(&self, mut key: Key) -> Result<Key, StoreError> {
+        let access = &mut self.state()?.access;
+        access.keys_created += 1;
+        key.id.number = KeyNumber(access.keys_created);
+        access.keys.insert(key.id.number, key.clone());
+        Ok(key)
+    }
+
+    async fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError> {
+        Ok(self.state()?.access.keys.values().find(|key| key.digest == digest).cloned())
+    }
+
+    async fn keys(&self, beyond: Option<KeyNumber>, ascending: bool, limit: usize) -> Result<Vec<Key>, StoreError> {
+        let state = self.state()?;
+        let all = state.access.keys.values();
+        Ok(if ascending {
+            all.filter(|one| beyond.is_none_or(|number| one.id.number > number)).take(limit).cloned().collect()
+        } else {
+            all.rev().filter(|one| beyond.is_none_or(|number| one.id.number < number)).take(limit).cloned().collect()
+        })
+    }
+
+    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        let access = &mut self.state()?.access;
+        let is_known = access.keys.get(&id.number).is_some_and(|known| known.id == id);
+        Ok(if is_known { access.keys.remove(&id.number) } else { None })
+    }
+
+    async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
+        let access = &mut self.state()?.access;
+        for (id, at) in uses {
+            if let Some(known) = access.keys.get_mut(&id.number).filter(|known| known.id == id) {
+                known.last_used_at = known.last_used_at.max(Some(at));
+            }
+        }
+        Ok(())
+    }
+}
