@@ -1,6 +1,7 @@
 //! Who may ask, and for what: bearer keys, found by their digests and compared in constant time, and the scopes that
 //! they have.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -12,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::address;
 use super::error::{ApiError, ErrorKind};
 use super::keys;
 use super::state::Api;
@@ -37,11 +39,18 @@ fn are_same(one: KeyDigest, other: KeyDigest) -> bool {
     one.0.ct_eq(&other.0).into()
 }
 
+/// What the root key is called.
+const ROOT: &str = "root";
+
 /// Who sent a request.
 #[derive(Clone)]
 pub(super) struct Caller {
     /// The key; `None`: the root key, which is in the configuration and not in the store.
-    id: Option<KeyId>,
+    pub(super) id: Option<KeyId>,
+    /// What it is called.
+    pub(super) name: String,
+    /// From where it is used; `None` where the connection has no address.
+    pub(super) address: Option<IpAddr>,
     scopes: Scopes,
 }
 
@@ -69,7 +78,8 @@ pub(super) async fn require_key(
     let Some(presented) = bearer(request.headers()) else {
         return Err(ApiError::new(ErrorKind::MissingKey, "send the header authorization: Bearer KEY"));
     };
-    let caller = holder(&api, presented).await?;
+    let address = address::of(&request, &api.trusted_proxies);
+    let caller = Caller { address, ..holder(&api, presented).await? };
     if let Some(id) = caller.id {
         api.upkeep.used(id, api.clock.now());
     }
@@ -81,12 +91,14 @@ pub(super) async fn require_key(
 async fn holder(api: &Api, presented: &str) -> Result<Caller, ApiError> {
     let presented_digest = digest(presented);
     if are_same(api.root_key.0, presented_digest) {
-        return Ok(Caller { id: None, scopes: Scopes::all() });
+        return Ok(Caller { id: None, name: ROOT.into(), address: None, scopes: Scopes::all() });
     }
     let may_be_ours = presented.len() == keys::TEXT_BYTES && presented.starts_with(keys::PREFIX);
     let known = if may_be_ours { api.store.key_of(presented_digest).await? } else { None };
     match known.filter(|known| are_same(known.digest, presented_digest)) {
-        Some(known) if known.is_live(api.clock.now()) => Ok(Caller { id: Some(known.id), scopes: known.scopes }),
+        Some(known) if known.is_live(api.clock.now()) => {
+            Ok(Caller { id: Some(known.id), name: known.name, address: None, scopes: known.scopes })
+        }
         Some(_) => Err(ApiError::new(ErrorKind::WrongKey, "this key has expired; ask for another one")),
         None => Err(ApiError::new(ErrorKind::WrongKey, "this key opens nothing here")),
     }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::audit::Audited;
 use super::auth::Caller;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::events;
@@ -116,9 +117,10 @@ pub(super) async fn retry(
     caller: Caller,
     _: NoQuery,
     _: NoFields,
-) -> Result<Json<DeliveryView>, ApiError> {
+) -> Result<(Audited, Json<DeliveryView>), ApiError> {
     let record = find(&api, &name).await?;
-    handled(api.deliveries.retry(&record).await?, &caller)
+    let handled = handled(api.deliveries.retry(&record).await?, &caller)?;
+    Ok((Audited::before(&DeliveryView::row(record)), handled))
 }
 
 /// `POST /v1/deliveries/{id}/cancel`.
@@ -128,9 +130,10 @@ pub(super) async fn cancel(
     caller: Caller,
     _: NoQuery,
     _: NoFields,
-) -> Result<Json<DeliveryView>, ApiError> {
+) -> Result<(Audited, Json<DeliveryView>), ApiError> {
     let record = find(&api, &name).await?;
-    handled(api.deliveries.cancel(&record).await?, &caller)
+    let handled = handled(api.deliveries.cancel(&record).await?, &caller)?;
+    Ok((Audited::before(&DeliveryView::row(record)), handled))
 }
 
 /// `POST /v1/events/{id}/redeliver`: sends it to an endpoint once more, or for the first time.

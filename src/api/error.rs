@@ -46,6 +46,7 @@ pub(super) enum ErrorKind {
     BodyTooLarge,
     UnsupportedMediaType,
     Internal,
+    ChangeNotRecorded,
     StoreUnavailable,
     TooManyFollowers,
     InsufficientStorage,
@@ -89,6 +90,7 @@ impl ErrorKind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            Self::ChangeNotRecorded => (StatusCode::INTERNAL_SERVER_ERROR, "CHANGE_NOT_RECORDED"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
             Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_FOLLOWERS"),
             Self::InsufficientStorage => (StatusCode::INSUFFICIENT_STORAGE, "INSUFFICIENT_STORAGE"),
@@ -302,48 +304,13 @@ impl IntoResponse for ApiError {
 }
 
 /// What a 401 has to carry, and a 403 for want of a scope may. RFC 6750, section 3.1: no error code where no key was sent.
+const CHALLENGES: [(ErrorKind, &str); 3] = [
+    (ErrorKind::MissingKey, r#"Bearer realm="certhook""#),
+    (ErrorKind::WrongKey, r#"Bearer realm="certhook", error="invalid_token""#),
+    (ErrorKind::ScopeMissing, r#"Bearer realm="certhook", error="insufficient_scope""#),
+];
+
 fn challenge(kind: ErrorKind) -> Option<HeaderValue> {
-    match kind {
-        ErrorKind::MissingKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook""#)),
-        ErrorKind::WrongKey => Some(HeaderValue::from_static(r#"Bearer realm="certhook", error="invalid_token""#)),
-        ErrorKind::ScopeMissing => {
-            Some(HeaderValue::from_static(r#"Bearer realm="certhook", error="insufficient_scope""#))
-        }
-        ErrorKind::InvalidRequest
-        | ErrorKind::UnrecognizedField
-        | ErrorKind::InvalidJson
-        | ErrorKind::BodyIncomplete
-        | ErrorKind::RouteNotFound
-        | ErrorKind::EndpointNotFound
-        | ErrorKind::EventNotFound
-        | ErrorKind::EventTypeNotFound
-        | ErrorKind::DeliveryNotFound
-        | ErrorKind::ReplayNotFound
-        | ErrorKind::SourceNotFound
-        | ErrorKind::CertificateNotFound
-        | ErrorKind::RequestNotFound
-        | ErrorKind::KeyNotFound
-        | ErrorKind::SourceAmbiguous
-        | ErrorKind::DocumentNotAvailable
-        | ErrorKind::MethodNotAllowed
-        | ErrorKind::EndpointDisabled
-        | ErrorKind::DeliveryUnderWay
-        | ErrorKind::DeliveryEnded
-        | ErrorKind::UidTaken
-        | ErrorKind::TooManySecrets
-        | ErrorKind::TooManyKeys
-        | ErrorKind::CursorExpired
-        | ErrorKind::RangeExpired
-        | ErrorKind::BodyTooLarge
-        | ErrorKind::UnsupportedMediaType
-        | ErrorKind::Internal
-        | ErrorKind::StoreUnavailable
-        | ErrorKind::TooManyFollowers
-        | ErrorKind::InsufficientStorage
-        | ErrorKind::Stopping
-        | ErrorKind::UpstreamRefused
-        | ErrorKind::UpstreamThrottled
-        | ErrorKind::UpstreamUnavailable
-        | ErrorKind::UpstreamOutcomeUnknown => None,
-    }
+    let (_, challenge) = CHALLENGES.iter().find(|(of, _)| *of == kind)?;
+    Some(HeaderValue::from_static(challenge))
 }

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audit::Audited;
 use super::auth;
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
@@ -105,11 +106,12 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     _: NoQuery,
-) -> Result<Json<DeletedView>, ApiError> {
+) -> Result<(Audited, Json<DeletedView>), ApiError> {
     let not_found = || ApiError::new(ErrorKind::KeyNotFound, format!("there is no key {name:?}"));
     let id: KeyId = name.parse().map_err(|_| not_found())?;
     let deleted = api.store.delete_key(id).await?.ok_or_else(not_found)?;
-    Ok(Json(DeletedView { id: deleted.id, object: "key", deleted: true }))
+    let view = DeletedView { id: deleted.id, object: "key", deleted: true };
+    Ok((Audited::deleted(&KeyView::from(deleted)), Json(view)))
 }
 
 fn draw() -> String {

@@ -8,13 +8,17 @@
 //! for work through the traits in [`commands`].
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
-//! (what handlers reach), `auth` and `request_id` (around every call), `metrics` (also around every call), `request` and `input` (what a caller gave),
+//! (what handlers reach), `auth`, `request_id` and `metrics` (around every call), `changes` and `audit`
+//! (around every call that changes something), `request` and `input` (what a caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
 //! `upkeep` (what is done beside the calls), then one file or folder for each resource.
 
 pub mod commands;
 
+mod address;
+mod audit;
 mod auth;
+mod changes;
 mod deliveries;
 mod endpoints;
 mod error;
@@ -52,6 +56,8 @@ pub struct Settings {
     pub metrics_public: bool,
     /// The root key.
     pub api_key: secrecy::SecretString,
+    /// The proxies that are believed when they say from whom they have a request.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
     /// Where the vendor's plain dates are, and with them the day that it is.
     pub timezone: jiff::tz::TimeZone,
 }

@@ -28,6 +28,7 @@ pub(super) enum List {
     Certificates,
     CertificateRequests,
     Keys,
+    Audit,
 }
 
 impl List {
@@ -44,6 +45,7 @@ impl List {
             Self::Certificates => "certificates",
             Self::CertificateRequests => "certificate_requests",
             Self::Keys => "keys",
+            Self::Audit => "audit",
         }
     }
 }

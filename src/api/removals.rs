@@ -7,8 +7,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::audit::Audited;
 use super::commands::Undecided;
 use super::error::{ApiError, Problems};
 use super::input::Input;
@@ -87,7 +88,7 @@ pub(super) async fn decide(
     Named(name): Named,
     _: NoQuery,
     Body(fields): Body,
-) -> Result<Json<Decided>, ApiError> {
+) -> Result<(Audited, Json<Decided>), ApiError> {
     let mut input = Input::of_body(fields);
     let decisions = [("confirm", RemovalDecision::Confirm), ("keep", RemovalDecision::Keep)];
     let has_decision = input.has("decision");
@@ -99,9 +100,12 @@ pub(super) async fn decide(
     input.finish()?;
     let Some(decision) = decision else { return Err(ApiError::internal()) };
     let source = name.parse().map_err(|_| not_found(&name))?;
-    let decided = api.sources.decide(&source, decision, ids).await.ok_or_else(|| not_found(&name))?;
+    let decided = api.sources.decide(&source, decision, ids.clone()).await.ok_or_else(|| not_found(&name))?;
     match decided {
-        Ok(decided) => Ok(Json(Decided { object: "removal_decision", decision, decided })),
+        Ok(decided) => {
+            let audited = Audited::states(None, Some(&json!({"decision": decision, "decided": decided, "ids": ids})));
+            Ok((audited, Json(Decided { object: "removal_decision", decision, decided })))
+        }
         Err(Undecided::Store(error)) => Err(error.into()),
         Err(Undecided::NotWithheld(ids)) => {
             let mut problems = Problems::default();

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audit::Audited;
 use super::endpoints::{self, fields};
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
@@ -170,7 +171,7 @@ pub(super) async fn begin(
     };
     if is_dry {
         let preview = api.deliveries.preview(&endpoint, range).await?.ok_or_else(disabled)?;
-        return Ok(Json(PreviewView::from(preview)).into_response());
+        return Ok((Audited::Nothing, Json(PreviewView::from(preview))).into_response());
     }
     Ok(accepted(api.deliveries.replay(&endpoint, range).await?.ok_or_else(disabled)?))
 }
@@ -256,8 +257,10 @@ pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     _: NoQuery,
-) -> Result<Json<ReplayView>, ApiError> {
-    shown(api.deliveries.cancel_replay(id(&name)?).await?, &name)
+) -> Result<(Audited, Json<ReplayView>), ApiError> {
+    let id = id(&name)?;
+    let before = shown(api.store.replay(id).await?, &name)?;
+    Ok((Audited::before(&before.0), shown(api.deliveries.cancel_replay(id).await?, &name)?))
 }
 
 fn id(name: &str) -> Result<ReplayId, ApiError> {

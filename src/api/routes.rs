@@ -13,8 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
-    auth, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics, removals, replays, request_id,
-    resources, sources, upstream,
+    audit, auth, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics, removals,
+    replays, request_id, resources, sources, upstream,
 };
 use crate::model::key::Scope;
 use crate::telemetry::meters::Requests;
@@ -33,6 +33,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(open_to(Scope::Admin, administration()))
         .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), changes::carry_out))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));
 
     let requests = api.metrics.requests.clone();
@@ -124,6 +125,7 @@ fn administration() -> Routes {
         .route("/v1/sources/{name}/removals", post(removals::decide))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::delete))
+        .route("/v1/audit", get(audit::list))
 }
 
 async fn no_such_route(request: Request) -> ApiError {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::RootKey;
+use super::changes::CHANGES_MAX;
 use super::commands::{Catalogue, Deliveries, Sources, Upstream};
 use super::followers::Followers;
 use super::metrics::Metrics;
@@ -33,6 +35,8 @@ pub struct Parts {
     pub api_key: SecretString,
     /// What is measured, and who may see it.
     pub metrics: Metrics,
+    /// The proxies that are believed when they say from whom they have a request.
+    pub trusted_proxies: Vec<IpNet>,
     /// What calls leave to be done.
     pub upkeep: Arc<Upkeep>,
     /// Ends the calls that would go on by themselves: streams, and long polls.
@@ -52,7 +56,10 @@ pub(super) struct Api {
     pub(super) timezone: TimeZone,
     pub(super) metrics: Metrics,
     pub(super) root_key: RootKey,
+    pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) upkeep: Arc<Upkeep>,
+    /// The places for calls that change something.
+    pub(super) change_places: Arc<Semaphore>,
     pub(super) followers: Followers,
     /// Held from reading an endpoint to writing it back, so that of two changes at a time neither is lost.
     pub(super) changing_endpoints: Mutex<()>,
@@ -61,7 +68,7 @@ pub(super) struct Api {
 impl From<Parts> for Api {
     fn from(parts: Parts) -> Self {
         let Parts { store, sources, upstream, deliveries, catalogue, clock, .. } = parts;
-        let Parts { api_key, upkeep, timezone, metrics, stop, .. } = parts;
+        let Parts { api_key, trusted_proxies, upkeep, timezone, metrics, stop, .. } = parts;
         Self {
             store,
             sources,
@@ -72,7 +79,9 @@ impl From<Parts> for Api {
             timezone,
             metrics,
             root_key: RootKey::new(&api_key),
+            trusted_proxies,
             upkeep,
+            change_places: Arc::new(Semaphore::new(CHANGES_MAX)),
             followers: Followers::new(stop),
             changing_endpoints: Mutex::new(()),
         }

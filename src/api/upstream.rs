@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audit::Audited;
 use super::commands::Document;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
@@ -36,13 +37,16 @@ pub(super) async fn cancel(
     request_id: RequestId,
     Query(mut input): Query,
     _: NoFields,
-) -> Result<Json<Fields>, ApiError> {
+) -> Result<(Audited, Json<Fields>), ApiError> {
     let sources = sources(&mut input, &api);
     input.finish()?;
     let wanted = Wanted::of(REQUEST, &name)?;
     let source = wanted.holder(&api, &sources).await?;
+    // One that was never seen has nothing to show.
+    let before = show_now(&api, &source, REQUEST, &wanted.id).await.ok();
     cancel_one(&api, &source, &wanted.id, &request_id).await?;
-    show_now(&api, &source, REQUEST, &wanted.id).await
+    let after = show_now(&api, &source, REQUEST, &wanted.id).await?;
+    Ok((Audited::states(before.as_ref().map(|before| &before.0), Some(&after.0)), after))
 }
 
 async fn cancel_one(api: &Api, source: &SourceName, id: &ResourceId, request_id: &RequestId) -> Result<(), ApiError> {
@@ -77,7 +81,7 @@ pub(super) async fn cancel_all(
     State(api): State<Arc<Api>>,
     request_id: RequestId,
     Body(fields): Body,
-) -> Result<Json<Cancellation>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut input = Input::of_body(fields);
     let sources = sources(&mut input, &api);
     if !input.has("customer_id") {
@@ -112,7 +116,9 @@ pub(super) async fn cancel_all(
         data.push(Canceled { id, source, status, error: refused.map(|error| error.body()) });
     }
     let has_more = pending.next.is_some();
-    Ok(Json(Cancellation { object: "cancellation", dry_run, matched: data.len(), has_more, data }))
+    let did_nothing = data.iter().all(|one| one.status == "pending");
+    let answer = Json(Cancellation { object: "cancellation", dry_run, matched: data.len(), has_more, data });
+    Ok(if did_nothing { (Audited::Nothing, answer).into_response() } else { answer.into_response() })
 }
 
 /// `POST /v1/customers/{customer_id}/certificate-requests`: the body is passed on as it is.

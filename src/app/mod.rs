@@ -99,19 +99,20 @@ impl Gateway {
             clock: Arc::clone(&clock),
             api_key: config.api.api_key,
             metrics,
+            trusted_proxies: config.api.trusted_proxies,
             stop: intake.clone(),
             timezone: config.api.timezone,
         });
 
         let (mut intakes, mut outlets) = (JoinSet::new(), JoinSet::new());
-        intakes.spawn(served(http::serve(listener, router, intake.clone())));
+        intakes.spawn(answered(http::serve(listener, router, intake.clone()), Arc::clone(&upkeep)));
         for watcher in watchers {
             let stop = intake.clone();
             intakes.spawn(served(watcher.run(stop)));
         }
-        let forgetting = forget_former_secrets(Arc::clone(&store), clock, intake.clone());
+        let forgetting = forget_former_secrets(Arc::clone(&store), Arc::clone(&clock), intake.clone());
         intakes.spawn(async move { forgetting.await.context("forgetting former secrets ended") });
-        let keeping = upkeep.run(Arc::clone(&store), intake.clone());
+        let keeping = upkeep.run(Arc::clone(&store), clock, intake.clone());
         intakes.spawn(async move { keeping.await.context("the upkeep of the API ended") });
         let removing = deliverer.retention(config.retention).run(intake.clone());
         intakes.spawn(async move { removing.await.context("removing what is old ended") });
@@ -153,6 +154,13 @@ impl Gateway {
         self.store.close().await;
         result
     }
+}
+
+/// Serves until the stop, and until what was begun for those who hung up is done.
+async fn answered(server: impl Future<Output = ()>, upkeep: Arc<api::Upkeep>) -> anyhow::Result<()> {
+    server.await;
+    upkeep.finish().await;
+    Ok(())
 }
 
 /// A part that cannot fail.

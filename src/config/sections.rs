@@ -119,8 +119,19 @@ fn api(reader: Reader<'_>) -> Option<api::Settings> {
         false
     });
     let metrics_public = reader.flag("metrics_public");
+    let trusted_proxies = reader.list("trusted_proxies", NETWORK, network_of);
     // The section of events says where.
-    Some(api::Settings { listen: listen?, metrics_public: metrics_public?, api_key: api_key?, timezone: TimeZone::UTC })
+    let (trusted_proxies, timezone) = (trusted_proxies?, TimeZone::UTC);
+    let metrics_public = metrics_public?;
+    Some(api::Settings { listen: listen?, metrics_public, api_key: api_key?, trusted_proxies, timezone })
+}
+
+/// What a network must be.
+const NETWORK: &str = "a network such as \"10.1.0.0/16\" or \"fd00::/8\", with no bits set behind the prefix";
+
+/// Reads one.
+fn network_of(text: &str) -> Option<IpNet> {
+    text.parse().ok().filter(|network: &IpNet| network.addr() == network.network())
 }
 
 /// Why a text cannot stand behind `Authorization: Bearer`.
@@ -223,9 +234,7 @@ fn delivery(reader: Reader<'_>) -> Option<deliver::Settings> {
     let order_wait = reader.duration("order_wait", ORDER_WAIT);
     let probe = reader.duration("probe", PROBE);
     let disable_after = reader.duration("disable_after", DISABLE_AFTER);
-    let expected = "a network such as \"10.1.0.0/16\" or \"fd00::/8\", with no bits set behind the prefix";
-    let is_exact = |network: &IpNet| network.addr() == network.network();
-    let allow_networks = reader.list("allow_networks", expected, |text| text.parse().ok().filter(is_exact));
+    let allow_networks = reader.list("allow_networks", NETWORK, network_of);
     let allow_http = reader.flag("allow_http");
     Some(deliver::Settings {
         timeout: timeout?,

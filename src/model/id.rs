@@ -8,6 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::time::Timestamp;
+
 /// In ASCII order, so that ids of one kind sort like the numbers that they carry.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -190,6 +192,27 @@ pub struct KeyId {
 
 numbered_id!(KeyId, KeyNumber);
 text_form!(KeyId, "key_", "a key id (key_…)");
+
+/// The id of an entry in the audit log: when, and a number that no other entry has, so that entries sort by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuditId {
+    /// When the change was made; never before 1970.
+    pub at: Timestamp,
+    /// The entry's number in the store; without gaps, in the order in which entries were written.
+    pub number: u64,
+}
+
+impl AuditId {
+    fn to_bits(self) -> u128 {
+        u128::from(self.at.as_millis().cast_unsigned()) << 64 | u128::from(self.number)
+    }
+
+    fn from_bits(bits: u128) -> Self {
+        Self { at: Timestamp::from_millis(((bits >> 64) as u64).cast_signed()), number: bits as u64 }
+    }
+}
+
+text_form!(AuditId, "aud_", "the id of an entry in the audit log (aud_…)");
 
 /// The id of a delivery: one event for one endpoint, so those two name it; the epoch is the event's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

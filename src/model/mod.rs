@@ -5,9 +5,11 @@
 //! nothing here knows another room.
 //!
 //! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`criteria`], [`exemption`],
-//! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`], [`key`]; and
+//! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`], [`key`],
+//! [`audit`]; and
 //! [`nearest`], how a slip in one of their names finds the name that was meant.
 
+pub mod audit;
 pub mod criteria;
 pub mod delivery;
 pub mod endpoint;

@@ -1,9 +1,10 @@
-//! What the API needs of the store to know who may use it.
+//! What the API needs of the store to know who may use it, and to remember who has changed what.
 
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::model::id::{KeyId, KeyNumber};
+use crate::model::audit::AuditEntry;
+use crate::model::id::{AuditId, KeyId, KeyNumber};
 use crate::model::key::{Key, KeyDigest};
 use crate::model::time::Timestamp;
 
@@ -25,4 +26,33 @@ pub trait KeyStore: Send + Sync {
 
     /// Keeps when keys were used last. Those that are no longer there are passed over, and none goes back in time.
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;
+}
+
+/// Which entries of the audit log a list is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only those from this instant on.
+    pub since: Option<Timestamp>,
+    /// Only those before this instant.
+    pub until: Option<Timestamp>,
+    /// Only those after this one in the order of the list.
+    pub after: Option<AuditId>,
+    /// Oldest first instead of newest first.
+    pub ascending: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The audit log: entries in the order of their instants, and then of their numbers.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Keeps an entry. The store gives the number in its id; the rest of the id comes with the value.
+    async fn audit(&self, entry: AuditEntry) -> Result<AuditId, StoreError>;
+
+    /// A page of entries.
+    async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Removes a limited number of entries, the oldest first: those from before an instant, and as many more as there
+    /// are above `kept_max`. How many.
+    async fn forget_audited(&self, before: Timestamp, kept_max: u64) -> Result<usize, StoreError>;
 }

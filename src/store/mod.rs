@@ -41,7 +41,7 @@ pub mod space;
 mod states;
 pub mod vault;
 
-pub use access::KeyStore;
+pub use access::{AuditQuery, AuditStore, KeyStore};
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
 pub use states::{SnapshotQuery, StateStore};
@@ -339,7 +339,7 @@ pub trait DeliveryStore: EventLog {
 /// All of it, for the place that composes the gateway.
 #[async_trait]
 pub trait Store:
-    SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore + KeyStore
+    SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore + KeyStore + AuditStore
 {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;

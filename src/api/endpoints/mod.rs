@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use self::settings::{Draft, Settings, Start};
 use self::view::{DeletedView, EndpointView, Resumed, RotatedView, SecretView};
+use super::audit::Audited;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
@@ -73,8 +74,7 @@ pub(super) async fn upsert(
     match (api.store.by_uid(&uid).await?, start) {
         (Some(known), _) => {
             let change = |before: &Endpoint| Ok(settings.clone().apply(before, api.clock.now()));
-            let (endpoint, _) = rewrite(&api, known.id, change).await?;
-            Ok(Json(view(&api, endpoint)).into_response())
+            Ok(rewrite(&api, known.id, change).await?.shown(&api).into_response())
         }
         (None, Some(start)) => register(&api, settings, start).await,
         // It was there, and was deleted while its new URL was looked at; the caller's next try registers it.
@@ -99,7 +99,7 @@ pub(super) async fn change(
     Named(name): Named,
     _: NoQuery,
     Body(patch): Body,
-) -> Result<Json<EndpointView>, ApiError> {
+) -> Result<Shown<EndpointView>, ApiError> {
     let seen = find(&api, &name).await?;
     let mut draft = Draft::read_patch(&seen, &patch);
     admit(&api, &mut draft, Some(&seen.url)).await;
@@ -113,8 +113,7 @@ pub(super) async fn change(
             Some(_) | None => after,
         })
     };
-    let (endpoint, _) = rewrite(&api, seen.id, change).await?;
-    Ok(Json(view(&api, endpoint)))
+    Ok(rewrite(&api, seen.id, change).await?.shown(&api))
 }
 
 /// `DELETE /v1/endpoints/{id or uid}`: 200 with what was deleted, as Stripe and the upstream vendor's cancel answer.
@@ -122,9 +121,11 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     _: NoQuery,
-) -> Result<Json<DeletedView>, ApiError> {
-    let id = find(&api, &name).await?.id;
-    if api.store.delete(id).await? { Ok(Json(DeletedView::new(id))) } else { Err(not_found(&name)) }
+) -> Result<Shown<DeletedView>, ApiError> {
+    let known = find(&api, &name).await?;
+    let id = known.id;
+    let audited = Audited::deleted(&view(&api, known));
+    if api.store.delete(id).await? { Ok((audited, Json(DeletedView::new(id)))) } else { Err(not_found(&name)) }
 }
 
 /// `GET /v1/endpoints/{id or uid}/secret`.
@@ -154,8 +155,9 @@ pub(super) async fn rotate(
         let secrets = rotated(&before.secrets, fresh.clone(), overlap, now)?;
         Ok(Endpoint { secrets, updated_at: now, ..before.clone() })
     };
-    let (endpoint, _) = rewrite(&api, find(&api, &name).await?.id, change).await?;
-    Ok(([NOT_TO_BE_KEPT], Json(RotatedView::new(&endpoint, now.plus(overlap)))))
+    let rewritten = rewrite(&api, find(&api, &name).await?.id, change).await?;
+    let answer = Json(RotatedView::new(&rewritten.after, now.plus(overlap)));
+    Ok((rewritten.audited(&api), [NOT_TO_BE_KEPT], answer))
 }
 
 /// `POST /v1/endpoints/{id or uid}/enable`: it goes on where it stopped, and with what failed since its last success;
@@ -165,7 +167,7 @@ pub(super) async fn enable(
     Named(name): Named,
     _: NoQuery,
     Body(given): Body,
-) -> Result<Json<EndpointView>, ApiError> {
+) -> Result<Shown<EndpointView>, ApiError> {
     let mut input = Input::of_body(given);
     let catches_up = input.flag("catch_up").unwrap_or(true);
     input.finish()?;
@@ -175,8 +177,9 @@ pub(super) async fn enable(
         let skips = !catches_up && after != *before;
         Ok(if skips { Endpoint { start: *api.store.head().borrow(), ..after } } else { after })
     };
-    let (endpoint, resumed) = rewrite(&api, find(&api, &name).await?.id, change).await?;
-    Ok(Json(view(&api, endpoint).with_resumed(resumed)))
+    let rewritten = rewrite(&api, find(&api, &name).await?.id, change).await?;
+    let audited = rewritten.audited(&api);
+    Ok((audited, Json(view(&api, rewritten.after).with_resumed(rewritten.resumed))))
 }
 
 /// `POST /v1/endpoints/{id or uid}/recover`: everything that waits becomes due.
@@ -200,11 +203,10 @@ pub(super) async fn disable(
     Named(name): Named,
     _: NoQuery,
     _: NoFields,
-) -> Result<Json<EndpointView>, ApiError> {
+) -> Result<Shown<EndpointView>, ApiError> {
     let _changing = api.changing_endpoints.lock().await;
     let change = |before: &Endpoint| Ok(switched(before, EndpointStatus::Disabled, api.clock.now()));
-    let (endpoint, _) = rewrite(&api, find(&api, &name).await?.id, change).await?;
-    Ok(Json(view(&api, endpoint)))
+    Ok(rewrite(&api, find(&api, &name).await?.id, change).await?.shown(&api))
 }
 
 /// `POST /v1/endpoints/{id or uid}/test`: sends an example, and waits for what becomes of it.
@@ -219,6 +221,27 @@ pub(super) async fn test(
     input.finish()?;
     let endpoint = find(&api, &name).await?;
     Ok(Json(api.deliveries.send_test(&endpoint, event_type).await))
+}
+
+/// An answer, and what the audit log says of it.
+type Shown<T> = (Audited, Json<T>);
+
+/// An endpoint that was written back, or would have been had there been a change.
+struct Rewritten {
+    before: Endpoint,
+    after: Endpoint,
+    /// What it goes on with, if it was enabled.
+    resumed: Resumed,
+}
+
+impl Rewritten {
+    fn audited(&self, api: &Api) -> Audited {
+        Audited::change(&view(api, self.before.clone()), &view(api, self.after.clone()))
+    }
+
+    fn shown(self, api: &Api) -> Shown<EndpointView> {
+        (self.audited(api), Json(view(api, self.after)))
+    }
 }
 
 const NOT_TO_BE_KEPT: (header::HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
@@ -308,19 +331,19 @@ fn switched(before: &Endpoint, status: EndpointStatus, now: Timestamp) -> Endpoi
 
 /// Writes what `change` makes of an endpoint, unless that is nothing. The deliveries disable endpoints, and secrets
 /// that have ended are forgotten, whenever that may be: then the change meets what has become of the endpoint. Neither
-/// can happen again and again, so this ends. Gives the endpoint, and what it goes on with if it was enabled.
+/// can happen again and again, so this ends.
 ///
 /// Needs `changing_endpoints` to be held: nobody else may enable an endpoint while what has failed is made pending.
 async fn rewrite(
     api: &Api,
     id: EndpointId,
     change: impl Fn(&Endpoint) -> Result<Endpoint, ApiError>,
-) -> Result<(Endpoint, Resumed), ApiError> {
+) -> Result<Rewritten, ApiError> {
     loop {
         let before = api.store.endpoint(id).await?.ok_or_else(|| not_found(&id.to_string()))?;
         let after = change(&before)?;
         if after == before {
-            return Ok((after, Resumed::default()));
+            return Ok(Rewritten { before, after, resumed: Resumed::default() });
         }
         let mut resumed = Resumed::default();
         if after.enabled_at > before.enabled_at {
@@ -332,7 +355,7 @@ async fn rewrite(
             }
         }
         match api.store.update(&before, after.clone()).await? {
-            Updated::Yes => return Ok((after, resumed)),
+            Updated::Yes => return Ok(Rewritten { before, after, resumed }),
             Updated::Changed => {}
             Updated::Gone => return Err(not_found(&id.to_string())),
         }

@@ -1,11 +1,15 @@
 //! The rows of who may use the API, in JSON.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, VERSION, from_plain, plain, unreadable};
-use crate::model::id::KeyId;
+use crate::model::audit::AuditEntry;
+use crate::model::id::{AuditId, KeyId};
+use crate::model::json::Json;
 use crate::model::key::{Key, KeyDigest, Scopes};
 use crate::model::time::Timestamp;
 
@@ -54,4 +58,39 @@ pub(crate) fn read_key(bytes: &[u8]) -> Result<Key, StoreError> {
         expires_at: row.expires_at,
         last_used_at: row.last_used_at,
     })
+}
+
+#[derive(Serialize, Deserialize)]
+struct AuditRow {
+    id: AuditId,
+    #[serde(default)]
+    key_id: Option<KeyId>,
+    key_name: String,
+    #[serde(default)]
+    address: Option<IpAddr>,
+    operation: String,
+    #[serde(default)]
+    resource_id: Option<String>,
+    #[serde(default)]
+    before: Option<Json>,
+    #[serde(default)]
+    after: Option<Json>,
+    #[serde(default)]
+    omitted: Vec<String>,
+    request_id: String,
+}
+
+/// The row of an entry in the audit log.
+pub(crate) fn audit(entry: &AuditEntry) -> Vec<u8> {
+    let AuditEntry { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id } =
+        entry.clone();
+    let row = AuditRow { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id };
+    plain(VERSION, &row)
+}
+
+/// The entry of the audit log in a row.
+pub(crate) fn read_audit(bytes: &[u8]) -> Result<AuditEntry, StoreError> {
+    let AuditRow { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id } =
+        from_plain(VERSION, "an entry of the audit log", bytes)?;
+    Ok(AuditEntry { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id })
 }

@@ -1,4 +1,4 @@
-//! Who may use the API: keys, found by their digests.
+//! Who may use the API: keys, found by their digests; and the audit log, which tells who has changed what.
 
 use async_trait::async_trait;
 
@@ -7,13 +7,17 @@ use super::deliveries::bad_key;
 use super::stage::Stage;
 use super::writer::Writer;
 use super::{Reader, SledStore, keys};
-use crate::model::id::{KeyId, KeyNumber};
+use crate::model::audit::AuditEntry;
+use crate::model::id::{AuditId, KeyId, KeyNumber};
 use crate::model::key::{Key, KeyDigest};
 use crate::model::time::Timestamp;
 use crate::store::codec::access as rows;
-use crate::store::{KeyStore, StoreError, codec};
+use crate::store::{AuditQuery, AuditStore, KeyStore, StoreError, codec};
 
-/// The number of the first key.
+/// Entries of the audit log that are removed in one act, of up to some 70 KiB each to be read before.
+const FORGOTTEN_AT_ONCE: usize = 100;
+
+/// The number of the first key, and of the first entry of the audit log.
 const FIRST_NUMBER: u64 = 1;
 
 impl Stage<'_> {
@@ -48,6 +52,20 @@ impl Stage<'_> {
         }
     }
 
+    /// Keeps an entry of the audit log under the next number.
+    fn audit(&mut self, entry: AuditEntry) -> Result<AuditId, StoreError> {
+        let number = self.number(keys::NEXT_AUDIT)?.unwrap_or(FIRST_NUMBER);
+        let id = AuditId { number, ..entry.id };
+        self.put(keys::NEXT_AUDIT, codec::number(number + 1))?;
+        self.put(&keys::access::audit(id), rows::audit(&AuditEntry { id, ..entry }))?;
+        Ok(id)
+    }
+
+    fn forget_audited(&mut self, ids: &[AuditId]) -> Result<usize, StoreError> {
+        ids.iter().try_for_each(|id| self.remove(&keys::access::audit(*id)))?;
+        Ok(ids.len())
+    }
+
     fn key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
         let known = self.get(&keys::access::key(id.number))?.map(|row| rows::read_key(&row)).transpose()?;
         Ok(known.filter(|known| known.id == id))
@@ -64,6 +82,14 @@ impl Writer {
             }
             Access::DeleteKey { id, done } => {
                 let result = self.stage(|stage| stage.delete_key(id));
+                self.answer(done, result);
+            }
+            Access::Audit { entry, done } => {
+                let result = self.stage(|stage| stage.audit(*entry));
+                self.answer(done, result);
+            }
+            Access::ForgetAudited { ids, done } => {
+                let result = self.stage(|stage| stage.forget_audited(&ids));
                 self.answer(done, result);
             }
             Access::KeepUses { uses, done } => {
@@ -98,6 +124,38 @@ impl Reader {
         let rows = self.view.walk(keys::access::keys(first, last), !ascending).take(limit);
         rows.map(|row| rows::read_key(&row?.1)).collect()
     }
+
+    fn audited(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        let lowest = AuditId { at: query.since.unwrap_or(Timestamp::EPOCH), number: 0 };
+        let end = query.until.unwrap_or(Timestamp::from_millis(i64::MAX));
+        let highest = AuditId { at: end, number: 0 };
+        let (first, last) = match query.after {
+            Some(after) if query.ascending => (lowest.max(after), highest),
+            Some(after) => (lowest, highest.min(after)),
+            None => (lowest, highest),
+        };
+        // No entry has the number 0, so the last key of the range is the end and not in it.
+        let rows = self.view.walk(keys::access::audit(first)..=keys::access::audit(last), !query.ascending);
+        let entries = rows.map(|row| rows::read_audit(&row?.1));
+        let others = entries.filter(|entry| entry.as_ref().map_or(true, |entry| Some(entry.id) != query.after));
+        others.take(query.limit).collect()
+    }
+
+    /// The oldest entries that are from before an instant or too many.
+    fn old_audited(&self, before: Timestamp, kept_max: u64) -> Result<Vec<AuditId>, StoreError> {
+        let next = self.view.get(keys::NEXT_AUDIT)?.map_or(Ok(FIRST_NUMBER), |row| codec::read_number(&row))?;
+        let all = |at| keys::access::audit(AuditId { at, number: 0 });
+        let mut old = Vec::new();
+        for row in self.view.walk(all(Timestamp::EPOCH)..=all(Timestamp::from_millis(i64::MAX)), false) {
+            let id = keys::access::audit_id(&row?.0).ok_or_else(bad_key)?;
+            let is_old = id.at < before || id.number.saturating_add(kept_max) < next;
+            if !is_old || old.len() == FORGOTTEN_AT_ONCE {
+                break;
+            }
+            old.push(id);
+        }
+        Ok(old)
+    }
 }
 
 #[async_trait]
@@ -120,5 +178,25 @@ impl KeyStore for SledStore {
 
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
         self.write(|done| Act::Access(Access::KeepUses { uses, done })).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for SledStore {
+    async fn audit(&self, entry: AuditEntry) -> Result<AuditId, StoreError> {
+        let entry = Box::new(entry);
+        self.write(|done| Act::Access(Access::Audit { entry, done })).await
+    }
+
+    async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |reader| reader.audited(&query)).await
+    }
+
+    async fn forget_audited(&self, before: Timestamp, kept_max: u64) -> Result<usize, StoreError> {
+        let ids = self.read(move |reader| reader.old_audited(before, kept_max)).await?;
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        self.write(|done| Act::Access(Access::ForgetAudited { ids, done })).await
     }
 }

@@ -2,10 +2,11 @@
 
 use tokio::sync::oneshot;
 
+use crate::model::audit::AuditEntry;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{EventDraft, Sight};
-use crate::model::id::{DeliveryId, EndpointId, KeyId, Position, ReplayId, ReplayNumber};
+use crate::model::id::{AuditId, DeliveryId, EndpointId, KeyId, Position, ReplayId, ReplayNumber};
 use crate::model::key::Key;
 use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
@@ -24,6 +25,10 @@ pub(super) enum Access {
     DeleteKey { id: KeyId, done: Done<Option<Key>> },
     /// Keys were used.
     KeepUses { uses: Vec<(KeyId, Timestamp)>, done: Done<()> },
+    /// Something was changed through the API.
+    Audit { entry: Box<AuditEntry>, done: Done<AuditId> },
+    /// Entries of the audit log are no longer kept.
+    ForgetAudited { ids: Vec<AuditId>, done: Done<usize> },
 }
 
 /// What the writer is asked for.
@@ -74,6 +79,8 @@ impl Access {
             Self::CreateKey { done, .. } => say(done),
             Self::DeleteKey { done, .. } => say(done),
             Self::KeepUses { done, .. } => say(done),
+            Self::Audit { done, .. } => say(done),
+            Self::ForgetAudited { done, .. } => say(done),
         }
     }
 }

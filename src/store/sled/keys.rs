@@ -23,6 +23,7 @@
 //! | `y` | endpoint | what the endpoint has missed since it was enabled |
 //! | `i` | key | key to the API |
 //! | `j` | half a digest | the number of the key to the API |
+//! | `v` | instant, number | entry of the audit log |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
 //! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
@@ -60,6 +61,8 @@ pub(super) const NEXT_ENDPOINT: &[u8] = b"mnext_endpoint";
 pub(super) const NEXT_REPLAY: &[u8] = b"mnext_replay";
 /// The number that the next key to the API gets.
 pub(super) const NEXT_KEY: &[u8] = b"mnext_key";
+/// The number that the next entry of the audit log gets.
+pub(super) const NEXT_AUDIT: &[u8] = b"mnext_audit";
 /// What a check wrote last.
 pub(super) const CHECK: &[u8] = b"mcheck";
 

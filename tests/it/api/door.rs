@@ -80,6 +80,7 @@ impl Door {
             clock: Arc::clone(&clock) as Arc<dyn certhook::clock::Clock>,
             api_key: KEY.into(),
             metrics: Metrics { scrape: Arc::new(Nothing), requests: Requests::default(), is_public: false },
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
             stop: stop.clone(),
             timezone: TimeZone::get("America/New_York").unwrap(),
         });

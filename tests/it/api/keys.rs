@@ -158,7 +158,7 @@ async fn the_last_use_is_kept_to_the_minute_and_not_on_the_way_of_a_call() {
     door.clock.advance(std::time::Duration::from_secs(5));
     assert_eq!(door.call_as(&key, "GET /v1/endpoints", "").await.status, StatusCode::OK);
     assert_eq!(last_used_at().await, Value::Null, "no call writes");
-    door.upkeep.look(&*door.store).await.unwrap();
+    door.upkeep.look(&*door.store, &*door.clock).await.unwrap();
     assert_eq!(last_used_at().await, "2026-11-21T04:00:05.000Z");
 }
 

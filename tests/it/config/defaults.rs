@@ -20,6 +20,7 @@ fn an_empty_file_gives_the_documented_defaults() {
     assert_eq!(config.api.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.api.api_key.expose_secret(), "0123456789abcdef01234567");
     assert!(!config.api.metrics_public);
+    assert!(config.api.trusted_proxies.is_empty());
     assert!(config.store.path.ends_with("data"));
     assert!(config.store.encryption_key.is_none(), "the store makes its own key");
 
@@ -96,7 +97,7 @@ fn keys() -> Vec<(usize, String, String, &'static str)> {
 
 #[test]
 fn every_key_has_a_line_of_why() {
-    assert_eq!(keys().len(), 38, "a new key comes with its line of why, and with a test of its bounds");
+    assert_eq!(keys().len(), 39, "a new key comes with its line of why, and with a test of its bounds");
     for (line, section, key, comment) in keys() {
         assert!(comment.len() > 10, "line {line}: {section}.{key} says nothing of itself");
     }

@@ -1,10 +1,13 @@
-//! What every backend does with keys to the API.
+//! What every backend does with keys to the API and with the audit log.
 
 use std::sync::Arc;
 
-use certhook::model::id::{KeyId, KeyNumber};
+use certhook::model::audit::AuditEntry;
+use certhook::model::id::{AuditId, KeyId, KeyNumber};
+use certhook::model::json::Json;
 use certhook::model::key::{Key, KeyDigest, Scope, Scopes};
-use certhook::store::Store;
+use certhook::store::{AuditQuery, Store};
+use serde_json::json;
 
 use super::conformance::Reopen;
 use super::samples::*;
@@ -71,4 +74,62 @@ pub(super) async fn the_last_use_of_a_key_never_goes_back(store: Arc<dyn Store>,
     let store = reopen(store);
     let used = Key { last_used_at: Some(at(7)), ..one };
     assert_eq!(store.keys(None, true, 9).await.unwrap(), [used]);
+}
+
+fn entry(instant: i64) -> AuditEntry {
+    AuditEntry {
+        id: AuditId { at: at(instant), number: 0 },
+        key_id: Some(KeyId { number: KeyNumber(3), random: 77 }),
+        key_name: "the CRM".into(),
+        address: Some("2001:db8::7".parse().unwrap()),
+        operation: "PATCH /v1/endpoints/{name}".into(),
+        resource_id: Some("ep_1".into()),
+        before: Some(Json::of(&json!({"description": "d".repeat(9_000)}))),
+        after: None,
+        omitted: vec!["types".into()],
+        request_id: "req_1".into(),
+    }
+}
+
+pub(super) async fn the_audit_log_is_read_both_ways_and_between_instants(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    for instant in [10, 20, 20, 30] {
+        store.audit(entry(instant)).await.unwrap();
+    }
+    let store = reopen(store);
+    let number = store.audit(entry(40)).await.unwrap().number;
+    assert_eq!(number, 5);
+    let ask = AuditQuery { ascending: true, limit: 9, ..AuditQuery::default() };
+    let listed = async |query: AuditQuery| -> Vec<u64> {
+        store.audited(query).await.unwrap().into_iter().map(|entry| entry.id.number).collect()
+    };
+    assert_eq!(listed(ask).await, [1, 2, 3, 4, 5]);
+    assert_eq!(listed(AuditQuery { ascending: false, ..ask }).await, [5, 4, 3, 2, 1]);
+    let after = Some(AuditId { at: at(20), number: 2 });
+    assert_eq!(listed(AuditQuery { after, limit: 2, ..ask }).await, [3, 4]);
+    assert_eq!(listed(AuditQuery { after, ascending: false, ..ask }).await, [1]);
+    let between = AuditQuery { since: Some(at(20)), until: Some(at(30)), ..ask };
+    assert_eq!(listed(between).await, [2, 3]);
+    assert_eq!(listed(AuditQuery { ascending: false, ..between }).await, [3, 2]);
+    assert_eq!(listed(AuditQuery { after, ..between }).await, [3]);
+    assert_eq!(listed(AuditQuery { since: Some(at(41)), ..ask }).await, [0; 0]);
+    let whole = store.audited(AuditQuery { limit: 1, ..ask }).await.unwrap();
+    assert_eq!(whole, [AuditEntry { id: AuditId { at: at(10), number: 1 }, ..entry(10) }]);
+}
+
+pub(super) async fn the_audit_log_loses_what_is_old_or_too_much(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    for instant in 1..=6 {
+        store.audit(entry(instant)).await.unwrap();
+    }
+    let left = async |store: &Arc<dyn Store>| -> Vec<u64> {
+        let query = AuditQuery { ascending: true, limit: 9, ..AuditQuery::default() };
+        store.audited(query).await.unwrap().into_iter().map(|entry| entry.id.number).collect()
+    };
+    assert_eq!(store.forget_audited(at(1), 6).await.unwrap(), 0);
+    assert_eq!(store.forget_audited(at(3), 6).await.unwrap(), 2);
+    assert_eq!(left(&store).await, [3, 4, 5, 6]);
+    assert_eq!(store.forget_audited(at(3), 1).await.unwrap(), 3);
+    let store = reopen(store);
+    assert_eq!(left(&store).await, [6]);
+    assert_eq!(store.forget_audited(at(9), 1).await.unwrap(), 1);
+    assert_eq!(store.audit(entry(9)).await.unwrap().number, 7, "no number is given twice");
 }

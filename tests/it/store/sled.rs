@@ -100,6 +100,8 @@ conforms! {
     access::keys_are_listed_both_ways,
     access::a_deleted_key_is_gone_and_its_number_is_not_given_again,
     access::the_last_use_of_a_key_never_goes_back,
+    access::the_audit_log_is_read_both_ways_and_between_instants,
+    access::the_audit_log_loses_what_is_old_or_too_much,
     retention::a_log_that_was_cut_begins_later,
     retention::a_log_can_be_cut_to_nothing_and_goes_on,
     retention::nothing_is_cut_that_somebody_has_not_dealt_with,

@@ -1,7 +1,7 @@
-//! Where the rows of keys to the API are.
+//! Where the rows of keys to the API and of the audit log are.
 
-use super::{Key, KeyRange};
-use crate::model::id::KeyNumber;
+use super::{Key, KeyRange, instant_bytes, instant_of};
+use crate::model::id::{AuditId, KeyNumber};
 use crate::model::key::KeyDigest;
 
 /// A key to the API.
@@ -18,4 +18,15 @@ pub(in crate::store::sled) fn keys(first: KeyNumber, last: KeyNumber) -> KeyRang
 /// half to be compared in constant time.
 pub(in crate::store::sled) fn by_digest(digest: KeyDigest) -> Key {
     [b"j", &digest.0[..16]].concat()
+}
+
+/// An entry of the audit log.
+pub(in crate::store::sled) fn audit(id: AuditId) -> Key {
+    [b"v".as_slice(), &instant_bytes(id.at), &id.number.to_be_bytes()].concat()
+}
+
+/// Which entry a key means.
+pub(in crate::store::sled) fn audit_id(key: &[u8]) -> Option<AuditId> {
+    let (at, number) = key.get(1..)?.split_first_chunk()?;
+    Some(AuditId { at: instant_of(*at), number: u64::from_be_bytes(number.try_into().ok()?) })
 }

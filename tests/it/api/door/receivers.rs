@@ -1,6 +1,6 @@
 //! Deliveries that only write down what is asked of them.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use certhook::api::commands::Deliveries;
@@ -12,6 +12,7 @@ use certhook::model::health::{Backlog, Health, HealthState};
 use certhook::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use certhook::model::replay::{Course, Preview, Progress, Range, Replay};
 use certhook::store::StoreError;
+use tokio::sync::Notify;
 use url::Url;
 
 use super::BEGIN;
@@ -29,9 +30,24 @@ pub(in crate::api) struct Receivers {
     pub(in crate::api) asked: Mutex<Vec<String>>,
     /// What was to be replayed.
     pub(in crate::api) ranges: Mutex<Vec<Range>>,
+    gate: Mutex<Option<Gate>>,
+}
+
+/// Where a look at the network stands until somebody lets it pass.
+#[derive(Clone, Default)]
+pub(in crate::api) struct Gate {
+    /// Told when one has come here.
+    pub(in crate::api) reached: Arc<Notify>,
+    /// Lets it pass.
+    pub(in crate::api) open: Arc<Notify>,
 }
 
 impl Receivers {
+    /// The next look at the network stands there.
+    pub(in crate::api) fn close_the_gate(&self) -> Gate {
+        self.gate.lock().unwrap().insert(Gate::default()).clone()
+    }
+
     fn begin(&self, endpoint: &Endpoint, course: Course) -> Result<Option<Replay>, StoreError> {
         if let Course::Log(range) = &course {
             self.ranges.lock().unwrap().push(range.clone());
@@ -49,7 +65,8 @@ impl Receivers {
     fn handle(&self, what: &str, record: &DeliveryRecord) -> ByHand {
         self.asked.lock().unwrap().push(format!("{what} {}", record.id));
         if record.status == DeliveryStatus::Pending {
-            ByHand::Done(Box::new(record.clone()))
+            let record = record.clone();
+            ByHand::Done(Box::new(if what == "cancel" { record.ended(DeliveryStatus::Canceled) } else { record }))
         } else {
             ByHand::Ended(record.status)
         }
@@ -78,6 +95,11 @@ impl Deliveries for Receivers {
         self.looked_at.lock().unwrap().push(url.to_string());
         // A look at the network takes its time, and other calls go on meanwhile.
         tokio::task::yield_now().await;
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(Gate { reached, open }) = gate {
+            reached.notify_one();
+            open.notified().await;
+        }
         if url.host_str() == Some("10.0.0.1") {
             return Err("10.0.0.1 is a private address; allow_networks = [\"10.0.0.1/32\"] would permit it".into());
         }

@@ -1,10 +1,11 @@
 //! Who may use the API is nothing that is meddled with.
 
 use async_trait::async_trait;
-use certhook::model::id::{KeyId, KeyNumber};
+use certhook::model::audit::AuditEntry;
+use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
-use certhook::store::{KeyStore, StoreError};
+use certhook::store::{AuditQuery, AuditStore, KeyStore, StoreError};
 
 use super::Meddler;
 
@@ -28,5 +29,20 @@ impl KeyStore for Meddler {
 
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
         self.inner.keep_uses(uses).await
+    }
+}
+
+#[async_trait]
+impl AuditStore for Meddler {
+    async fn audit(&self, entry: AuditEntry) -> Result<AuditId, StoreError> {
+        self.inner.audit(entry).await
+    }
+
+    async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        self.inner.audited(query).await
+    }
+
+    async fn forget_audited(&self, before: Timestamp, kept_max: u64) -> Result<usize, StoreError> {
+        self.inner.forget_audited(before, kept_max).await
     }
 }

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use certhook::model::id::{KeyId, KeyNumber};
+use certhook::model::audit::AuditEntry;
+use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
-use certhook::store::{KeyStore, StoreError};
+use certhook::store::{AuditQuery, AuditStore, KeyStore, StoreError};
 
 use super::Memory;
 
-/// All keys.
+/// All keys, and the audit log.
 #[derive(Default)]
 pub(super) struct Access {
     keys: BTreeMap<KeyNumber, Key>,
     keys_created: u32,
+    audited: BTreeMap<AuditId, AuditEntry>,
+    audited_ever: u64,
 }
 
 #[async_trait]
@@ -55,5 +58,38 @@ impl KeyStore for Memory {
             }
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl AuditStore for Memory {
+    async fn audit(&self, entry: AuditEntry) -> Result<AuditId, StoreError> {
+        let access = &mut self.state()?.access;
+        access.audited_ever += 1;
+        let id = AuditId { number: access.audited_ever, ..entry.id };
+        access.audited.insert(id, AuditEntry { id, ..entry });
+        Ok(id)
+    }
+
+    async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
+        let state = self.state()?;
+        let within = |entry: &&AuditEntry| {
+            query.since.is_none_or(|since| entry.id.at >= since)
+                && query.until.is_none_or(|until| entry.id.at < until)
+                && query.after.is_none_or(|after| if query.ascending { entry.id > after } else { entry.id < after })
+        };
+        let all = state.access.audited.values().filter(within);
+        Ok(if query.ascending {
+            all.take(query.limit).cloned().collect()
+        } else {
+            all.rev().take(query.limit).cloned().collect()
+        })
+    }
+
+    async fn forget_audited(&self, before: Timestamp, kept_max: u64) -> Result<usize, StoreError> {
+        let access = &mut self.state()?.access;
+        let (known, ever) = (access.audited.len(), access.audited_ever);
+        access.audited.retain(|id, _| id.at >= before && id.number + kept_max > ever);
+        Ok(known - access.audited.len())
     }
 }
