@@ -1,5 +1,5 @@
-//! Around every call that changes something: it is carried out to its end, even if its caller hangs up, and is in the
-//! audit log before its caller hears of it.
+//! Around every call that changes something: it is carried out to its end, even if its caller hangs up; with an
+//! idempotency key once; and it is in the audit log before its caller hears of it.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
-use super::audit;
 use super::error::{ApiError, ErrorKind};
 use super::state::Api;
+use super::{audit, idempotency};
 
 /// So many at a time; the next waits for a place. Whoever hangs up keeps his place until what he asked for is done.
 pub(super) const CHANGES_MAX: usize = 256;
@@ -21,11 +21,15 @@ pub(super) async fn carry_out(State(api): State<Arc<Api>>, request: Request, nex
     if !is_change(request.method()) {
         return Ok(next.run(request).await);
     }
+    let key = idempotency::key(request.method(), request.headers())?;
     let place = Arc::clone(&api.change_places).acquire_owned().await.map_err(|_| ApiError::internal())?;
     let tasks = Arc::clone(&api.upkeep);
     let change = async move {
         let _place = place;
-        record(&api, request, next).await
+        match key {
+            Some(key) => idempotency::once(&api, &key, request, |request| record(&api, request, next)).await,
+            None => record(&api, request, next).await,
+        }
     };
     match tasks.changes().spawn(change.in_current_span()).await {
         Ok(answer) => answer,

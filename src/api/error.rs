@@ -45,6 +45,9 @@ pub(super) enum ErrorKind {
     RangeExpired,
     BodyTooLarge,
     UnsupportedMediaType,
+    IdempotencyKeyReused,
+    IdempotencyConflict,
+    TooManyIdempotencyKeys,
     Internal,
     ChangeNotRecorded,
     StoreUnavailable,
@@ -90,6 +93,9 @@ impl ErrorKind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
+            Self::IdempotencyConflict => (StatusCode::CONFLICT, "IDEMPOTENCY_CONFLICT"),
+            Self::TooManyIdempotencyKeys => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_IDEMPOTENCY_KEYS"),
             Self::ChangeNotRecorded => (StatusCode::INTERNAL_SERVER_ERROR, "CHANGE_NOT_RECORDED"),
             Self::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE"),
             Self::TooManyFollowers => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_FOLLOWERS"),
@@ -188,6 +194,11 @@ impl ApiError {
     /// The same error, with the earliest of its kind that would do.
     pub(super) fn with_earliest(self, earliest: impl Display) -> Self {
         Self { earliest: Some(earliest.to_string().into()), ..self }
+    }
+
+    /// The same error, with how long to wait before the next try.
+    pub(super) fn with_retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// An error that is about one field.
@@ -294,7 +305,8 @@ impl IntoResponse for ApiError {
         let (status, _) = self.status_and_word();
         let mut response = (status, Json(self.body())).into_response();
         if let Some(wait) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, wait.as_secs().max(1).into());
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
         }
         if let Some(challenge) = challenge(self.kind) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

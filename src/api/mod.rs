@@ -8,7 +8,7 @@
 //! for work through the traits in [`commands`].
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
-//! (what handlers reach), `auth`, `request_id` and `metrics` (around every call), `changes` and `audit`
+//! (what handlers reach), `auth`, `request_id` and `metrics` (around every call), `changes`, `idempotency` and `audit`
 //! (around every call that changes something), `request` and `input` (what a caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
 //! `upkeep` (what is done beside the calls), then one file or folder for each resource.
@@ -27,6 +27,7 @@ mod events;
 mod exemptions;
 mod followers;
 mod health;
+mod idempotency;
 mod input;
 mod keys;
 mod metrics;

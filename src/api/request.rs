@@ -28,23 +28,31 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let (head, body) = request.into_parts();
-        let bytes = match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
-                return Err(ApiError::new(ErrorKind::BodyTooLarge, message));
-            }
-            Ok(Err(_)) => return Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
-            Err(_) => {
-                let message = format!("the body was not there within {} s", BODY_DEADLINE.as_secs());
-                return Err(ApiError::new(ErrorKind::BodyIncomplete, message));
-            }
-        };
+        let bytes = collect(body).await?;
         if bytes.is_empty() {
             return Ok(Self(Fields::new()));
         }
         check_media_type(&head.headers)?;
         parse(&bytes).map(Self)
+    }
+}
+
+/// All of a body.
+///
+/// # Errors
+/// If it is too large, breaks off, or does not come.
+pub(super) async fn collect(body: axum::body::Body) -> Result<Bytes, ApiError> {
+    match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
+            Err(ApiError::new(ErrorKind::BodyTooLarge, message))
+        }
+        Ok(Err(_)) => Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
+        Err(_) => {
+            let message = format!("the body was not there within {} s", BODY_DEADLINE.as_secs());
+            Err(ApiError::new(ErrorKind::BodyIncomplete, message))
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! What is done beside the calls, once a minute and not while anybody waits: when keys were used last is written down,
-//! and the audit log loses what is too old.
+//! the audit log loses what is too old, and answers are forgotten that nobody may ask for again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -90,6 +90,12 @@ impl Upkeep {
         let horizon = clock.now().minus(audit::KEPT_FOR);
         for _ in 0..STEPS {
             if store.forget_audited(horizon, audit::ENTRIES_MAX).await? == 0 {
+                break;
+            }
+        }
+        let now = clock.now();
+        for _ in 0..STEPS {
+            if store.forget_answers(now).await? == 0 {
                 break;
             }
         }

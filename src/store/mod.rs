@@ -32,6 +32,7 @@ use self::retention::RetentionStore;
 use self::space::Space;
 
 mod access;
+mod answers;
 pub mod codec;
 mod endpoints;
 mod replays;
@@ -42,6 +43,7 @@ mod states;
 pub mod vault;
 
 pub use access::{AuditQuery, AuditStore, KeyStore};
+pub use answers::{AnswerName, AnswerStore, Claim, Claims, KeptAnswer};
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
 pub use states::{SnapshotQuery, StateStore};
@@ -339,7 +341,15 @@ pub trait DeliveryStore: EventLog {
 /// All of it, for the place that composes the gateway.
 #[async_trait]
 pub trait Store:
-    SightStore + StateStore + DeliveryStore + ReplayStore + EndpointStore + RetentionStore + KeyStore + AuditStore
+    SightStore
+    + StateStore
+    + DeliveryStore
+    + ReplayStore
+    + EndpointStore
+    + RetentionStore
+    + KeyStore
+    + AuditStore
+    + AnswerStore
 {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;

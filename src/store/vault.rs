@@ -18,7 +18,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-use super::Settings;
+use super::{AnswerName, Settings};
 use crate::clock::random_bytes;
 use crate::model::id::EndpointId;
 
@@ -39,6 +39,8 @@ pub(crate) enum Purpose {
     SigningKey(EndpointId),
     /// The headers that an endpoint wants in its deliveries.
     Headers(EndpointId),
+    /// An answer that is kept for whoever asks again.
+    Answer(AnswerName),
     /// The known text that tells whether the key is the store's.
     KeyCheck,
 }
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Url(id) => format!("certhook/endpoint/{id}/url"),
             Self::SigningKey(id) => format!("certhook/endpoint/{id}/signing_key"),
             Self::Headers(id) => format!("certhook/endpoint/{id}/headers"),
+            Self::Answer(name) => format!("certhook/answer/{}", hex(&name.0)),
             Self::KeyCheck => "certhook/key_check".into(),
         }
     }

@@ -13,6 +13,7 @@ mod events;
 mod exemptions;
 mod following;
 mod headers;
+mod idempotency;
 mod keys;
 mod replays;
 mod resources;

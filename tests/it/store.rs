@@ -1,6 +1,6 @@
 //! The `store` room, through its door.
 //!
-//! `conformance`, `lists`, `by_creation`, `endpoints`, `history`, `retention` and `access` are what every backend must do, written
+//! `conformance`, `lists`, `by_creation`, `endpoints`, `history`, `retention`, `access` and `answers` are what every backend must do, written
 //! against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
 //! any moment; `rekey` gives it another key; `formats` and `older` are what other versions have left. `memory` runs what
@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod answers;
 mod by_creation;
 mod conformance;
 mod damage;

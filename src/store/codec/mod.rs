@@ -9,7 +9,8 @@
 //! Then the version goes up and the former shape stays here, for reading.
 //!
 //! In reading order: this file (the other hot rows), [`snapshot`] (snapshots and absences), [`endpoint`] (subscribers
-//! and their sealed secrets), [`access`] (who may use the API), [`rare`] (the other rows in JSON).
+//! and their sealed secrets), [`access`] (who may use the API), [`answers`] (what was
+//! answered), [`rare`] (the other rows in JSON).
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::model::resource::ResourceKey;
 use crate::model::time::Timestamp;
 
 pub mod access;
+pub mod answers;
 pub mod endpoint;
 pub mod rare;
 pub mod snapshot;

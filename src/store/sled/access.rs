@@ -73,7 +73,7 @@ impl Stage<'_> {
 }
 
 impl Writer {
-    /// Works out what is asked for about who may use the API.
+    /// Works out what is asked for about who uses the API.
     pub(super) fn access(&mut self, act: Access) {
         match act {
             Access::CreateKey { key, done } => {
@@ -90,6 +90,14 @@ impl Writer {
             }
             Access::ForgetAudited { ids, done } => {
                 let result = self.stage(|stage| stage.forget_audited(&ids));
+                self.answer(done, result);
+            }
+            Access::KeepAnswer { name, answer, done } => {
+                let result = self.stage(|stage| stage.keep_answer(name, &answer));
+                self.answer(done, result);
+            }
+            Access::ForgetAnswers { expired, done } => {
+                let result = self.stage(|stage| stage.forget_answers(&expired));
                 self.answer(done, result);
             }
             Access::KeepUses { uses, done } => {

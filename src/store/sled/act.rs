@@ -12,12 +12,12 @@ use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::retention::GivenUp;
-use crate::store::{DeliveryCommit, SightCommit, StoreError, Updated};
+use crate::store::{AnswerName, DeliveryCommit, KeptAnswer, SightCommit, StoreError, Updated};
 
 /// Where the answer goes.
 pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What the writer is asked for about who may use the API.
+/// What the writer is asked for about who uses the API.
 pub(super) enum Access {
     /// A new key.
     CreateKey { key: Box<Key>, done: Done<Key> },
@@ -29,6 +29,10 @@ pub(super) enum Access {
     Audit { entry: Box<AuditEntry>, done: Done<AuditId> },
     /// Entries of the audit log are no longer kept.
     ForgetAudited { ids: Vec<AuditId>, done: Done<usize> },
+    /// A call was answered.
+    KeepAnswer { name: AnswerName, answer: Box<KeptAnswer>, done: Done<()> },
+    /// Answers have expired.
+    ForgetAnswers { expired: Vec<(Timestamp, AnswerName)>, done: Done<usize> },
 }
 
 /// What the writer is asked for.
@@ -59,7 +63,7 @@ pub(super) enum Act {
     Forget { ids: Vec<DeliveryId>, before: Timestamp, done: Done<usize> },
     /// Replays that have ended are no longer kept.
     ForgetReplays { ended: Vec<ReplayNumber>, done: Done<usize> },
-    /// Something about who may use the API.
+    /// Something about who uses the API.
     Access(Access),
     /// A value that the caller will look for.
     Check { value: u64, done: Done<()> },
@@ -78,9 +82,9 @@ impl Access {
         match self {
             Self::CreateKey { done, .. } => say(done),
             Self::DeleteKey { done, .. } => say(done),
-            Self::KeepUses { done, .. } => say(done),
+            Self::KeepUses { done, .. } | Self::KeepAnswer { done, .. } => say(done),
             Self::Audit { done, .. } => say(done),
-            Self::ForgetAudited { done, .. } => say(done),
+            Self::ForgetAudited { done, .. } | Self::ForgetAnswers { done, .. } => say(done),
         }
     }
 }

@@ -24,8 +24,10 @@
 //! | `i` | key | key to the API |
 //! | `j` | half a digest | the number of the key to the API |
 //! | `v` | instant, number | entry of the audit log |
+//! | `f` | name | an answer, kept for whoever asks again |
+//! | `b` | instant, name | empty: the answer expires then |
 //! | `x` | endpoint | empty: deleted, but what waited is not canceled yet |
-//! | `k` | a key of an endpoint | what takes the place of that row, sealed with another key |
+//! | `k` | a key of an endpoint or answer | what takes the place of that row, sealed with another key |
 //! | `+` | a key of the above, part | the rest of a value that is too long for one row |
 //!
 //! Numbers are big-endian, so that rows sort like them and what is written one after the other lies side by side.
@@ -38,6 +40,7 @@ use crate::model::time::Timestamp;
 use crate::store::{Due, Task};
 
 pub(super) mod access;
+pub(super) mod answers;
 pub(super) mod lists;
 pub(super) mod replays;
 
@@ -63,6 +66,8 @@ pub(super) const NEXT_REPLAY: &[u8] = b"mnext_replay";
 pub(super) const NEXT_KEY: &[u8] = b"mnext_key";
 /// The number that the next entry of the audit log gets.
 pub(super) const NEXT_AUDIT: &[u8] = b"mnext_audit";
+/// How many answers are kept.
+pub(super) const ANSWER_COUNT: &[u8] = b"manswers";
 /// What a check wrote last.
 pub(super) const CHECK: &[u8] = b"mcheck";
 
@@ -365,7 +370,7 @@ pub(super) fn resealed_endpoint(key: &[u8]) -> &[u8] {
 
 /// All such rows.
 pub(super) fn all_resealed() -> KeyRange {
-    resealed(&endpoint(EndpointNumber(0)))..=resealed(&endpoint(EndpointNumber(u32::MAX)))
+    resealed(&[])..=resealed(&[u8::MAX])
 }
 
 /// A further part of a long value.

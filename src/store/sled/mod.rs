@@ -7,7 +7,7 @@
 //! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
 //! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
 //! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and
-//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `access`, `retention`.
+//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `access`, `answers`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
 use super::space::{Disk, FileSystem, Gauge, Space};
 use super::vault::Vault;
-use super::{Roomy, Settings, Store, StoreError, codec};
+use super::{Claims, Roomy, Settings, Store, StoreError, codec};
 use crate::clock::{Clock, random_bytes};
 use crate::model::id::EndpointNumber;
 use crate::telemetry::meters::Commits;
@@ -34,6 +34,7 @@ use writer::{QUEUE_LENGTH, Writer};
 
 mod access;
 mod act;
+mod answers;
 mod deliveries;
 mod endpoints;
 mod folder;
@@ -75,6 +76,7 @@ pub struct SledStore {
     changes: broadcast::Sender<EndpointNumber>,
     gauge: Arc<Gauge>,
     meter: Commits,
+    claims: Claims,
 }
 
 impl SledStore {
@@ -138,7 +140,8 @@ impl SledStore {
         };
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
-        Ok(Arc::new(Self { reader, readers: Arc::new(Semaphore::new(READERS_MAX)), acts, changes, gauge, meter }))
+        let (readers, claims) = (Arc::new(Semaphore::new(READERS_MAX)), Claims::default());
+        Ok(Arc::new(Self { reader, readers, acts, changes, gauge, meter, claims }))
     }
 
     /// What its commits have measured.

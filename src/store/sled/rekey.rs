@@ -1,6 +1,6 @@
 //! Another key for a store's secrets.
 //!
-//! Nothing is changed in place. Each endpoint's row is written a second time, sealed with the new key, beside the one
+//! Nothing is changed in place. The row of each endpoint, and of each answer that is kept for whoever asks again, is written a second time, sealed with the new key, beside the one
 //! that counts. Then one act says that those count from now on, and with which key. Then they are moved to where they
 //! belong. So a kill leaves a store that opens with the former key until that act, and with the new one from then on;
 //! whoever opens it next clears away what is beside, or goes on moving.
@@ -16,6 +16,7 @@ use super::stage::{Batch, LogIdentity, Stage};
 use super::view::broken;
 use crate::clock::Clock;
 use crate::model::id::EndpointNumber;
+use crate::store::codec::answers::resealed_answer;
 use crate::store::codec::endpoint::resealed;
 use crate::store::codec::rare::{self, FORMAT, FORMAT_REKEYED, Meta};
 use crate::store::vault::{self, Purpose, Vault};
@@ -92,14 +93,19 @@ pub(super) fn rekey(settings: &Settings, new_key: Option<&Path>, clock: &dyn Clo
     Ok(Rekeyed { key_file, endpoints: Some(endpoints) })
 }
 
-/// Writes every endpoint a second time, beside the row that counts; how many there are.
+/// Writes every endpoint and answer a second time, beside the row that counts; how many endpoints there are.
 fn write_beside(opened: &Opened, next: &Vault) -> Result<usize, StoreError> {
     let endpoints = all(&opened.db, keys::endpoints(EndpointNumber(0), EndpointNumber(u32::MAX)))?;
+    let answers = all(&opened.db, keys::answers::all())?;
     let mut acts = Acts::new(&opened.db, &opened.file, next);
-    for key in &endpoints {
-        acts.act(|stage| match stage.get(key)? {
-            Some(row) => stage.put(&keys::resealed(key), resealed(&row, &opened.vault, next)?),
-            None => Ok(()),
+    for key in endpoints.iter().chain(&answers) {
+        acts.act(|stage| {
+            let Some(row) = stage.get(key)? else { return Ok(()) };
+            let resealed = match keys::answers::name(key) {
+                Some(name) => resealed_answer(name, &row, &opened.vault, next)?,
+                None => resealed(&row, &opened.vault, next)?,
+            };
+            stage.put(&keys::resealed(key), resealed)
         })?;
     }
     acts.commit()?;

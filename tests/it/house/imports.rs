@@ -44,7 +44,7 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("postcard", &["src/store/codec"]),
     ("chacha20poly1305", &["src/store/vault"]),
     ("hmac", &["src/deliver/sign"]),
-    ("sha2", &["src/deliver/sign", "src/api/auth"]),
+    ("sha2", &["src/deliver/sign", "src/api/auth", "src/api/idempotency"]),
     ("xxhash_rust", &["src/detect/fingerprint"]),
     ("getrandom", &["src/clock.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),

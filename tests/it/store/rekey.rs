@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::Instant;
 
+use super::answers::{answer, name};
 use super::samples::*;
 use super::sled::{close, copy, rows, settings, try_open};
 
@@ -60,7 +61,7 @@ fn sealing_keys(folder: &Path) -> BTreeMap<String, usize> {
     for row in rows(folder).iter() {
         let (_, row) = row.unwrap();
         let text = String::from_utf8_lossy(&row).into_owned();
-        for name in ["key_check", "sealed_url", "sealed_key", "sealed_headers"] {
+        for name in ["key_check", "sealed_url", "sealed_key", "sealed_headers", "sealed_answer"] {
             for (at, start) in text.match_indices(&format!("\"{name}\":\"")) {
                 // A version and a key's id are nine bytes.
                 let beginning = &text[at + start.len()..][..12];
@@ -98,6 +99,29 @@ async fn a_new_key_takes_the_place_of_the_key_file_and_seals_everything() {
     assert_eq!(endpoints(&settings).await.unwrap(), created);
     let refused = endpoints(&configured(folder.path(), &former)).await.unwrap_err();
     assert!(refused.to_string().contains("the encryption key is not the store's"), "{refused}");
+}
+
+#[tokio::test]
+async fn answers_that_are_kept_go_over_to_the_new_key() {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(folder.path());
+    fill(&settings, 1, 10).await;
+    let kept = answer(&"whsec_hidden ".repeat(1_000), 5);
+    let store = try_open(&settings).unwrap();
+    store.keep_answer(name(1), kept.clone()).await.unwrap();
+    close(store).await;
+    let seals = |folder: &Path| sealing_keys(folder).into_iter().collect::<Vec<_>>();
+    let [(former, 6)] = &seals(folder.path())[..] else { panic!("{:?}", seals(folder.path())) };
+    let former = former.clone();
+    assert_eq!(rekey(&settings, None).unwrap().endpoints, Some(1));
+    let after = seals(folder.path());
+    assert!(matches!(&after[..], [(present, 6)] if *present != former), "{after:?}");
+    for row in rows(folder.path()).iter() {
+        let (_, row) = row.unwrap();
+        assert!(!String::from_utf8_lossy(&row).contains("whsec_hidden"), "it is sealed");
+    }
+    let store = try_open(&settings).unwrap();
+    assert_eq!(store.kept_answer(name(1)).await.unwrap(), Some(kept));
 }
 
 #[tokio::test]

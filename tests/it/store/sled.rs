@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::samples::*;
-use super::{access, by_creation, conformance, endpoints, history, lists, model, replays, retention};
+use super::{access, answers, by_creation, conformance, endpoints, history, lists, model, replays, retention};
 
 pub(super) fn settings(folder: &Path) -> Settings {
     Settings { path: folder.join("data"), encryption_key: None, min_free: 0 }
@@ -102,6 +102,9 @@ conforms! {
     access::the_last_use_of_a_key_never_goes_back,
     access::the_audit_log_is_read_both_ways_and_between_instants,
     access::the_audit_log_loses_what_is_old_or_too_much,
+    answers::answers_are_kept_and_replaced,
+    answers::answers_are_forgotten_when_they_have_expired,
+    answers::a_call_is_claimed_once_at_a_time,
     retention::a_log_that_was_cut_begins_later,
     retention::a_log_can_be_cut_to_nothing_and_goes_on,
     retention::nothing_is_cut_that_somebody_has_not_dealt_with,

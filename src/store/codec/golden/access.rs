@@ -41,3 +41,27 @@ fn entries_of_the_audit_log() {
         AuditEntry { key_id, address, resource_id, before: None, after: None, omitted: Vec::new(), ..one.clone() };
     check(include_str!("audit.hex"), &[one, other], audit, |_, bytes| read_audit(bytes));
 }
+
+#[test]
+fn answers_that_are_kept() {
+    use crate::store::codec::answers::{AnswerRow, answer, read_answer, read_expiry};
+    use crate::store::{AnswerName, KeptAnswer};
+    let name = AnswerName([9; 32]);
+    let kept = KeptAnswer {
+        request: [7; 32],
+        status: 201,
+        headers: vec![("location".into(), "/v1/endpoints/ep_1".into())],
+        body: Some(b"{\"secret\":\"whsec_x\"}\n".to_vec()),
+        expires_at: at(1),
+    };
+    let line = include_str!("answer.hex").trim_end();
+    let today = hex_of(&answer(name, &kept, &vault()));
+    let bytes = bytes_of(line);
+    let read = read_answer(name, &bytes, &vault());
+    assert_eq!(read.unwrap_or_else(|error| panic!("{error}; written today:\n{today}\n")), kept);
+    let row: AnswerRow = from_plain(1, "an answer", &bytes).unwrap();
+    assert_eq!(hex_of(&plain(1, &row)), line);
+    assert_eq!(read_expiry(&bytes).unwrap(), at(1));
+    assert!(read_answer(AnswerName([8; 32]), &bytes, &vault()).is_err(), "it belongs to another name");
+    assert!(read_answer(name, &[[2].as_slice(), &bytes[1..]].concat(), &vault()).is_err());
+}

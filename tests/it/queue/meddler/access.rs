@@ -5,7 +5,7 @@ use certhook::model::audit::AuditEntry;
 use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
-use certhook::store::{AuditQuery, AuditStore, KeyStore, StoreError};
+use certhook::store::{AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, KeptAnswer, KeyStore, StoreError};
 
 use super::Meddler;
 
@@ -44,5 +44,28 @@ impl AuditStore for Meddler {
 
     async fn forget_audited(&self, before: Timestamp, kept_max: u64) -> Result<usize, StoreError> {
         self.inner.forget_audited(before, kept_max).await
+    }
+}
+
+#[async_trait]
+impl AnswerStore for Meddler {
+    fn claim(&self, name: AnswerName) -> Option<Claim> {
+        self.inner.claim(name)
+    }
+
+    async fn kept_answer(&self, name: AnswerName) -> Result<Option<KeptAnswer>, StoreError> {
+        self.inner.kept_answer(name).await
+    }
+
+    async fn answers_kept(&self) -> Result<u64, StoreError> {
+        self.inner.answers_kept().await
+    }
+
+    async fn keep_answer(&self, name: AnswerName, answer: KeptAnswer) -> Result<(), StoreError> {
+        self.inner.keep_answer(name, answer).await
+    }
+
+    async fn forget_answers(&self, now: Timestamp) -> Result<usize, StoreError> {
+        self.inner.forget_answers(now).await
     }
 }

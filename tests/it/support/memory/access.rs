@@ -7,17 +7,21 @@ use certhook::model::audit::AuditEntry;
 use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
-use certhook::store::{AuditQuery, AuditStore, KeyStore, StoreError};
+use certhook::store::{
+    AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, Claims, KeptAnswer, KeyStore, StoreError,
+};
 
 use super::Memory;
 
-/// All keys, and the audit log.
+/// All keys, the audit log, and answers.
 #[derive(Default)]
 pub(super) struct Access {
     keys: BTreeMap<KeyNumber, Key>,
     keys_created: u32,
     audited: BTreeMap<AuditId, AuditEntry>,
     audited_ever: u64,
+    answers: BTreeMap<AnswerName, KeptAnswer>,
+    claims: Claims,
 }
 
 #[async_trait]
@@ -91,5 +95,32 @@ impl AuditStore for Memory {
         let (known, ever) = (access.audited.len(), access.audited_ever);
         access.audited.retain(|id, _| id.at >= before && id.number + kept_max > ever);
         Ok(known - access.audited.len())
+    }
+}
+
+#[async_trait]
+impl AnswerStore for Memory {
+    fn claim(&self, name: AnswerName) -> Option<Claim> {
+        self.state.lock().unwrap().access.claims.take(name)
+    }
+
+    async fn kept_answer(&self, name: AnswerName) -> Result<Option<KeptAnswer>, StoreError> {
+        Ok(self.state()?.access.answers.get(&name).cloned())
+    }
+
+    async fn answers_kept(&self) -> Result<u64, StoreError> {
+        Ok(self.state()?.access.answers.len() as u64)
+    }
+
+    async fn keep_answer(&self, name: AnswerName, answer: KeptAnswer) -> Result<(), StoreError> {
+        self.state()?.access.answers.insert(name, answer);
+        Ok(())
+    }
+
+    async fn forget_answers(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let answers = &mut self.state()?.access.answers;
+        let known = answers.len();
+        answers.retain(|_, answer| answer.expires_at > now);
+        Ok(known - answers.len())
     }
 }
