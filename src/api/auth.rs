@@ -79,23 +79,45 @@ pub(super) async fn require_key(
         return Err(ApiError::new(ErrorKind::MissingKey, "send the header authorization: Bearer KEY"));
     };
     let address = address::of(&request, &api.trusted_proxies);
-    let caller = Caller { address, ..holder(&api, presented).await? };
+    let caller = Caller { address, ..known_holder(&api, presented, address).await? };
     if let Some(id) = caller.id {
-        api.upkeep.used(id, api.clock.now());
+        let now = api.clock.now();
+        api.upkeep.used(id, now);
+        api.paces.admit(id, now).map_err(|wait| {
+            let message = "this key was used more than 100 times a second; use it more slowly";
+            ApiError::new(ErrorKind::RateLimited, message).with_retry_after(wait)
+        })?;
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
+/// Whose key that is, unless too many wrong ones came from that address.
+async fn known_holder(api: &Api, presented: &str, address: Option<IpAddr>) -> Result<Caller, ApiError> {
+    let digest = digest(presented);
+    let Some(address) = address else { return holder(api, presented, digest).await };
+    let now = api.clock.now();
+    api.guesses.admit(address, digest, now).map_err(|wait| {
+        let message = "too many wrong keys came from this address; try again later";
+        ApiError::new(ErrorKind::RateLimited, message).with_retry_after(wait)
+    })?;
+    let holder = holder(api, presented, digest).await;
+    match &holder {
+        Ok(_) => api.guesses.was_right(address, digest, now),
+        Err(error) if error.is(ErrorKind::WrongKey) => api.guesses.was_wrong(address, now),
+        Err(_) => {}
+    }
+    holder
+}
+
 /// Whose key that is. It is looked up anew for each request, so that one that is deleted opens nothing at once.
-async fn holder(api: &Api, presented: &str) -> Result<Caller, ApiError> {
-    let presented_digest = digest(presented);
-    if are_same(api.root_key.0, presented_digest) {
+async fn holder(api: &Api, presented: &str, digest: KeyDigest) -> Result<Caller, ApiError> {
+    if are_same(api.root_key.0, digest) {
         return Ok(Caller { id: None, name: ROOT.into(), address: None, scopes: Scopes::all() });
     }
     let may_be_ours = presented.len() == keys::TEXT_BYTES && presented.starts_with(keys::PREFIX);
-    let known = if may_be_ours { api.store.key_of(presented_digest).await? } else { None };
-    match known.filter(|known| are_same(known.digest, presented_digest)) {
+    let known = if may_be_ours { api.store.key_of(digest).await? } else { None };
+    match known.filter(|known| are_same(known.digest, digest)) {
         Some(known) if known.is_live(api.clock.now()) => {
             Ok(Caller { id: Some(known.id), name: known.name, address: None, scopes: known.scopes })
         }

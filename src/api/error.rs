@@ -45,6 +45,9 @@ pub(super) enum ErrorKind {
     RangeExpired,
     BodyTooLarge,
     UnsupportedMediaType,
+    UriTooLong,
+    TookTooLong,
+    RateLimited,
     IdempotencyKeyReused,
     IdempotencyConflict,
     TooManyIdempotencyKeys,
@@ -93,6 +96,9 @@ impl ErrorKind {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR"),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "URI_TOO_LONG"),
+            Self::TookTooLong => (StatusCode::SERVICE_UNAVAILABLE, "TOOK_TOO_LONG"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED"),
             Self::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED"),
             Self::IdempotencyConflict => (StatusCode::CONFLICT, "IDEMPOTENCY_CONFLICT"),
             Self::TooManyIdempotencyKeys => (StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_IDEMPOTENCY_KEYS"),
@@ -184,6 +190,11 @@ impl ApiError {
     /// An error that is about no single field.
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), errors: Vec::new(), earliest: None, upstream: None, retry_after: None }
+    }
+
+    /// Whether it is of that kind.
+    pub(super) fn is(&self, kind: ErrorKind) -> bool {
+        self.kind == kind
     }
 
     /// The same error under another word.

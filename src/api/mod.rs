@@ -8,8 +8,9 @@
 //! for work through the traits in [`commands`].
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
-//! (what handlers reach), `auth`, `request_id` and `metrics` (around every call), `changes`, `idempotency` and `audit`
-//! (around every call that changes something), `request` and `input` (what a caller gave),
+//! (what handlers reach), `auth` with `address`, `guesses` and `pace`, `bounds`, `request_id` and `metrics` (around every
+//! call), `changes`, `idempotency` and `audit` (around every call that changes something), `request` and `input` (what a
+//! caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
 //! `upkeep` (what is done beside the calls), then one file or folder for each resource.
 
@@ -18,6 +19,7 @@ pub mod commands;
 mod address;
 mod audit;
 mod auth;
+mod bounds;
 mod changes;
 mod deliveries;
 mod endpoints;
@@ -26,11 +28,13 @@ mod event_types;
 mod events;
 mod exemptions;
 mod followers;
+mod guesses;
 mod health;
 mod idempotency;
 mod input;
 mod keys;
 mod metrics;
+mod pace;
 mod page;
 mod removals;
 mod replays;

@@ -13,8 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
-    audit, auth, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics, removals,
-    replays, request_id, resources, sources, upstream,
+    audit, auth, bounds, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics,
+    removals, replays, request_id, resources, sources, upstream,
 };
 use crate::model::key::Scope;
 use crate::telemetry::meters::Requests;
@@ -44,6 +44,7 @@ pub fn router(parts: Parts) -> Router {
         .merge(with_key)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn(bounds::keep))
         .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| panicked(&requests)))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), metrics::measure))
         .layer(middleware::from_fn(request_id::name_request))

@@ -12,7 +12,9 @@ use super::auth::RootKey;
 use super::changes::CHANGES_MAX;
 use super::commands::{Catalogue, Deliveries, Sources, Upstream};
 use super::followers::Followers;
+use super::guesses::Guesses;
 use super::metrics::Metrics;
+use super::pace::Paces;
 use super::upkeep::Upkeep;
 use crate::clock::Clock;
 use crate::store::Store;
@@ -57,6 +59,8 @@ pub(super) struct Api {
     pub(super) metrics: Metrics,
     pub(super) root_key: RootKey,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) guesses: Guesses,
+    pub(super) paces: Paces,
     pub(super) upkeep: Arc<Upkeep>,
     /// The places for calls that change something.
     pub(super) change_places: Arc<Semaphore>,
@@ -80,6 +84,8 @@ impl From<Parts> for Api {
             metrics,
             root_key: RootKey::new(&api_key),
             trusted_proxies,
+            guesses: Guesses::default(),
+            paces: Paces::default(),
             upkeep,
             change_places: Arc::new(Semaphore::new(CHANGES_MAX)),
             followers: Followers::new(stop),

@@ -15,6 +15,7 @@ mod following;
 mod headers;
 mod idempotency;
 mod keys;
+mod limits;
 mod replays;
 mod resources;
 mod rotation;

@@ -10,6 +10,7 @@ mod house;
 mod metrics;
 mod modes;
 mod queue;
+mod restarting;
 mod sandbox;
 mod secrets;
 mod source;
