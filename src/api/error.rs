@@ -38,6 +38,7 @@ pub(super) enum ErrorKind {
     EndpointDisabled,
     DeliveryUnderWay,
     DeliveryEnded,
+    BackupUnderWay,
     UidTaken,
     TooManySecrets,
     TooManyKeys,
@@ -87,6 +88,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED"),
             Self::DeliveryUnderWay => (StatusCode::CONFLICT, "DELIVERY_UNDER_WAY"),
             Self::DeliveryEnded => (StatusCode::CONFLICT, "DELIVERY_ENDED"),
+            Self::BackupUnderWay => (StatusCode::CONFLICT, "BACKUP_UNDER_WAY"),
             Self::EndpointDisabled => (StatusCode::CONFLICT, "ENDPOINT_DISABLED"),
             Self::UidTaken => (StatusCode::CONFLICT, "UID_TAKEN"),
             Self::TooManySecrets => (StatusCode::CONFLICT, "TOO_MANY_SECRETS"),
@@ -232,7 +234,10 @@ impl From<StoreError> for ApiError {
             StoreError::Full => Self::new(ErrorKind::InsufficientStorage, error.to_string()),
             StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
             StoreError::NotListed => Self::new(ErrorKind::StoreUnavailable, format!("{error}; try again in a minute")),
-            StoreError::Open { .. } | StoreError::Closed => {
+            StoreError::BackupUnderWay => {
+                Self::new(ErrorKind::BackupUnderWay, format!("{error}; wait until it is read to its end"))
+            }
+            StoreError::Open { .. } | StoreError::Closed | StoreError::BackupOvertaken => {
                 tracing::error!(%error, "api.store_unavailable");
                 Self::new(ErrorKind::StoreUnavailable, "the store cannot be used at the moment; try again later")
             }

@@ -9,7 +9,7 @@
 //! not at all; secrets are sealed before they reach the disk.
 //!
 //! In reading order: the traits below, [`retention`] (what is removed by its age), [`space`] (what the disk has left),
-//! [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`sled`].
+//! [`codec`] (versioned bytes), [`vault`] (sealed secrets), [`backup`] (all of it as one file), [`sled`].
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -28,11 +28,13 @@ use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, S
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 
+use self::backup::Backup;
 use self::retention::RetentionStore;
 use self::space::Space;
 
 mod access;
 mod answers;
+pub mod backup;
 pub mod codec;
 mod endpoints;
 mod replays;
@@ -98,6 +100,12 @@ pub enum StoreError {
     /// The store was written by an older version, and its lists are not made yet.
     #[error("the lists of resources are being made, once, since an older version kept none")]
     NotListed,
+    /// One backup at a time is enough work.
+    #[error("a backup is being taken already")]
+    BackupUnderWay,
+    /// There is no backup of a store that changes faster than the backup is read.
+    #[error("the backup was given up, because it is read too slowly; read it faster, or when less happens")]
+    BackupOvertaken,
     /// The store is being closed.
     #[error("the store is closed")]
     Closed,
@@ -353,6 +361,10 @@ pub trait Store:
 {
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
+
+    /// Begins a backup at `now`: everything as it is at one moment, which is that of the last byte. Commits go on
+    /// meanwhile.
+    async fn backup(&self, now: Timestamp) -> Result<Box<dyn Backup>, StoreError>;
 
     /// Everything acknowledged is on disk when this returns; nothing can be written afterwards.
     async fn close(&self);

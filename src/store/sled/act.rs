@@ -1,7 +1,10 @@
 //! What the writer is asked for.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
+use super::backup::{Changed, Row};
 use crate::model::audit::AuditEntry;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::Endpoint;
@@ -67,6 +70,8 @@ pub(super) enum Act {
     Access(Access),
     /// A value that the caller will look for.
     Check { value: u64, done: Done<()> },
+    /// The last rows of a backup; `None` if too many have changed.
+    EndBackup { changed: Arc<Changed>, done: Done<Option<Vec<Row>>> },
     /// The end: nothing after it is taken.
     Close { done: oneshot::Sender<()> },
 }
@@ -90,6 +95,11 @@ impl Access {
 }
 
 impl Act {
+    /// Whether it needs no room.
+    pub(super) fn writes_nothing(&self) -> bool {
+        matches!(self, Self::EndBackup { .. } | Self::Close { .. })
+    }
+
     /// Says that there is no room for it. The end needs none: returns whoever asked for it.
     pub(super) fn refuse(self) -> Option<oneshot::Sender<()>> {
         match self {
@@ -105,6 +115,7 @@ impl Act {
             Self::TellSnapshots { done, .. } => say(done),
             Self::CutEvents { done, .. } => say(done),
             Self::Access(act) => act.refuse(),
+            Self::EndBackup { done, .. } => say(done),
             Self::Forget { done, .. } | Self::ForgetReplays { done, .. } => say(done),
         }
         None

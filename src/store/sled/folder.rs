@@ -91,7 +91,7 @@ fn wait_for_sled(folder: &Path) -> sled::Result<Db> {
 
 /// Does something to the files of a folder that nobody has open. sled takes the same lock, and lets it go before we
 /// could look at what it left.
-fn with_lock<T>(folder: &Path, work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
+pub(super) fn with_lock<T>(folder: &Path, work: impl FnOnce() -> io::Result<T>) -> Result<T, String> {
     let failed = |error: io::Error| format!("cannot look through its files: {error}");
     let file = match File::open(folder.join("db")) {
         Ok(file) => Some(file),

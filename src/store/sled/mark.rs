@@ -28,6 +28,11 @@ pub(super) struct Mark {
     pub(super) head: Position,
 }
 
+/// Whether anything was written down.
+pub(super) fn is_there(folder: &Path) -> bool {
+    folder.join(NAME).exists()
+}
+
 /// What was written down; `None` if nothing was, or else what is wrong with it.
 pub(super) fn read(folder: &Path) -> Result<Option<Mark>, String> {
     match fs::read(folder.join(NAME)) {

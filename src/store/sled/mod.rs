@@ -6,8 +6,9 @@
 //!
 //! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
 //! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
-//! `open` (coming back from whatever happened), `rekey` (another key for its secrets); then, each with its writing and
-//! its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `access`, `answers`, `retention`.
+//! `open` (coming back from whatever happened), `rekey` (another key for its secrets), `backup` and `restore` (all of it
+//! as one file, and back); then, each with its writing and its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`,
+//! `replays`, `history`, `endpoints`, `access`, `answers`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,16 +17,20 @@ use std::thread;
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 
+use super::backup::Backup;
 use super::space::{Disk, FileSystem, Gauge, Space};
 use super::vault::Vault;
 use super::{Claims, Roomy, Settings, Store, StoreError, codec};
 use crate::clock::{Clock, random_bytes};
 use crate::model::id::EndpointNumber;
+use crate::model::time::Timestamp;
 use crate::telemetry::meters::Commits;
 
 pub use rekey::{RekeyError, Rekeyed};
+pub use restore::{RestoreError, Restored};
 
 use act::{Act, Done};
+use backup::{SledBackup, UnderWay};
 use recent::Recent;
 use stage::{Batch, LogIdentity};
 use view::View;
@@ -35,6 +40,7 @@ use writer::{QUEUE_LENGTH, Writer};
 mod access;
 mod act;
 mod answers;
+mod backup;
 mod deliveries;
 mod endpoints;
 mod folder;
@@ -47,6 +53,7 @@ mod open;
 mod recent;
 mod rekey;
 mod replays;
+mod restore;
 mod retention;
 mod sights;
 mod snapshots;
@@ -77,6 +84,7 @@ pub struct SledStore {
     gauge: Arc<Gauge>,
     meter: Commits,
     claims: Claims,
+    backups: Arc<UnderWay>,
 }
 
 impl SledStore {
@@ -116,6 +124,7 @@ impl SledStore {
         let vault = Arc::new(opened.vault);
         let recent = Arc::new(Recent::new(opened.first, opened.head.position));
         let view = View::new((*opened.db).clone());
+        let backups = Arc::new(UnderWay::default());
         let (acts, queue) = mpsc::channel(QUEUE_LENGTH);
         let changes = broadcast::Sender::new(CHANGES_KEPT);
         let meter = Commits::default();
@@ -126,6 +135,7 @@ impl SledStore {
             view: view.clone(),
             recent: Arc::clone(&recent),
             changes: changes.clone(),
+            backups: Arc::clone(&backups),
             vault: Arc::clone(&vault),
             identity: LogIdentity { epoch: opened.meta.epoch, start: u32::from_le_bytes(random_bytes()) },
             watchdog: Watchdog::start().map_err(cannot_start)?,
@@ -141,7 +151,7 @@ impl SledStore {
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
         let (readers, claims) = (Arc::new(Semaphore::new(READERS_MAX)), Claims::default());
-        Ok(Arc::new(Self { reader, readers, acts, changes, gauge, meter, claims }))
+        Ok(Arc::new(Self { reader, readers, acts, changes, gauge, meter, claims, backups }))
     }
 
     /// What its commits have measured.
@@ -176,25 +186,23 @@ impl SledStore {
         rekey::rekey(settings, new_key, clock)
     }
 
+    /// Makes the store of a backup in a folder that has none. Its log, deliveries, replays, snapshots and agendas are
+    /// those of the backup; its epoch is a new one, so that no id is given again. With `force` a store that is there is
+    /// moved aside. Blocks for as long as it takes to write all of it.
+    ///
+    /// # Errors
+    /// If the file is not whole, if the key is not the one that sealed what is in it, if there is a store or somebody
+    /// has it open: nothing was touched then. If the folder cannot be written: another restore begins anew.
+    pub fn restore(settings: &Settings, file: &Path, force: bool, clock: &dyn Clock) -> Result<Restored, RestoreError> {
+        restore::restore(settings, file, force, clock)
+    }
+
     /// Reads on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let place = Arc::clone(&self.readers).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let reader = Arc::clone(&self.reader);
-        let read = tokio::task::spawn_blocking(move || {
-            // Kept until the work is done, even if nobody waits for it any more.
-            let _place = place;
-            work(&reader)
-        });
-        match read.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_canceled) => Err(StoreError::Closed),
-            },
-        }
+        read_with(&self.readers, &self.reader, work).await
     }
 
     /// Asks the writer for something and waits until it is durable.
@@ -218,6 +226,28 @@ impl SledStore {
     }
 }
 
+/// Reads on a thread that may block, as soon as there is a place.
+async fn read_with<T: Send + 'static>(
+    readers: &Arc<Semaphore>,
+    reader: &Arc<Reader>,
+    work: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let place = Arc::clone(readers).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+    let reader = Arc::clone(reader);
+    let read = tokio::task::spawn_blocking(move || {
+        // Kept until the work is done, even if nobody waits for it any more.
+        let _place = place;
+        work(&reader)
+    });
+    match read.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_canceled) => Err(StoreError::Closed),
+        },
+    }
+}
+
 impl Roomy for SledStore {
     fn space(&self) -> watch::Receiver<Space> {
         self.gauge.follow()
@@ -235,6 +265,11 @@ impl Store for SledStore {
             Some(_) => Ok(()),
             None => Err(StoreError::Unreadable { what: "what was just written", reason: "it is not there".into() }),
         }
+    }
+
+    async fn backup(&self, now: Timestamp) -> Result<Box<dyn Backup>, StoreError> {
+        let (reader, readers) = (Arc::clone(&self.reader), Arc::clone(&self.readers));
+        Ok(Box::new(SledBackup::begin(&self.backups, reader, readers, self.acts.clone(), now)?))
     }
 
     async fn close(&self) {

@@ -11,6 +11,7 @@ use super::folder::{make_folder, open_sled, parent};
 use super::keys::{self, Key};
 use super::mark::{self, Mark};
 use super::rekey;
+use super::restore;
 use super::view::broken;
 use super::writer::Cancellation;
 use crate::clock::Clock;
@@ -50,6 +51,9 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     let folder = settings.path.as_path();
     let refused = |reason: String| StoreError::Open { path: folder.display().to_string(), reason };
     make_folder(folder).map_err(|error| refused(format!("cannot make the folder: {error}")))?;
+    if restore::is_unfinished(folder) {
+        return Err(refused(UNFINISHED.into()));
+    }
     let mark = mark::read(folder).map_err(refused)?;
     if let Some(format) = mark.map(|mark| mark.format).filter(|format| *format > rare::FORMAT_REKEYED) {
         return Err(refused(newer(format)));
@@ -114,6 +118,9 @@ fn holder(
 /// sled takes a damaged file for one that ends where the damage begins.
 const DAMAGED: &str = "what was in it is lost: its file is damaged or was replaced; restore a backup";
 
+/// What a restore leaves that was broken off.
+const UNFINISHED: &str = "a restore into it was broken off; restore the backup again";
+
 fn newer(format: u32) -> String {
     format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT_REKEYED)
 }
@@ -166,7 +173,7 @@ fn create(folder: &Path, db: &Db, file: &File, vault: &Vault, clock: &dyn Clock)
 }
 
 /// Where the log begins and ends as it was written down, if the log agrees.
-fn ends_of_log(tree: &Tree) -> Result<Result<(Position, Head), String>, StoreError> {
+pub(super) fn ends_of_log(tree: &Tree) -> Result<Result<(Position, Head), String>, StoreError> {
     let head = tree.get(keys::HEAD).map_err(broken)?.map_or(Ok(Head::default()), |row| codec::read_head(&row))?;
     let first = tree.get(keys::FIRST).map_err(broken)?.map_or(Ok(1), |row| codec::read_number(&row))?;
     let range = || tree.range(keys::events(Position::START, Position(u64::MAX))).keys();

@@ -65,6 +65,11 @@ impl Batch {
         self.bytes
     }
 
+    /// The keys of the rows that are to be written.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.rows.keys()
+    }
+
     /// Whether no further act should be put in.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= BATCH_BYTES_MAX

@@ -41,6 +41,11 @@ impl View {
         Self { tree, former: Arc::default() }
     }
 
+    /// The rows as they are, durable or on their way there.
+    pub(super) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// Shows these rows as they were from now on. To be called before they are changed.
     pub(super) fn hide(&self, former: Former) {
         *self.former.write().unwrap_or_else(PoisonError::into_inner) = former;

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::act::{Act, Done};
+use super::backup::{Changed, Row, UnderWay};
 use super::keys::{self, Key};
 use super::mark::{self, Mark};
 use super::recent::Recent;
@@ -63,6 +64,8 @@ pub(super) struct Writer {
     pub(super) recent: Arc<Recent>,
     /// Who wants to know of changed endpoints.
     pub(super) changes: broadcast::Sender<EndpointNumber>,
+    /// The backup that wants to know of changed rows, if any.
+    pub(super) backups: Arc<UnderWay>,
     /// Seals secrets.
     pub(super) vault: Arc<Vault>,
     /// What the ids of new events have in common.
@@ -149,7 +152,7 @@ impl Writer {
     fn take_queued(&mut self, first: Option<Act>) -> Option<oneshot::Sender<()>> {
         let mut next = first;
         while let Some(act) = next {
-            let closing = if self.has_room() { self.take(act) } else { act.refuse() };
+            let closing = if act.writes_nothing() || self.has_room() { self.take(act) } else { act.refuse() };
             if closing.is_some() {
                 return closing;
             }
@@ -224,6 +227,7 @@ impl Writer {
                 self.answer(done, result);
             }
             Act::Access(act) => self.access(act),
+            Act::EndBackup { changed, done } => self.end_backup(&changed, done),
             Act::Check { value, done } => {
                 let result = self.stage(|stage| stage.put(keys::CHECK, codec::number(value)));
                 self.answer(done, result);
@@ -292,6 +296,13 @@ impl Writer {
             self.stage(|stage| stage.positions(positions))?;
         }
         self.stage(|stage| stage.live_mark(commit.live_mark))
+    }
+
+    /// Reads the last rows of a backup, between two commits.
+    fn end_backup(&mut self, changed: &Changed, done: Done<Option<Vec<Row>>>) {
+        self.commit();
+        let result = changed.take_last(&self.tree);
+        self.answer(done, result);
     }
 
     /// Cancels some of what waits for an endpoint that was deleted. The batch is empty before.
@@ -368,6 +379,7 @@ impl Writer {
     fn write(&self, batch: &Batch) -> sled::Result<()> {
         self.view.hide(batch.former(&self.tree)?);
         self.meter.synced(batch.write(&self.tree, &self.file)?);
+        self.backups.note(batch.keys());
         if let Some(first) = batch.first {
             // Before the rows vanish, so that whoever misses one finds that the log was cut.
             self.recent.cut(first);

@@ -45,7 +45,7 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("chacha20poly1305", &["src/store/vault"]),
     ("hmac", &["src/deliver/sign"]),
     ("sha2", &["src/deliver/sign", "src/api/auth", "src/api/idempotency"]),
-    ("xxhash_rust", &["src/detect/fingerprint"]),
+    ("xxhash_rust", &["src/detect/fingerprint", "src/store/backup/"]),
     ("getrandom", &["src/clock.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
     ("toml", &["src/config/"]),

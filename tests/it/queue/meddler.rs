@@ -16,6 +16,7 @@ use certhook::model::replay::{Replay, ReplayStatus};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
+use certhook::store::backup::Backup;
 use certhook::store::space::Space;
 use certhook::store::{
     DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
@@ -381,6 +382,10 @@ impl StateStore for Meddler {
 impl Store for Meddler {
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
+    }
+
+    async fn backup(&self, now: Timestamp) -> Result<Box<dyn Backup>, StoreError> {
+        self.inner.backup(now).await
     }
 
     async fn close(&self) {

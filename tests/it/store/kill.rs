@@ -30,7 +30,7 @@ const ROUNDS: u64 = 32;
 /// test that there is not.
 const FOR_CHILD: &str = "killed-in=";
 
-fn open(folder: &Path) -> Arc<dyn Store> {
+pub(super) fn open(folder: &Path) -> Arc<dyn Store> {
     let settings = Settings { path: folder.join("data"), encryption_key: None, min_free: 0 };
     SledStore::open(&settings, &ManualClock::at(at(0))).unwrap()
 }
@@ -76,7 +76,7 @@ async fn killed(folder: &Path, seed: u64, chance: &mut Chance) -> Vec<Told> {
 
 /// What was told, and what was found, in all rounds so far.
 #[derive(Default)]
-struct Ledger {
+pub(super) struct Ledger {
     versions: BTreeMap<(usize, u64), u64>,
     progress: BTreeMap<usize, u64>,
     reached: BTreeMap<usize, u64>,
@@ -93,9 +93,9 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn take(&mut self, told: Told) {
+    pub(super) fn take(&mut self, told: Told) {
         match told {
-            Told::Open => {}
+            Told::Open | Told::BackingUp(_) | Told::BackedUp(_) => {}
             Told::Version(source, resource, version) => drop(self.versions.insert((source, resource), version)),
             Told::Progress(source, sights) => drop(self.progress.insert(source, sights)),
             Told::Reached(receiver, position) => drop(self.reached.insert(receiver, position)),
@@ -106,7 +106,7 @@ impl Ledger {
         }
     }
 
-    async fn check(&mut self, store: &Arc<dyn Store>) {
+    pub(super) async fn check(&mut self, store: &Arc<dyn Store>) {
         self.check_log(store).await;
         for source in 0..SOURCES.len() {
             self.check_source(store, source).await;

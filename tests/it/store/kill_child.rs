@@ -48,9 +48,13 @@ pub(super) enum Told {
     Deleting(EndpointId),
     /// It is gone.
     Deleted(EndpointId),
+    /// A backup is about to begin, into the file of that number.
+    BackingUp(u32),
+    /// It is whole.
+    BackedUp(u32),
 }
 
-fn tell(told: &Told) {
+pub(super) fn tell(told: &Told) {
     let line = serde_json::to_string(told).unwrap() + "\n";
     let mut output = io::stdout().lock();
     if output.write_all(line.as_bytes()).and_then(|()| output.flush()).is_err() {

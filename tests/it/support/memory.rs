@@ -17,6 +17,7 @@ use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Posit
 use certhook::model::resource::Snapshot;
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
+use certhook::store::backup::Backup;
 use certhook::store::retention::Missed;
 use certhook::store::space::Space;
 use certhook::store::{
@@ -371,6 +372,10 @@ impl StateStore for Memory {
 impl Store for Memory {
     async fn check(&self) -> Result<(), StoreError> {
         self.state().map(|_| ())
+    }
+
+    async fn backup(&self, _: Timestamp) -> Result<Box<dyn Backup>, StoreError> {
+        Err(StoreError::Unreadable { what: "a store in memory", reason: "it has no rows to back up".into() })
     }
 
     async fn close(&self) {}
