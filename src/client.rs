@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use url::Url;
 
+pub mod download;
+
 /// Our processes answer at once; one that does not is in trouble.
 const DEADLINE: Duration = Duration::from_secs(10);
 

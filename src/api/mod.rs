@@ -19,6 +19,7 @@ pub mod commands;
 mod address;
 mod audit;
 mod auth;
+mod backup;
 mod bounds;
 mod changes;
 mod deliveries;

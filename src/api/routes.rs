@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::error::{ApiError, ErrorKind};
 use super::state::{Api, Parts};
 use super::{
-    audit, auth, bounds, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics,
+    audit, auth, backup, bounds, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics,
     removals, replays, request_id, resources, sources, upstream,
 };
 use crate::model::key::Scope;
@@ -127,6 +127,7 @@ fn administration() -> Routes {
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::delete))
         .route("/v1/audit", get(audit::list))
+        .route("/v1/backup", get(backup::download))
 }
 
 async fn no_such_route(request: Request) -> ApiError {

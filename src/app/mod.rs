@@ -1,7 +1,8 @@
 //! Composition: builds the parts, starts the loops, stops them in order.
 //!
 //! In reading order: [`Gateway`] here, `http` (a router on a socket), `adapters` (what the API asks of other
-//! parts), `scrape` (a look at everything that is measured), [`sandbox`] (the simulated upstream, alone or under a gateway), `rekey` (work on a store at rest).
+//! parts), `scrape` (a look at everything that is measured), [`sandbox`] (the simulated upstream, alone or under a
+//! gateway), `rekey` and `backup` (work on a store at rest).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,11 +29,13 @@ use crate::telemetry::meters::{Commits, Requests};
 use crate::watch::{Description, Watcher};
 
 mod adapters;
+mod backup;
 mod http;
 mod rekey;
 pub mod sandbox;
 mod scrape;
 
+pub use backup::{examine_backup, restore};
 pub use rekey::rekey;
 
 /// A gateway that runs.

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::sandbox::Options;
 
+mod backup;
 mod rekey;
 mod sandbox;
 mod serve;
@@ -26,6 +27,10 @@ pub struct Cli {
 enum Command {
     /// Runs the gateway
     Serve(ServeArguments),
+    /// Makes one file of all that a running gateway's store holds; to restore it, its key is needed too
+    Backup(backup::BackupArguments),
+    /// Makes the store of a backup; no gateway may run on it, and the key must be that of its time
+    Restore(backup::RestoreArguments),
     /// Seals the secrets in the store with a new key; no gateway may run on it
     Rekey(RekeyArguments),
     /// Runs the simulated upstream alone, or moves a running one
@@ -93,6 +98,8 @@ pub fn run() -> ExitCode {
     };
     let result = match Cli::parse().command {
         Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
+        Command::Backup(arguments) => runtime.block_on(backup::backup(arguments)),
+        Command::Restore(arguments) => runtime.block_on(backup::restore(arguments)),
         Command::Rekey(arguments) => runtime.block_on(rekey::rekey(arguments)),
         Command::Sandbox(arguments) => runtime.block_on(sandbox::sandbox(arguments)),
     };
