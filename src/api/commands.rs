@@ -28,6 +28,10 @@ pub enum Undecided {
     Store(StoreError),
 }
 
+/// The source is left alone; why, and what ends that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paused(pub String);
+
 /// What the API asks of the sources.
 #[async_trait]
 pub trait Sources: Send + Sync {
@@ -38,7 +42,13 @@ pub trait Sources: Send + Sync {
     fn get(&self, name: &SourceName) -> Option<SourceStatus>;
 
     /// Asks for a pass. If one of that kind waits already, that one is answered. `None`: no such source.
-    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport>;
+    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<Result<PassReport, Paused>>;
+
+    /// Leaves one of them alone until it is resumed, and shows it then. `None`: no such source.
+    async fn pause(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>>;
+
+    /// Looks at one of them again, and shows it then. `None`: no such source.
+    async fn resume(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>>;
 
     /// The last passes, newest first. `None`: no such source.
     fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>>;

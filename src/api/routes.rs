@@ -123,6 +123,8 @@ fn at_the_vendor() -> Routes {
 fn administration() -> Routes {
     Router::new()
         .route("/v1/sources/{name}/poll", post(sources::poll))
+        .route("/v1/sources/{name}/pause", post(sources::pause))
+        .route("/v1/sources/{name}/resume", post(sources::resume))
         .route("/v1/sources/{name}/removals", post(removals::decide))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", delete(keys::delete))

@@ -1,4 +1,4 @@
-//! Sources: how they stand, and passes on demand.
+//! Sources: how they stand, passes on demand, and whether they are looked at.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
+use super::commands::Paused;
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{List, Page, PageQuery};
-use super::request::{Body, Named, NoQuery, Query};
+use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::model::resource::SourceName;
 use crate::model::source::{PassKind, PassReport, SourceStatus};
@@ -53,7 +54,31 @@ pub(super) async fn poll(
     let pass = input.choice("pass", &passes).unwrap_or(PassKind::Changes);
     input.finish()?;
     let asked = name.parse().ok().and_then(|name| api.sources.poll(&name, pass));
-    asked.map(|report| (StatusCode::ACCEPTED, Json(report))).ok_or_else(|| not_found(&name))
+    let report = asked.ok_or_else(|| not_found(&name))?;
+    let report = report.map_err(|Paused(why)| ApiError::new(ErrorKind::SourcePaused, why))?;
+    Ok((StatusCode::ACCEPTED, Json(report)))
+}
+
+/// `POST /v1/sources/{name}/pause`: no pass begins, and one under way ends, until it is resumed.
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<SourceStatus>, ApiError> {
+    let source = name.parse().map_err(|_| not_found(&name))?;
+    Ok(Json(api.sources.pause(&source).await.ok_or_else(|| not_found(&name))??))
+}
+
+/// `POST /v1/sources/{name}/resume`.
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Named(name): Named,
+    _: NoQuery,
+    _: NoFields,
+) -> Result<Json<SourceStatus>, ApiError> {
+    let source = name.parse().map_err(|_| not_found(&name))?;
+    Ok(Json(api.sources.resume(&source).await.ok_or_else(|| not_found(&name))??))
 }
 
 /// `GET /v1/sources/{name}/passes`, newest first: the last ones that this process ran.

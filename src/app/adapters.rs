@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use url::Url;
 
-use crate::api::commands::{CallError, Catalogue, Deliveries, Document, Sources, Undecided, Upstream};
+use crate::api::commands::{CallError, Catalogue, Deliveries, Document, Paused, Sources, Undecided, Upstream};
 use crate::clock::{Clock, random_bytes};
 use crate::deliver::Deliverer;
 use crate::deliver::guard::Guard;
@@ -46,8 +46,22 @@ impl Sources for WatchedSources {
         self.find(name).map(|watcher| watcher.status())
     }
 
-    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
-        self.find(name).map(|watcher| watcher.look_now(pass))
+    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<Result<PassReport, Paused>> {
+        let watcher = self.find(name)?;
+        Some(match watcher.paused() {
+            Some(paused) => Err(Paused(paused.to_string())),
+            None => Ok(watcher.look_now(pass)),
+        })
+    }
+
+    async fn pause(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>> {
+        let watcher = self.find(name)?;
+        Some(watcher.pause().await.map(|()| watcher.status()))
+    }
+
+    async fn resume(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>> {
+        let watcher = self.find(name)?;
+        Some(watcher.resume().await.map(|()| watcher.status()))
     }
 
     fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>> {

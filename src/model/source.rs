@@ -87,11 +87,13 @@ pub enum SourceState {
     Failing,
     /// The upstream refuses our key.
     Unauthorized,
+    /// It is left alone because somebody wants that.
+    Paused,
 }
 
 impl SourceState {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Healthy, Self::Failing, Self::Unauthorized];
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Failing, Self::Unauthorized, Self::Paused];
 
     /// The word used in the API and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -99,6 +101,7 @@ impl SourceState {
             Self::Healthy => "healthy",
             Self::Failing => "failing",
             Self::Unauthorized => "unauthorized",
+            Self::Paused => "paused",
         }
     }
 }
@@ -185,6 +188,9 @@ pub struct SourceProgress {
     /// Since when it has been told that there is too little room to look at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_low_since: Option<Timestamp>,
+    /// Since when it is left alone because somebody paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
 }
 
 impl SourceProgress {
@@ -203,6 +209,7 @@ impl SourceProgress {
             failing_since: None,
             gap_since: None,
             storage_low_since: None,
+            paused_at: None,
         }
     }
 }

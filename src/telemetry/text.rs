@@ -121,7 +121,8 @@ fn of(source: &SourceScene) -> [(&str, &str); 1] {
 }
 
 fn sources(sheet: &mut Sheet<'_>, sources: &[SourceScene], at: Timestamp) -> fmt::Result {
-    let help = "1 for the state that a source is in; unauthorized: upstream refuses our key";
+    let help =
+        "1 for the state that a source is in; unauthorized: upstream refuses our key; paused: it is to be left alone";
     sheet.gauges("source_state", None, help, |rows| {
         for (source, state) in sources.iter().flat_map(|source| SourceState::ALL.map(|state| (source, state))) {
             let labels = [("source", source.status.name.as_str()), ("state", state.as_str())];

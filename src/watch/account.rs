@@ -65,16 +65,26 @@ pub(super) struct Account {
 pub(super) struct Standing {
     /// Whether it can be read.
     pub(super) state: SourceState,
+    /// Whether it is left alone as long as this process lives.
+    pub(super) is_held: bool,
     /// How many passes in a row did not end well.
     pub(super) failed: u32,
     /// Resources that the baseline has seen.
     pub(super) baseline_seen: u64,
 }
 
+impl Standing {
+    /// How it stands for those who look at it.
+    pub(super) fn shown(&self, progress: Option<&SourceProgress>) -> SourceState {
+        let is_paused = self.is_held || progress.is_some_and(|progress| progress.paused_at.is_some());
+        if is_paused { SourceState::Paused } else { self.state }
+    }
+}
+
 impl Account {
     /// An account of which nothing bad is known.
     pub(super) fn new(name: SourceName, description: Description, api_version: String, baseline_seen: u64) -> Self {
-        let standing = Standing { state: SourceState::Healthy, failed: 0, baseline_seen };
+        let standing = Standing { state: SourceState::Healthy, is_held: false, failed: 0, baseline_seen };
         Self { name, description, api_version, standing: Mutex::new(standing) }
     }
 
@@ -86,9 +96,10 @@ impl Account {
 
     /// Something to say about the source.
     pub(super) fn tell(&self, draft: EventDraft, progress: &SourceProgress, now: Timestamp) -> Told {
-        let Standing { state, baseline_seen, .. } = *self.standing();
-        let baseline = BaselineStatus { complete: progress.baseline_completed_at.is_some(), seen: baseline_seen };
-        (self.shown(state, baseline, None).sight(now), vec![draft])
+        let standing = *self.standing();
+        let seen = standing.baseline_seen;
+        let baseline = BaselineStatus { complete: progress.baseline_completed_at.is_some(), seen };
+        (self.shown(standing.shown(Some(progress)), baseline, None).sight(now), vec![draft])
     }
 
     /// That the baseline is complete, and what it found.

@@ -32,7 +32,7 @@ mod reports;
 mod ruling;
 mod upstream;
 
-pub use watcher::{CallFailed, Undecided, Watcher};
+pub use watcher::{CallFailed, Paused, Undecided, Watcher};
 
 /// What a source is called in answers and in events about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,6 +74,10 @@ impl Tally {
 pub(super) enum Halt {
     /// The gateway is stopping.
     Stopped,
+    /// There is too little room for what it may find.
+    NoRoom,
+    /// The source is to be left alone.
+    Paused,
     /// What was updated can be asked for only once the baseline is complete.
     NoBaseline,
     /// Upstream refuses the key.

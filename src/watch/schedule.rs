@@ -55,6 +55,26 @@ pub(super) fn has_missed(expression: &str, swept_at: Option<Timestamp>, now: Tim
     next.is_some_and(|next| next.timestamp_millis() <= now.as_millis())
 }
 
+/// So many intervals without a complete `changes` pass are a gap.
+pub(super) const GAP_INTERVALS: u32 = 10;
+
+/// Whether so much time has passed since the last complete pass that it is a gap.
+pub(super) fn is_gap(schedule: &Schedule, since: Timestamp, now: Timestamp) -> bool {
+    match schedule {
+        Schedule::Every(every) => now.since(since) >= every.saturating_mul(GAP_INTERVALS),
+        Schedule::Cron(expression) => {
+            let parser = CronParser::builder().seconds(Seconds::Required).build();
+            let begin = DateTime::<Utc>::from_timestamp_millis(since.as_millis());
+            let (Ok(cron), Some(begin)) = (parser.parse(expression), begin) else { return false };
+            let next = |at: &DateTime<Utc>| cron.find_next_occurrence(at, false).ok();
+            let missed = std::iter::successors(next(&begin), next);
+            let is_past = |tick: &DateTime<Utc>| tick.timestamp_millis() <= now.as_millis();
+            // From the first tick that was missed to the last one there is an interval less than there are ticks.
+            missed.take_while(is_past).nth(GAP_INTERVALS as usize).is_some()
+        }
+    }
+}
+
 /// The running cron schedules of one source. Each does nothing but say that its kind of pass is due.
 pub(super) struct Crons(Option<JobScheduler>);
 
@@ -119,6 +139,21 @@ mod tests {
             assert_eq!(has_missed("0 15 3 * * *", Some(at(swept_at)), at(now)), expected, "{swept_at} {now}");
         }
         assert!(!has_missed("0 15 3 * * *", None, at("2026-11-21T03:15:00Z")), "the baseline comes first");
+    }
+
+    #[test]
+    fn ten_intervals_without_success_are_a_gap() {
+        let at = |text: &str| text.parse::<Timestamp>().expect("an instant");
+        let since = at("2026-11-21T04:00:00Z");
+        for (schedule, now, expected) in [
+            (Schedule::Every(Duration::from_secs(30)), "2026-11-21T04:04:59Z", false),
+            (Schedule::Every(Duration::from_secs(30)), "2026-11-21T04:05:00Z", true),
+            (Schedule::Cron("0 * * * * *".into()), "2026-11-21T04:10:59Z", false),
+            (Schedule::Cron("0 * * * * *".into()), "2026-11-21T04:11:00Z", true),
+            (Schedule::Cron("0 0 9 * * MON".into()), "2026-11-22T04:11:00Z", false),
+        ] {
+            assert_eq!(is_gap(&schedule, since, at(now)), expected, "{schedule:?} {now}");
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The door of the room: one watcher per source, which runs its passes when they are due.
 //!
 //! In reading order: this file (what others ask of a watcher), `look` (one pass, and what a complete one moves),
-//! `run` (the loop), `decide` (removals that wait for a decision), `call` (what somebody waits for), `show` (reports and
-//! the log).
+//! `run` (the loop), `gap` (that it has been too long), `pause` (a source that is left alone), `decide` (removals that wait
+//! for a decision), `call` (what somebody waits for), `show` (reports and the log).
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -30,12 +30,15 @@ use crate::telemetry::meters::Passes;
 
 mod call;
 mod decide;
+mod gap;
 mod look;
+mod pause;
 mod run;
 mod show;
 
 pub use call::CallFailed;
 pub use decide::Undecided;
+pub use pause::Paused;
 
 /// Watches one source: runs its passes, at most one of each kind at a time, and commits what they find.
 pub struct Watcher {
@@ -49,6 +52,8 @@ pub struct Watcher {
     shared: Mutex<Shared>,
     /// Whether somebody may have decided on removals since they were last looked through.
     has_decisions: AtomicBool,
+    /// Whether the source is left alone, for the passes under way.
+    pause: watch::Sender<bool>,
     wake: Notify,
     calls: Calls,
     meter: Passes,
@@ -86,6 +91,7 @@ impl Watcher {
         }
         let account = Arc::new(Account::new(name, description, api_version, seen));
         let applier = Applier::open(Arc::clone(&source), store, Arc::clone(&account), &settings).await?;
+        let is_paused = applier.progress().is_some_and(|progress| progress.paused_at.is_some());
         Ok(Arc::new(Self {
             account,
             settings,
@@ -96,6 +102,7 @@ impl Watcher {
             shared: Mutex::default(),
             // A decision from before a restart may not have been carried out.
             has_decisions: AtomicBool::new(true),
+            pause: watch::Sender::new(is_paused),
             wake: Notify::new(),
             calls: Calls::default(),
             meter: Passes::default(),
@@ -113,7 +120,8 @@ impl Watcher {
         let watermark = progress.as_ref().and_then(|progress| progress.watermark);
         let trouble = self.upstream.trouble();
         let standing = *self.account.standing();
-        let state = if trouble.is_some() { standing.state.max(SourceState::Failing) } else { standing.state };
+        let state = standing.shown(progress.as_ref());
+        let state = if trouble.is_some() { state.max(SourceState::Failing) } else { state };
         let shared = self.lock();
         let passes = PassKind::ALL.into_iter().filter_map(|kind| shared.reports.last(kind).cloned());
         SourceStatus {

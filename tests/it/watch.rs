@@ -26,6 +26,7 @@ mod model;
 mod open;
 mod order;
 mod passes;
+mod pause;
 mod reminders;
 mod removal;
 mod restored;

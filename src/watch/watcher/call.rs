@@ -34,8 +34,8 @@ pub enum CallFailed {
 impl From<Halt> for CallFailed {
     fn from(halt: Halt) -> Self {
         match halt {
-            // A call does not wait for the baseline.
-            Halt::Stopped | Halt::NoBaseline => Self::Stopping,
+            // A call waits neither for the baseline, nor for room, nor until the source is resumed.
+            Halt::Stopped | Halt::NoRoom | Halt::Paused | Halt::NoBaseline => Self::Stopping,
             Halt::Unauthorized(error) => Self::Source(error),
             Halt::Store(error) => Self::Store(error),
         }

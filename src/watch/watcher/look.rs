@@ -57,7 +57,7 @@ impl Watcher {
         let surroundings = Surroundings { applier, upstream, clock, settings, stop: &halt, observe: &observe };
         let mut pass = Pass::new(kind, surroundings);
         let looked = async {
-            let looked = self.look_while_there_is_room(kind, started_at, &mut pass, &halt).await;
+            let looked = self.look_while_it_may(kind, started_at, &mut pass, &halt).await;
             // What was seen is known to this process only, while a decision outlives it.
             let forgotten = self.applier.forget_present().await;
             looked?;
@@ -71,7 +71,11 @@ impl Watcher {
                 Ending { state: None, ..ending_of(&tally) }
             }
             Ok(Ok(())) => ending_of(&tally),
-            Ok(Err(Halt::Stopped)) if !stop.is_cancelled() => without_room(),
+            Ok(Err(Halt::Paused)) => {
+                // Once the source is resumed, it looks at what it has not come to.
+                self.poll(kind);
+                halted(Halt::Paused, &tally)
+            }
             Ok(Err(halt)) => halted(halt, &tally),
             Err(_) => {
                 self.meter.panicked();
@@ -87,23 +91,28 @@ impl Watcher {
         self.ended(id, &tally, ending, began.elapsed(), is_baseline)
     }
 
-    /// The pass, halted as soon as there is no room for what it may find.
-    async fn look_while_there_is_room(
+    /// The pass, halted as soon as there is no room for what it may find, or the source is paused.
+    async fn look_while_it_may(
         &self,
         kind: PassKind,
         started_at: Timestamp,
         pass: &mut Pass<'_>,
         halt: &CancellationToken,
     ) -> Result<(), Halt> {
-        let mut space = self.applier.space();
+        let (mut space, mut pause) = (self.applier.space(), self.pause.subscribe());
         let look = self.look(kind, started_at, pass);
         tokio::pin!(look);
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            Ok(_) = space.wait_for(|space| !space.can_grow()) => halt.cancel(),
+            Ok(_) = space.wait_for(|space| !space.can_grow()) => Halt::NoRoom,
+            Ok(_) = pause.wait_for(|is_paused| *is_paused) => Halt::Paused,
             looked = &mut look => return looked,
+        };
+        halt.cancel();
+        match look.await {
+            Err(Halt::Stopped) => Err(why),
+            looked => looked,
         }
-        look.await
     }
 
     /// The pass itself, and what a complete one moves.
@@ -181,6 +190,8 @@ impl Watcher {
             SourceState::Healthy => Passed::Well,
             SourceState::Failing => Passed::Badly,
             SourceState::Unauthorized => Passed::Unauthorized,
+            // No pass finds that.
+            SourceState::Paused => return Ok(()),
         };
         let failed = {
             let mut standing = self.account.standing();
@@ -205,21 +216,6 @@ impl Watcher {
             };
             moved.failing_since = failing_since;
             (moved, vec![self.account.tell(draft, progress, now)])
-        };
-        self.applier.advance(step).await
-    }
-
-    /// Tells that no `changes` pass has succeeded for long, once for each time.
-    pub(super) async fn tell_gap(&self) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let step = |progress: &SourceProgress| {
-            let mut moved = progress.clone();
-            let Some(since) = progress.changes_completed_at.or(progress.watermark) else { return (moved, Vec::new()) };
-            if progress.gap_since.is_some() {
-                return (moved, Vec::new());
-            }
-            moved.gap_since = Some(since);
-            (moved, vec![self.account.tell(gateway::gap(since, None), progress, now)])
         };
         self.applier.advance(step).await
     }
@@ -302,9 +298,8 @@ fn ending_of(tally: &Tally) -> Ending {
 }
 
 /// That says nothing of how the source stands.
-fn without_room() -> Ending {
-    let error = "there is too little room on the store's file system; polling goes on once there is more".into();
-    Ending { status: PassStatus::Incomplete, error: Some(error), state: None }
+fn broken_off(why: &str) -> Ending {
+    Ending { status: PassStatus::Incomplete, error: Some(why.into()), state: None }
 }
 
 fn failed(error: String) -> Ending {
@@ -313,9 +308,11 @@ fn failed(error: String) -> Ending {
 
 fn halted(halt: Halt, tally: &Tally) -> Ending {
     match halt {
-        Halt::Stopped => {
-            Ending { status: PassStatus::Incomplete, error: Some("the gateway is stopping".into()), state: None }
+        Halt::Stopped => broken_off("the gateway is stopping"),
+        Halt::NoRoom => {
+            broken_off("there is too little room on the store's file system; polling goes on once there is more")
         }
+        Halt::Paused => broken_off("the source was paused"),
         Halt::NoBaseline => {
             let error = Some("the baseline is not complete; a sweep completes it".into());
             Ending { status: PassStatus::Failed, error, state: None }

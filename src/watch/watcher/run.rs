@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::Schedule;
 use super::super::backoff::{PROBE_EVERY, wait_after};
-use super::super::schedule::{Crons, first_sweep_in, has_missed};
+use super::super::schedule::{Crons, GAP_INTERVALS, first_sweep_in, has_missed};
 use super::{Watcher, has_baseline};
 use crate::clock::chance;
 use crate::model::resource::Kind;
@@ -30,9 +30,6 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long after something that is due could not be done the next try waits.
 const DUE_AGAIN: Duration = Duration::from_secs(60);
-
-/// So many intervals without a complete `changes` pass are a gap.
-const GAP_INTERVALS: u32 = 10;
 
 /// What the loop waits for beside its tasks.
 #[derive(Debug, Default)]
@@ -159,7 +156,7 @@ impl Watcher {
         if has_baseline && is_due && !is_early && !timers.agenda.is_reminding {
             self.start_chores(tasks, timers);
         }
-        if !self.applier.space().borrow().can_grow() {
+        if self.paused().is_some() || !self.applier.space().borrow().can_grow() {
             timers.probe_at = None;
             return;
         }
@@ -260,7 +257,7 @@ impl Watcher {
         self.poll(kind);
         if kind == PassKind::Changes && has_baseline(self.applier.progress().as_ref()) {
             timers.missed_ticks = timers.missed_ticks.saturating_add(1);
-            if timers.missed_ticks > GAP_INTERVALS {
+            if timers.missed_ticks > GAP_INTERVALS && self.paused().is_none() {
                 self.say_gap(timers).await;
             }
         }
@@ -352,16 +349,6 @@ impl Watcher {
     /// When to look at the clock again for something that is due at an instant: `now` if it is due.
     fn wake_for(&self, at: Timestamp, now: Instant) -> Instant {
         now + at.since(self.clock.now()).min(LONGEST)
-    }
-
-    /// When it has been a gap since the last complete `changes` pass, if that is not told yet. With a cron expression,
-    /// its ticks are counted instead.
-    fn gap_at(&self) -> Option<Timestamp> {
-        let Schedule::Every(every) = self.settings.schedule(PassKind::Changes)? else { return None };
-        let progress = self.applier.progress()?;
-        let since = progress.changes_completed_at.or(progress.watermark)?;
-        let is_told = progress.gap_since.is_some() || progress.baseline_completed_at.is_none();
-        (!is_told).then(|| since.plus(every.saturating_mul(GAP_INTERVALS)))
     }
 
     async fn say_gap(&self, timers: &mut Timers) {

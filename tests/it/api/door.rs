@@ -8,7 +8,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use certhook::api::commands::{CallError, Catalogue, Deliveries, Document, Scrape, Sources, Undecided, Upstream};
+use certhook::api::commands::{
+    CallError, Catalogue, Deliveries, Document, Paused, Scrape, Sources, Undecided, Upstream,
+};
 use certhook::api::{Metrics, Parts, Upkeep, router};
 use certhook::clock::ManualClock;
 use certhook::model::event::EventType;
@@ -159,12 +161,30 @@ impl Answer {
 pub(super) struct Accounts {
     pub(super) polls: Mutex<Vec<(String, PassKind)>>,
     pub(super) absences: Mutex<Vec<Absence>>,
+    /// Those that are paused.
+    pub(super) paused: Mutex<Vec<SourceName>>,
+}
+
+impl Accounts {
+    fn set_paused(&self, name: &SourceName, is_paused: bool) -> Option<Result<SourceStatus, StoreError>> {
+        self.get(name)?;
+        let mut paused = self.paused.lock().unwrap();
+        paused.retain(|other| other != name);
+        paused.extend(is_paused.then(|| name.clone()));
+        drop(paused);
+        self.get(name).map(Ok)
+    }
 }
 
 #[async_trait]
 impl Sources for Accounts {
     fn list(&self) -> Vec<SourceStatus> {
-        ["numeral", "europe", "broken"].map(status).into()
+        let paused = self.paused.lock().unwrap();
+        let shown = |source: SourceStatus| match paused.contains(&source.name) {
+            true => SourceStatus { status: SourceState::Paused, ..source },
+            false => source,
+        };
+        ["numeral", "europe", "broken"].map(status).map(shown).into()
     }
 
     fn get(&self, name: &SourceName) -> Option<SourceStatus> {
@@ -172,10 +192,20 @@ impl Sources for Accounts {
         self.list().into_iter().find(|source| source.name == *name)
     }
 
-    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<PassReport> {
-        self.get(name)?;
+    fn poll(&self, name: &SourceName, pass: PassKind) -> Option<Result<PassReport, Paused>> {
+        if self.get(name)?.status == SourceState::Paused {
+            return Some(Err(Paused("the source is paused; resume it first".into())));
+        }
         self.polls.lock().unwrap().push((name.to_string(), pass));
-        Some(report(1, pass))
+        Some(Ok(report(1, pass)))
+    }
+
+    async fn pause(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>> {
+        self.set_paused(name, true)
+    }
+
+    async fn resume(&self, name: &SourceName) -> Option<Result<SourceStatus, StoreError>> {
+        self.set_paused(name, false)
     }
 
     fn passes(&self, name: &SourceName) -> Option<Vec<PassReport>> {

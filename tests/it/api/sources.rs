@@ -98,3 +98,26 @@ async fn a_decision_about_what_is_not_withheld_decides_nothing() {
     assert_eq!(answer.json()["errors"][0]["field"], "decision");
     assert_eq!(door.call("GET /v1/sources/nowhere/removals", "").await.status.as_u16(), 404);
 }
+
+#[tokio::test]
+async fn a_paused_source_is_not_polled_until_it_is_resumed() {
+    let door = Door::open().await;
+    for _ in 0..2 {
+        assert_eq!(door.json("POST /v1/sources/europe/pause", "").await["status"], "paused");
+    }
+    assert_eq!(door.json("GET /v1/sources/europe", "").await["status"], "paused");
+    assert_eq!(door.json("GET /v1/sources/numeral", "").await["status"], "healthy");
+    let answer = door.call("POST /v1/sources/europe/poll", "").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (409, &json!("SOURCE_PAUSED")));
+    assert_eq!(answer.json()["message"], "the source is paused; resume it first");
+    for _ in 0..2 {
+        assert_eq!(door.json("POST /v1/sources/europe/resume", "{}").await["status"], "healthy");
+    }
+    assert_eq!(door.call("POST /v1/sources/europe/poll", "").await.status.as_u16(), 202);
+    for call in ["pause", "resume"] {
+        let unknown = door.call(&format!("POST /v1/sources/nowhere/{call}"), "").await;
+        assert_eq!((unknown.status.as_u16(), &unknown.json()["type"]), (404, &json!("SOURCE_NOT_FOUND")));
+        let strange = door.call(&format!("POST /v1/sources/europe/{call}"), r#"{"until":"tomorrow"}"#).await;
+        assert_eq!((strange.status.as_u16(), &strange.json()["type"]), (400, &json!("UNRECOGNIZED_FIELD")));
+    }
+}

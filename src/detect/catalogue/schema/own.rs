@@ -17,8 +17,9 @@ pub(super) fn source(event_type: EventType) -> Value {
         "kind": open_word("The vendor's dialect that it speaks.", &["numeral"]),
         "base_url": text("Where it is."),
         "status": open_word(
-            "healthy (passes succeed), failing (the last one did not), unauthorized (the vendor refuses the API key).",
-            &["healthy", "failing", "unauthorized"],
+            "healthy (passes succeed), failing (the last one did not), unauthorized (the vendor refuses the API key), \
+             paused (somebody wants it to be left alone).",
+            &["healthy", "failing", "unauthorized", "paused"],
         ),
         "baseline": object("The first full listing.", &["complete", "seen"], &baseline),
     });
