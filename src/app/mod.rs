@@ -76,6 +76,9 @@ impl Gateway {
         let sources = open_sources(config.sources, !config.sandbox, &store, &clock).await?;
         let watchers: Vec<_> = sources.iter().map(|(watcher, _)| Arc::clone(watcher)).collect();
         let accounts = sources.iter().map(|(watcher, source)| (Arc::clone(watcher), Arc::clone(source) as _)).collect();
+        if config.paused {
+            hold(&watchers, &deliverer);
+        }
         let (intake, outlet) = (CancellationToken::new(), CancellationToken::new());
         let requests = Requests::default();
         let scraper = Scraper {
@@ -117,8 +120,11 @@ impl Gateway {
         intakes.spawn(async move { forgetting.await.context("forgetting former secrets ended") });
         let keeping = upkeep.run(Arc::clone(&store), clock, intake.clone());
         intakes.spawn(async move { keeping.await.context("the upkeep of the API ended") });
-        let removing = deliverer.retention(config.retention).run(intake.clone());
-        intakes.spawn(async move { removing.await.context("removing what is old ended") });
+        if !config.paused {
+            // What was due while no process ran has a chance before it is too old.
+            let removing = deliverer.retention(config.retention).run(intake.clone());
+            intakes.spawn(async move { removing.await.context("removing what is old ended") });
+        }
         let stop = outlet.clone();
         outlets.spawn(async move { deliverer.run(stop).await.context("deliveries ended") });
         Ok(Self { address, store, intake, intakes, outlet, outlets })
@@ -178,6 +184,13 @@ async fn ended(parts: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
         Some(joined) => joined.context("a part of the gateway panicked")?,
         None => std::future::pending().await,
     }
+}
+
+/// Lets nothing be looked at or sent by itself.
+fn hold(watchers: &[Arc<Watcher>], deliverer: &Deliverer) {
+    watchers.iter().for_each(|watcher| watcher.hold());
+    deliverer.hold();
+    tracing::warn!("gateway.paused: nothing is polled, delivered or removed by its age until a start without --paused");
 }
 
 /// The upstream accounts, each with what watches it.

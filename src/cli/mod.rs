@@ -45,6 +45,9 @@ struct ServeArguments {
     /// Runs over a simulated upstream, with a store and a key of its own; touches nothing that is configured
     #[arg(long)]
     sandbox: bool,
+    /// Neither polls nor delivers, to look first, for example after a restore; to go on, start it without
+    #[arg(long)]
+    paused: bool,
     /// With --sandbox: nothing happens upstream unless you make it happen
     #[arg(long, requires = "sandbox")]
     quiet_sandbox: bool,

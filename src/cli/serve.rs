@@ -22,14 +22,14 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     }
     let config = Config::load(arguments.config.as_deref(), process_environment())?;
     telemetry::install(&config.log)?;
-    run(Gateway::start(config).await?).await
+    run(Gateway::start(Config { paused: arguments.paused, ..config }).await?).await
 }
 
 async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
     let upstream = start_upstream(!arguments.quiet_sandbox).await?;
     let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
     telemetry::install(&config.log)?;
-    let mut gateway = Gateway::start(config).await?;
+    let mut gateway = Gateway::start(Config { paused: arguments.paused, ..config }).await?;
     println!("{}", welcome(gateway.address(), &upstream.url()));
     gateway.follow(|line| println!("{line}"));
     let result = run(gateway).await;

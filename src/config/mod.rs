@@ -57,6 +57,8 @@ pub struct Config {
     pub log: telemetry::Settings,
     /// Whether all of it is the sandbox: nothing that the sources hold is real, and each start begins anew.
     pub sandbox: bool,
+    /// Whether nothing is polled or delivered. No file says that, only whoever starts the gateway.
+    pub paused: bool,
 }
 
 /// One upstream account: how it is reached, and when it is looked at.

@@ -88,7 +88,16 @@ pub(super) fn config(layers: &Layers, surroundings: &Surroundings, problems: &Pr
     let sources = sources.into_iter().map(|source| Some(source?.with(&network, &events))).collect::<Option<_>>()?;
     let api = api::Settings { timezone: events.timezone(), ..api? };
     let delivery = deliver::Settings { ca_file: network.ca_file, proxy: network.proxy, ..delivery? };
-    Some(Config { api, store: store?, sources, delivery, retention: retention?, log: log?, sandbox: false })
+    Some(Config {
+        api,
+        store: store?,
+        sources,
+        delivery,
+        retention: retention?,
+        log: log?,
+        sandbox: false,
+        paused: false,
+    })
 }
 
 /// Judges two sections, and none of the others.

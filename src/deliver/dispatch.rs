@@ -122,10 +122,12 @@ pub(super) struct Dispatcher {
     wakes: BTreeSet<(Timestamp, EndpointNumber)>,
     pub(super) committing: bool,
     pub(super) stopping: bool,
+    /// Whether no attempt is started at all.
+    is_held: bool,
 }
 
 impl Dispatcher {
-    pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>, news: Arc<News>) -> Self {
+    pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>, news: Arc<News>, is_held: bool) -> Self {
         Self {
             slots: Slots::new(settings.max_in_flight),
             tools,
@@ -152,6 +154,7 @@ impl Dispatcher {
             routing: false,
             committing: false,
             stopping: false,
+            is_held,
         }
     }
 
@@ -228,7 +231,8 @@ impl Dispatcher {
     fn start_tasks(&mut self, head: Position, now: Timestamp) {
         self.start_reads(head);
         self.slots.age(now);
-        while !self.ledger.is_full()
+        while !self.is_held
+            && !self.ledger.is_full()
             && let Some((number, turn)) = self.slots.next()
         {
             self.start_attempt(number, turn, now);

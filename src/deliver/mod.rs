@@ -20,6 +20,7 @@
 //! once), and `former_secrets` (which is no delivery, but ends what signs them).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -120,6 +121,8 @@ pub struct Deliverer {
     news: Arc<News>,
     /// What the last survey knew.
     instants: Mutex<Instants>,
+    /// Whether nothing is sent by itself.
+    is_held: AtomicBool,
 }
 
 impl Deliverer {
@@ -141,7 +144,14 @@ impl Deliverer {
             by_hand: Mutex::default(),
             news: Arc::default(),
             instants: Mutex::default(),
+            is_held: AtomicBool::new(false),
         }
+    }
+
+    /// Sends nothing by itself when it runs: what is pending stays so, and what operators ask for is noted. Only
+    /// [`Self::send_once`] sends all the same.
+    pub fn hold(&self) {
+        self.is_held.store(true, Ordering::Relaxed);
     }
 
     /// Delivers until `stop`; then starts nothing more, lets attempts in flight end, and saves what came of them.
@@ -151,7 +161,8 @@ impl Deliverer {
     pub async fn run(&self, stop: CancellationToken) -> Result<(), StoreError> {
         let mut asked = self.asked.lock().await;
         let news = Arc::clone(&self.news);
-        let dispatcher = Dispatcher::new(self.tools.clone(), self.settings.clone(), Arc::clone(&self.board), news);
+        let (tools, settings, board) = (self.tools.clone(), self.settings.clone(), Arc::clone(&self.board));
+        let dispatcher = Dispatcher::new(tools, settings, board, news, self.is_held.load(Ordering::Relaxed));
         let deliveries = dispatcher.run(&mut asked, stop.clone());
         // Wherever it is dropped, it goes on from there after the next start.
         let replays = async { stop.run_until_cancelled(self.look_after_replays()).await.unwrap_or(Ok(())) };

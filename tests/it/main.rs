@@ -1,6 +1,7 @@
 //! The tests that go through a public door, in one binary.
 
 mod api;
+mod backup;
 mod config;
 mod crash;
 mod deliver;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use certhook::deliver::Deliverer;
 use certhook::model::delivery::{ByHand, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::EndpointStatus;
+use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::id::Position;
 use certhook::store::DeliveryQuery;
 
@@ -130,4 +131,29 @@ async fn an_event_is_sent_once_more_or_to_whom_it_was_not_meant_for() {
     bench.stop().await;
     let again = record(&bench, 1).await;
     assert_eq!((again.status, again.charged), (DeliveryStatus::Delivered, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deliveries_that_are_held_send_nothing_and_the_next_start_sends_all() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.start_with(Deliverer::hold);
+    let endpoint = bench.register("crm", |_| {}).await;
+    bench.commit(names(0..3)).await;
+    // Each of these goes once through the loop that would start attempts.
+    until("the endpoint to be known", || async { recover(&bench, &endpoint).await.then_some(()) }).await;
+    for _ in 0..200 {
+        assert!(recover(&bench, &endpoint).await);
+    }
+    let event = bench.store.event(Position(1)).await.expect("a log").expect("an event");
+    let asked = bench.deliverer().redeliver(&event, &endpoint).await.expect("it runs");
+    assert!(matches!(asked, ByHand::UnderWay), "its turn has not come: {asked:?}");
+    assert!(bench.sent().is_empty());
+    bench.stop().await;
+    bench.start();
+    bench.await_ended(DeliveryStatus::Delivered, 3).await;
+    bench.stop().await;
+}
+
+async fn recover(bench: &Bench, endpoint: &Endpoint) -> bool {
+    bench.deliverer().recover(endpoint.id.number).await.expect("it runs")
 }

@@ -121,8 +121,13 @@ impl Bench {
     }
 
     pub(super) fn start(&mut self) {
+        self.start_with(|_| {});
+    }
+
+    pub(super) fn start_with(&mut self, prepare: impl FnOnce(&Deliverer)) {
         let (store, transport) = (Arc::clone(&self.store), Arc::clone(&self.transport));
         let deliverer = Deliverer::new(store, transport, Arc::clone(&self.clock), self.settings.clone());
+        prepare(&deliverer);
         let deliverer = Arc::new(deliverer);
         self.deliverer = Some(Arc::clone(&deliverer));
         let stop = CancellationToken::new();

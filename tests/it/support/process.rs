@@ -53,13 +53,23 @@ impl Process {
 
     /// A gateway over an upstream, with its store in `folder`.
     pub(crate) async fn gateway(folder: &Path, port: u16, upstream: &str) -> Self {
-        Self::gateway_where(folder, port, upstream, &[]).await
+        Self::serve(folder, port, upstream, &[], &[]).await
     }
 
     /// The same with variables of the environment, which go before the file.
     pub(crate) async fn gateway_where(folder: &Path, port: u16, upstream: &str, variables: &[(&str, &str)]) -> Self {
+        Self::serve(folder, port, upstream, &[], variables).await
+    }
+
+    /// The same with `--paused`.
+    pub(crate) async fn paused_gateway(folder: &Path, port: u16, upstream: &str) -> Self {
+        Self::serve(folder, port, upstream, &["--paused"], &[]).await
+    }
+
+    async fn serve(folder: &Path, port: u16, upstream: &str, further: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = program(folder, "gateway.log");
-        command.args(["serve", "--config"]).arg(configuration(folder, port, upstream)).envs(variables.iter().copied());
+        command.args(["serve", "--config"]).arg(configuration(folder, port, upstream)).args(further);
+        command.envs(variables.iter().copied());
         Self::start(command, port, ROOT_KEY, "/readyz").await
     }
 
@@ -93,13 +103,19 @@ impl Process {
 
     /// Posts JSON and gives the JSON that comes back.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.try_post(path, body).await;
+        assert!((200..300).contains(&status), "POST {path} answers {status}: {answer}");
+        answer
+    }
+
+    /// The same, with the status, whatever it is.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(self.key);
         let response = request.header("content-type", "application/json").body(body.to_string()).send().await;
         let response = response.unwrap_or_else(|error| panic!("POST {path}: {error}"));
-        let status = response.status();
+        let status = response.status().as_u16();
         let text = response.text().await.expect("a body");
-        assert!(status.is_success(), "POST {path} answers {status}: {text}");
-        serde_json::from_str(&text).expect("JSON")
+        (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("POST {path}: {error}: {text}")))
     }
 
     /// Every item of a list, page by page, oldest first.
@@ -177,8 +193,17 @@ fn program(folder: &Path, log: &str) -> Command {
     command
 }
 
+/// Runs the program to its end; whether it went well, and all that it said.
+pub(crate) async fn certhook(folder: &Path, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_certhook"));
+    command.args(arguments).env_clear().current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(PATIENCE, command.output()).await.expect("it ends").expect("the program starts");
+    let said = [ended.stdout, ended.stderr].concat();
+    (ended.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
 /// Writes the gateway's configuration: quick polls and quick retries, everything else as shipped.
-fn configuration(folder: &Path, port: u16, upstream: &str) -> PathBuf {
+pub(crate) fn configuration(folder: &Path, port: u16, upstream: &str) -> PathBuf {
     let path = folder.join("gateway.toml");
     let text = format!(
         r#"
