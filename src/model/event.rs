@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use super::json::{Fields, Json};
+use super::nearest::nearest;
 use super::resource::{Kind, ResourceKey, SourceName};
 use super::time::Timestamp;
 
@@ -121,8 +122,13 @@ impl EventType {
 
 /// There is no event type of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown event type {0:?}")]
+#[error("unknown event type {0:?}{help}", help = help(.0))]
 pub struct UnknownEventType(pub String);
+
+fn help(unknown: &str) -> String {
+    let meant = nearest(unknown, EventType::ALL.iter().map(|known| known.as_str()));
+    meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default()
+}
 
 impl fmt::Display for EventType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::event::EventType;
+use super::nearest::nearest;
 
 /// `*`, a prefix such as `certificate.*`, or the name of one type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +33,15 @@ impl Pattern {
 
 /// No event type would ever match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no event type matches {0:?}; use *, a prefix such as certificate.*, or a type's name")]
+#[error("no event type matches {0:?}; {help}", help = help(.0))]
 pub struct MatchesNothing(pub String);
+
+fn help(unknown: &str) -> String {
+    match nearest(unknown, EventType::ALL.iter().map(|known| known.as_str())) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None => "use *, a prefix such as certificate.*, or a type's name".into(),
+    }
+}
 
 impl FromStr for Pattern {
     type Err = MatchesNothing;
