@@ -49,6 +49,7 @@ mod upkeep;
 mod upstream;
 
 pub use metrics::Metrics;
+pub use page::LIMIT_MAX as PAGE_LIMIT_MAX;
 pub use routes::router;
 pub use state::Parts;
 pub use upkeep::Upkeep;

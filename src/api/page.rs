@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::input::Input;
 use crate::model::id::EventId;
 
-/// The upstream vendor's own bounds, so that one client can page through both.
-const LIMIT_MAX: usize = 100;
+/// The longest page, and the usual one: the upstream vendor's own bounds, so that one client can page through both.
+pub const LIMIT_MAX: usize = 100;
 const LIMIT_DEFAULT: usize = 10;
 
 /// The lists there are; a cursor of one means nothing to another.

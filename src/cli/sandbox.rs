@@ -20,10 +20,14 @@ pub(super) async fn sandbox(arguments: SandboxArguments) -> anyhow::Result<()> {
         return Ok(());
     };
     let base = format!("http://{}", arguments.listen).parse().context("the address makes no URL")?;
-    let client = Client::new(base)?;
+    let client = Client::new(base, None)?;
     let answer = match action {
-        SandboxAction::Advance { duration } => client.post("sandbox/clock", &json!({ "advance": duration })).await?,
-        SandboxAction::Trigger { event_type } => client.post("sandbox/trigger", &json!({ "type": event_type })).await?,
+        SandboxAction::Advance { duration } => {
+            client.post(&["sandbox", "clock"], &json!({ "advance": duration })).await?
+        }
+        SandboxAction::Trigger { event_type } => {
+            client.post(&["sandbox", "trigger"], &json!({ "type": event_type })).await?
+        }
     };
     println!("{answer}");
     Ok(())

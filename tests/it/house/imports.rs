@@ -18,8 +18,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("api", &["model", "clock", "store", "telemetry"]),
     ("sandbox", &["model", "clock"]),
     ("config", &["model", "api", "deliver", "detect", "source", "store", "telemetry", "watch"]),
-    ("client", &["model"]),
-    ("cli", &["app", "client", "config", "telemetry"]),
+    ("client", &["api", "model"]),
+    ("cli", &["app", "client", "clock", "config", "model", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
     ("app", &EVERYTHING_BELOW_APP),
@@ -29,7 +29,7 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 21] = [
+const HOMES: [(&str, &[&str]); 24] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
@@ -48,6 +48,9 @@ const HOMES: [(&str, &[&str]); 21] = [
     ("xxhash_rust", &["src/detect/fingerprint", "src/store/backup/"]),
     ("getrandom", &["src/clock.rs"]),
     ("clap", &["src/cli/", "src/main.rs"]),
+    ("clap_complete", &["src/cli/mod.rs"]),
+    ("comfy_table", &["src/cli/output.rs"]),
+    ("indicatif", &["src/cli/progress.rs"]),
     ("toml", &["src/config/"]),
     ("tracing_subscriber", &["src/telemetry/logs"]),
     ("prometheus_client", &["src/telemetry/"]),
