@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`Gateway`] here, `http` (a router on a socket), `adapters` (what the API asks of other
 //! parts), `scrape` (a look at everything that is measured), [`sandbox`] (the simulated upstream, alone or under a
-//! gateway), `rekey` and `backup` (work on a store at rest).
+//! gateway), `rekey` and `backup` (work on a store at rest), [`check`] (what would go wrong), [`webhook`] (deliveries
+//! without a gateway).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,10 +31,12 @@ use crate::watch::{Description, Watcher};
 
 mod adapters;
 mod backup;
+pub mod check;
 mod http;
 mod rekey;
 pub mod sandbox;
 mod scrape;
+pub mod webhook;
 
 pub use backup::{examine_backup, restore};
 pub use rekey::rekey;

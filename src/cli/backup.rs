@@ -5,11 +5,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 
+use super::gateway::Session;
 use crate::app;
-use crate::client::download::download;
+use crate::client::Client;
 use crate::config::{Config, process_environment};
 use crate::telemetry;
 
@@ -18,12 +17,6 @@ pub(super) struct BackupArguments {
     /// The file to be made; none that is there is overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The gateway's address
-    #[arg(long, value_name = "URL", env = "CERTHOOK_API", default_value = "http://127.0.0.1:8080")]
-    api: Url,
-    /// A key of its API with the scope admin
-    #[arg(long, env = "CERTHOOK_API_KEY", hide_env_values = true)]
-    key: SecretString,
 }
 
 #[derive(Debug, clap::Args)]
@@ -40,14 +33,13 @@ pub(super) struct RestoreArguments {
 }
 
 /// Takes a backup of a running gateway, and reads it once more before it gets its name.
-pub(super) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
-    let BackupArguments { file, api, key } = arguments;
+pub(super) async fn backup(session: &Session, arguments: BackupArguments) -> anyhow::Result<()> {
+    let BackupArguments { file } = arguments;
     ensure!(!file.exists(), "{} is there already; name another file", file.display());
-    let url = api.join("v1/backup").context("the address of the gateway cannot be used")?;
     let mut name = file.file_name().context("that is no name of a file")?.to_os_string();
     name.push(".unfinished");
     let unfinished = file.with_file_name(name);
-    let taken = take(&url, &key, &unfinished).await;
+    let taken = take(&session.client, &unfinished).await;
     let done = taken.and_then(|said| keep(&unfinished, &file).map(|()| said));
     if done.is_err() {
         // What is left of it is of no use. That there may be nothing left is no reason to say something else.
@@ -63,11 +55,11 @@ pub(super) async fn backup(arguments: BackupArguments) -> anyhow::Result<()> {
 }
 
 /// Downloads the backup and says what it is, once it is whole and on the disk.
-async fn take(url: &Url, key: &SecretString, unfinished: &Path) -> anyhow::Result<String> {
+async fn take(client: &Client, unfinished: &Path) -> anyhow::Result<String> {
     let cannot_write = || format!("cannot write {}", unfinished.display());
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished);
     let mut made = made.with_context(cannot_write)?;
-    download(url, key.expose_secret(), &mut made).await.context("there is no backup")?;
+    client.download(&["v1", "backup"], &mut made).await.context("there is no backup")?;
     made.sync_all().with_context(cannot_write)?;
     app::examine_backup(unfinished).await.context("the backup is not whole")
 }

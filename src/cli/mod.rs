@@ -1,19 +1,48 @@
 //! The command line: what can be asked for, and one function per command.
 //!
-//! Exit codes: 0 done, 1 failed, 2 bad usage.
+//! Exit codes: 0 done, 1 failed, 2 bad usage. What was asked for goes to standard output: as tables at a terminal,
+//! without lines into files and pipes, with `--json` one JSON value of the API's on each line. Errors and remarks go to
+//! standard error.
+//!
+//! Commands hold no rules of their own: they put a call together, and show what comes back. Secrets are written only
+//! where they are asked for.
+//!
+//! In reading order: `gateway` (which one, and for whom to write), `output`, `progress`, `told` (errors), `when` and
+//! `files` (what is given), `lists` and `filter` (what several commands share), then one file or folder per command.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
+use self::gateway::{GatewayArguments, Session};
 use crate::app::sandbox::Options;
 
 mod backup;
+mod check;
+mod deliveries;
+mod endpoints;
+mod events;
+mod files;
+mod filter;
+mod gateway;
+mod keys;
+mod lists;
+mod output;
+mod progress;
 mod rekey;
+mod replay;
 mod sandbox;
 mod serve;
+mod sources;
+mod status;
+mod told;
+mod verify;
+mod when;
 
 /// Tells your systems what happened to tax-exemption certificates, as signed webhooks.
 #[derive(Debug, Parser)]
@@ -27,14 +56,37 @@ pub struct Cli {
 enum Command {
     /// Runs the gateway
     Serve(ServeArguments),
+    /// Checks the configuration, the store and each source, beside a running gateway too, and says what to do
+    Check(check::CheckArguments),
+    /// Runs the simulated upstream alone, or moves a running one
+    Sandbox(SandboxArguments),
+    /// How everything stands: sources, endpoints in trouble, log, disk
+    Status(GatewayArguments),
+    /// The upstream accounts: how they are doing, look now, pause, what is missing
+    Sources(Group<sources::Action>),
+    /// Who gets events: register, change, test, switch on and off
+    Endpoints(Box<Group<endpoints::Action>>),
+    /// What was observed; what is being observed
+    Events(Group<events::Action>),
+    /// What was sent to whom, and how it went
+    Deliveries(Group<deliveries::Action>),
+    /// Sends an endpoint again what it missed, and waits until that is done
+    Replay(Box<Alone<replay::ReplayArguments>>),
+    /// Who may use the API, and for what
+    Keys(Group<keys::Action>),
+    /// Checks a captured webhook, and says what is wrong with it
+    Verify(verify::VerifyArguments),
     /// Makes one file of all that a running gateway's store holds; to restore it, its key is needed too
-    Backup(backup::BackupArguments),
+    Backup(Alone<backup::BackupArguments>),
     /// Makes the store of a backup; no gateway may run on it, and the key must be that of its time
     Restore(backup::RestoreArguments),
     /// Seals the secrets in the store with a new key; no gateway may run on it
     Rekey(RekeyArguments),
-    /// Runs the simulated upstream alone, or moves a running one
-    Sandbox(SandboxArguments),
+    /// Writes what a shell needs to complete commands and options
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -93,27 +145,90 @@ enum SandboxAction {
     },
 }
 
+/// Something to do that is about a gateway.
+#[derive(Debug, clap::Args)]
+struct Group<A: Subcommand> {
+    #[command(flatten)]
+    gateway: GatewayArguments,
+    #[command(subcommand)]
+    action: A,
+}
+
+/// One thing to be asked of a gateway.
+#[derive(Debug, clap::Args)]
+struct Alone<A: clap::Args> {
+    #[command(flatten)]
+    asked: A,
+    #[command(flatten)]
+    gateway: GatewayArguments,
+}
+
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&anyhow::Error::new(error).context("cannot start the runtime")),
-    };
-    let result = match Cli::parse().command {
-        Command::Serve(arguments) => runtime.block_on(serve::serve(arguments)),
-        Command::Backup(arguments) => runtime.block_on(backup::backup(arguments)),
-        Command::Restore(arguments) => runtime.block_on(backup::restore(arguments)),
-        Command::Rekey(arguments) => runtime.block_on(rekey::rekey(arguments)),
-        Command::Sandbox(arguments) => runtime.block_on(sandbox::sandbox(arguments)),
-    };
-    match result {
+    let command = Cli::parse().command;
+    let as_json = command.is_for_programs();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime");
+    match runtime.and_then(|runtime| runtime.block_on(command.run())) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) if told::is_nobody_there(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = if as_json { told::for_programs(&error).to_string() } else { told::for_people(&error) };
+            // Where nobody hears it, the exit code still tells.
+            let _ = writeln!(io::stderr(), "{}{text}", if as_json { "" } else { "certhook: " });
+            ExitCode::FAILURE
+        }
     }
 }
 
-/// Tells an error and its causes once, as one chain.
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("certhook: {error:#}");
-    ExitCode::FAILURE
+impl Command {
+    async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(arguments) => serve::serve(arguments).await,
+            Self::Check(arguments) => check::check(arguments).await,
+            Self::Backup(alone) => backup::backup(&Session::new(alone.gateway)?, alone.asked).await,
+            Self::Restore(arguments) => backup::restore(arguments).await,
+            Self::Rekey(arguments) => rekey::rekey(arguments).await,
+            Self::Sandbox(arguments) => sandbox::sandbox(arguments).await,
+            Self::Status(gateway) => status::status(&Session::new(gateway)?).await,
+            Self::Sources(Group { gateway, action }) => sources::sources(&Session::new(gateway)?, action).await,
+            Self::Endpoints(group) => endpoints::endpoints(&Session::new(group.gateway)?, group.action).await,
+            Self::Events(Group { gateway, action }) => events::events(&Session::new(gateway)?, action).await,
+            Self::Deliveries(Group { gateway, action }) => {
+                deliveries::deliveries(&Session::new(gateway)?, action).await
+            }
+            Self::Replay(alone) => replay::replay(&Session::new(alone.gateway)?, alone.asked).await,
+            Self::Keys(Group { gateway, action }) => keys::keys(&Session::new(gateway)?, action).await,
+            Self::Verify(arguments) => verify::verify(&arguments),
+            Self::Completions { shell } => completions(shell),
+        }
+    }
+
+    /// Whether the one who reads asked for JSON.
+    fn is_for_programs(&self) -> bool {
+        match self {
+            Self::Check(arguments) => arguments.json,
+            Self::Status(gateway) => gateway.json,
+            Self::Sources(Group { gateway, .. }) => gateway.json,
+            Self::Endpoints(group) => group.gateway.json,
+            Self::Events(Group { gateway, .. }) => gateway.json,
+            Self::Deliveries(Group { gateway, .. }) => gateway.json,
+            Self::Replay(alone) => alone.gateway.json,
+            Self::Backup(alone) => alone.gateway.json,
+            Self::Keys(Group { gateway, .. }) => gateway.json,
+            Self::Serve(_)
+            | Self::Restore(_)
+            | Self::Rekey(_)
+            | Self::Sandbox(_)
+            | Self::Verify(_)
+            | Self::Completions { .. } => false,
+        }
+    }
+}
+
+/// Writes what a shell needs to complete commands and options.
+fn completions(shell: Shell) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "certhook", &mut script);
+    io::stdout().lock().write_all(&script)?;
+    Ok(())
 }

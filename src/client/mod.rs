@@ -7,7 +7,7 @@
 //! This room knows paths and JSON, nothing of what they mean.
 //!
 //! In reading order: [`Client`] (one call), [`ClientError`], [`pages`] (lists), [`stream`] (events as they come),
-//! [`forward`] (events sent on to somebody else).
+//! `download` (an answer of any length), [`forward`] (events sent on to somebody else).
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::Url;
 
-pub mod download;
+mod download;
 mod error;
 pub mod forward;
 pub mod pages;

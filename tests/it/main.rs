@@ -2,6 +2,7 @@
 
 mod api;
 mod backup;
+mod cli;
 mod config;
 mod crash;
 mod deliver;

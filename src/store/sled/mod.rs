@@ -6,9 +6,9 @@
 //!
 //! In reading order: `keys` (where each row is), `act` (what is asked for), `stage` (acts and batches), `writer` (the
 //! one thread), `watchdog`, `view` (what readers see), `recent` (the head of the log in memory), `folder`, `mark` and
-//! `open` (coming back from whatever happened), `rekey` (another key for its secrets), `backup` and `restore` (all of it
-//! as one file, and back); then, each with its writing and its reading side, `snapshots`, `lists`, `sights`, `log`, `deliveries`,
-//! `replays`, `history`, `endpoints`, `access`, `answers`, `retention`.
+//! `open` (coming back from whatever happened), `look` (whether it would), `rekey` (another key for its secrets), `backup`
+//! and `restore` (all of it as one file, and back); then, each with its writing and its reading side, `snapshots`, `lists`,
+//! `sights`, `log`, `deliveries`, `replays`, `history`, `endpoints`, `access`, `answers`, `retention`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ use crate::model::id::EndpointNumber;
 use crate::model::time::Timestamp;
 use crate::telemetry::meters::Commits;
 
+pub use look::Look;
 pub use rekey::{RekeyError, Rekeyed};
 pub use restore::{RestoreError, Restored};
 
@@ -48,6 +49,7 @@ mod history;
 mod keys;
 mod lists;
 mod log;
+mod look;
 mod mark;
 mod open;
 mod recent;
@@ -157,6 +159,15 @@ impl SledStore {
     /// What its commits have measured.
     pub fn meter(&self) -> &Commits {
         &self.meter
+    }
+
+    /// What is in the folder, and whether it would open. No row is changed and nothing is made, but sled reads its file
+    /// as it does at every start. Does not wait for a process that holds it.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn look(settings: &Settings) -> Result<Look, StoreError> {
+        look::look(settings)
     }
 
     /// Opens a store that holds nothing: what the folder held is removed, unless another process holds it. Only for

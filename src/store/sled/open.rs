@@ -95,7 +95,7 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
 }
 
 /// The vault whose key is the store's: the one in use or the next one. Whether it is the next one.
-fn holder(
+pub(super) fn holder(
     settings: &Settings,
     present: Vault,
     next: Option<Vault>,
@@ -116,17 +116,17 @@ fn holder(
 }
 
 /// sled takes a damaged file for one that ends where the damage begins.
-const DAMAGED: &str = "what was in it is lost: its file is damaged or was replaced; restore a backup";
+pub(super) const DAMAGED: &str = "what was in it is lost: its file is damaged or was replaced; restore a backup";
 
 /// What a restore leaves that was broken off.
 const UNFINISHED: &str = "a restore into it was broken off; restore the backup again";
 
-fn newer(format: u32) -> String {
+pub(super) fn newer(format: u32) -> String {
     format!("it has format {format}, this program knows up to {}; run the newer program", rare::FORMAT_REKEYED)
 }
 
 /// Whether a store can be the one that was there when it was last opened.
-fn follows(mark: &Mark, seen: &Mark) -> Result<(), String> {
+pub(super) fn follows(mark: &Mark, seen: &Mark) -> Result<(), String> {
     if mark.epoch == seen.epoch && mark.head <= seen.head {
         return Ok(());
     }

@@ -1,0 +1,11 @@
+//! The command line, as the real program against a real gateway over a simulated upstream.
+
+mod check;
+mod commands;
+mod endpoints;
+mod sending;
+mod shell;
+mod status;
+mod tail;
+mod usage;
+mod verify;
