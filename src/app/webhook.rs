@@ -54,6 +54,18 @@ pub enum Distrust {
     Secret(String),
 }
 
+impl Distrust {
+    /// The cause in a word.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Header(_) => "header",
+            Self::Age(_) => "age",
+            Self::Body(_) => "body",
+            Self::Secret(_) => "secret",
+        }
+    }
+}
+
 /// Checks a captured delivery as it stands at `now`.
 ///
 /// # Errors

@@ -215,12 +215,8 @@ impl Command {
             Self::Replay(alone) => alone.gateway.json,
             Self::Backup(alone) => alone.gateway.json,
             Self::Keys(Group { gateway, .. }) => gateway.json,
-            Self::Serve(_)
-            | Self::Restore(_)
-            | Self::Rekey(_)
-            | Self::Sandbox(_)
-            | Self::Verify(_)
-            | Self::Completions { .. } => false,
+            Self::Verify(arguments) => arguments.json,
+            Self::Serve(_) | Self::Restore(_) | Self::Rekey(_) | Self::Sandbox(_) | Self::Completions { .. } => false,
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::files;
+use super::output::Output;
 use crate::app::webhook::{Captured, TOLERANCE, verify as check};
 use crate::clock::{Clock, SystemClock};
 
@@ -30,17 +31,26 @@ pub(super) struct VerifyArguments {
     /// How long ago it may have been signed (30d); without it, what receivers usually allow
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     tolerance: Option<Duration>,
+    /// Writes JSON: {"verified", "id", "cause"}
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Checks a captured webhook. Fails with the cause if it is not what was sent.
 pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<()> {
-    let VerifyArguments { secret, headers, body, tolerance } = arguments;
+    let VerifyArguments { secret, headers, body, tolerance, json } = arguments;
     let text = String::from_utf8(files::read(headers, HEADERS_BYTES_MAX)?).ok().context("the headers are no text")?;
     let captured = Captured { headers: read_headers(&text), body: files::read(body, BODY_BYTES_MAX)? };
-    check(&captured, secret.expose_secret(), SystemClock::default().now(), tolerance.unwrap_or(TOLERANCE))
-        .context("it is not to be trusted")?;
-    println!("It is what was sent: {}", captured.id().unwrap_or_default());
-    Ok(())
+    let now = SystemClock::default().now();
+    let checked = check(&captured, secret.expose_secret(), now, tolerance.unwrap_or(TOLERANCE));
+    let (output, id) = (Output::new(*json), captured.id());
+    let cause = checked.as_ref().err().map(|distrust| distrust.cause());
+    if *json {
+        output.json_line(&json!({ "verified": cause.is_none(), "id": id, "cause": cause }))?;
+    } else if cause.is_none() {
+        output.line(&format!("It is what was sent: {}", id.unwrap_or_default()))?;
+    }
+    checked.context("it is not to be trusted")
 }
 
 /// Headers by their lower-case names. What is no header, such as the first line of a request, is passed over.

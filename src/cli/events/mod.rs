@@ -72,6 +72,9 @@ const DELIVERIES: Columns = Columns {
     },
 };
 
+/// For so many endpoints it is shown how an event stands there.
+const DELIVERIES_SHOWN_MAX: u64 = 100;
+
 /// Does what is asked of the events.
 pub(super) async fn events(session: &Session, action: Action) -> anyhow::Result<()> {
     match action {
@@ -111,11 +114,19 @@ async fn show(session: &Session, id: &str) -> anyhow::Result<()> {
         session.output.json_line(&event)?;
         return Ok(());
     }
-    let rows = session.client.pages(&["v1", "events", id, "deliveries"], Query::new(), None).collect().await?;
+    let path = ["v1", "events", id, "deliveries"];
+    let mut pages = session.client.pages(&path, Query::new(), Some(DELIVERIES_SHOWN_MAX));
+    let mut rows = Vec::new();
+    while let Some(page) = pages.next().await? {
+        rows.extend(page);
+    }
     tell(session.output, &event)?;
     if !rows.is_empty() {
         session.output.line("")?;
         session.output.table(DELIVERIES.header, rows.iter().map(DELIVERIES.row))?;
+    }
+    if pages.has_more() {
+        session.output.note(&format!("Of more endpoints, {DELIVERIES_SHOWN_MAX} are shown."));
     }
     Ok(())
 }

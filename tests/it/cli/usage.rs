@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::shell::{House, Shell};
-use crate::support::process::free_port;
+use crate::support::process::{PATIENCE, free_port};
 
 fn nowhere() -> Shell {
     Shell::new(&std::env::temp_dir(), &format!("http://127.0.0.1:{}", free_port()), None)
@@ -54,6 +54,14 @@ async fn every_shell_that_is_known_can_complete_commands() {
         let script = nowhere().done(&["completions", shell]).await;
         assert!(script.contains(word) && script.contains("forward-to"), "{shell}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = nowhere().command(&["completions", "bash"]).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").expect("an end");
+    assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

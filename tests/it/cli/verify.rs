@@ -7,6 +7,7 @@ use certhook::clock::{Clock, SystemClock};
 use certhook::model::endpoint::SigningSecret;
 use certhook::model::id::{EventId, Position};
 use certhook::model::time::Timestamp;
+use serde_json::{Value, json};
 
 use super::shell::{Said, Shell};
 use crate::support::receiver::SECRET;
@@ -57,6 +58,12 @@ async fn a_capture_as_it_was_sent_is_good() {
     let said = Capture::now().verified(SECRET, &[]).await;
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
     assert!(said.out.starts_with("It is what was sent: evt_"));
+    let said = Capture::now().verified(SECRET, &["--json"]).await;
+    let told: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((said.code, &told["verified"], &told["cause"]), (0, &json!(true), &json!(null)));
+    let said = Capture::now().verified(OTHER, &["--json"]).await;
+    let told: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((said.code, &told["verified"], &told["cause"]), (1, &json!(false), &json!("secret")));
 }
 
 #[tokio::test]
