@@ -12,6 +12,8 @@ async fn status_tells_of_sources_log_and_endpoints_in_trouble() {
     let calm = shell.json(&["status"]).await.remove(0);
     assert_eq!((&calm["ready"], &calm["endpoints"]["in_trouble"]), (&json!(true), &json!(0)));
     assert_eq!(calm["log"]["newest"]["type"], "gateway.baseline_completed");
+    let disk = |field: &str| calm["disk"][field].as_u64().expect("a size");
+    assert!(disk("free_bytes") > disk("min_free_bytes") && disk("size_bytes") > 0, "{calm}");
 
     let dead = json!({"url": "http://127.0.0.1:9/", "uid": "dead", "retry": ["1h"]});
     let off = json!({"url": "http://127.0.0.1:9/", "uid": "off", "status": "disabled"});
@@ -25,7 +27,7 @@ async fn status_tells_of_sources_log_and_endpoints_in_trouble() {
         table.contains("2 in trouble").then_some(table)
     })
     .await;
-    assert!(table.contains("3, 2 in trouble") && table.contains("ready"), "{table}");
+    assert!(table.contains("3, 2 in trouble") && table.contains("ready") && table.contains("MiB free of"), "{table}");
     let rows = cells(&table);
     let row = |name: &str| rows.iter().find(|row| row[..].first().is_some_and(|first| first == name));
     assert_eq!(row("numeral").expect("the source")[1], "healthy");
