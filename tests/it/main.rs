@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod config;
 mod crash;
+mod crm_sync;
 mod deliver;
 mod end_to_end;
 mod following;

@@ -88,7 +88,8 @@ impl Process {
         process
     }
 
-    async fn try_get(&self, path: &str) -> Option<Value> {
+    /// The JSON at a path, if it is answered with success.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<Value> {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(self.key);
         let response = request.header("x-api-version", "2026-03-01").send().await.ok()?;
         let good = response.status().is_success();
