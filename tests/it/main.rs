@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod crm_sync;
 mod deliver;
+mod docs;
 mod end_to_end;
 mod following;
 mod house;
