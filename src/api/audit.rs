@@ -13,11 +13,13 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State
 use axum::http::Extensions;
 use axum::response::{IntoResponseParts, Response, ResponseParts};
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::error::{ApiError, ErrorKind};
+use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::Query;
 use super::request_id::RequestId;
@@ -199,26 +201,43 @@ fn fitting(mut before: Option<Value>, mut after: Option<Value>) -> (Option<JsonT
 }
 
 /// An entry, as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry", example = examples::audit_entry())]
 pub(super) struct EntryView {
+    /// Names it.
     id: AuditId,
+    /// The word for it.
+    #[schemars(extend("const" = "audit_entry"))]
     object: &'static str,
+    /// When the change was made.
     at: Timestamp,
+    /// The key that was used.
     key: KeyView,
+    /// Where the call came from: an IPv4 or IPv6 address.
+    #[schemars(with = "Option<String>")]
     address: Option<IpAddr>,
+    /// The method and the route of the call.
     operation: String,
+    /// What was changed: its id, or what the path calls it.
     resource_id: Option<String>,
+    /// What it was, as the API shows it; null if there was nothing, or nothing that could be shown.
     before: Option<JsonText>,
+    /// What it is, as the API shows it; null if nothing is left.
     after: Option<JsonText>,
+    /// The fields that were left out of both because they are too large.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     omitted: Vec<String>,
+    /// The call's `x-request-id`.
     request_id: String,
 }
 
-/// The key that was used; the root key has no id.
-#[derive(Serialize)]
+/// The key that was used.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditKey")]
 struct KeyView {
+    /// Names it; null: the root key.
     id: Option<KeyId>,
+    /// Its name at that time.
     name: String,
 }
 

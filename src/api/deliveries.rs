@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::audit::Audited;
@@ -11,6 +12,7 @@ use super::auth::Caller;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::events;
 use super::input::Input;
+use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
@@ -23,18 +25,31 @@ use crate::model::time::Timestamp;
 use crate::store::DeliveryQuery;
 
 /// A delivery.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery", example = examples::delivery())]
 pub(super) struct DeliveryView {
+    /// Names it.
     id: DeliveryId,
+    /// The word for it.
+    #[schemars(extend("const" = "delivery"))]
     object: &'static str,
+    /// Which event.
     event_id: EventId,
+    /// Its type.
     event_type: EventType,
+    /// For which endpoint.
     endpoint_id: EndpointId,
+    /// The resource that the event is about, if any.
     resource: Option<ResourceKey>,
+    /// Where it stands.
     status: DeliveryStatus,
+    /// When it is due again, while it is pending.
     next_attempt_at: Option<Timestamp>,
+    /// Attempts so far, kept or not.
     attempt_count: u32,
+    /// The first and the last ten; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<Attempt>")]
     attempts: Option<Vec<Attempt>>,
 }
 
@@ -64,7 +79,7 @@ impl DeliveryView {
     }
 }
 
-const STATUSES: [(&str, DeliveryStatus); 4] = [
+pub(super) const STATUSES: [(&str, DeliveryStatus); 4] = [
     ("pending", DeliveryStatus::Pending),
     ("delivered", DeliveryStatus::Delivered),
     ("failed", DeliveryStatus::Failed),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Json as JsonAnswer;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, ErrorKind};
+use super::openapi::examples;
 use super::page::Page;
 use super::request::{Named, NoQuery};
 use super::state::Api;
@@ -15,11 +17,17 @@ use crate::model::json::Json;
 use crate::model::nearest::nearest;
 
 /// An event type.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventTypeSummary", example = examples::event_type())]
 pub(super) struct EventTypeView {
+    /// The word for it.
+    #[schemars(extend("const" = "event_type"))]
     object: &'static str,
+    /// Its name.
     r#type: EventType,
+    /// When events of it are told.
     description: &'static str,
+    /// What they are about: `certificate`, `certificate_request`, `source`, `endpoint`, `delivery`, or null for nothing.
     about: Option<&'static str>,
 }
 
@@ -35,11 +43,14 @@ impl EventTypeView {
 }
 
 /// An event type with the shape of its events.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventTypeDetails", example = examples::event_type_details())]
 pub(super) struct DetailedView {
     #[serde(flatten)]
     event_type: EventTypeView,
+    /// The JSON Schema (draft 2020-12) of their bodies.
     schema: Json,
+    /// The body of one of them.
     example: Json,
 }
 

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::openapi::examples;
 use super::request::Query;
 use super::resources::as_of;
 use super::resources::asked::{customer, sources};
@@ -21,15 +23,23 @@ use crate::store::{SnapshotQuery, StoreError};
 const AT_ONCE: usize = 100;
 
 /// Whether there is an exemption, and what it rests on.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Exemption", example = examples::exemption())]
 pub(super) struct Answer {
+    /// The word for it.
+    #[schemars(extend("const" = "exemption"))]
     object: &'static str,
+    /// Whether some certificate is active or expiring there and today lies within its dates.
     exempt: bool,
-    /// Plain dates, `null` where no bound is known or there is no exemption.
+    /// The first day, as a plain date; null where no bound is known or there is no exemption.
+    #[schemars(extend("format" = "date"))]
     valid_from: Option<String>,
+    /// The last day, as a plain date; null where no bound is known or there is no exemption.
+    #[schemars(extend("format" = "date"))]
     valid_until: Option<String>,
+    /// The certificates that it rests on.
     certificate_ids: Vec<ResourceId>,
-    /// The instant as of which all of the sources are known; `null` until each has been listed once.
+    /// The instant as of which all of the sources are known; null until each has been listed once.
     as_of: Option<Timestamp>,
 }
 

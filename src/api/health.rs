@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::{ApiError, ErrorKind};
@@ -14,9 +15,12 @@ use super::state::Api;
 /// Longer than a healthy store needs by far, and shorter than the patience of those who probe.
 const CHECK_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How it stands, in a word.
-#[derive(Serialize)]
+/// How it stands.
+#[derive(Serialize, JsonSchema)]
+#[schemars(example = serde_json::json!({"status": "ok"}))]
 pub(super) struct Standing {
+    /// In a word: `ok` (the process answers) or `ready` (the store can be read and written).
+    #[schemars(extend("enum" = ["ok", "ready"]))]
     status: &'static str,
 }
 

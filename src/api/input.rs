@@ -184,7 +184,26 @@ pub(super) fn must_be(what: &str, value: &Value) -> String {
     format!("must be {what}, not {found}")
 }
 
-/// A whole number within a range, from a JSON number.
+/// A whole number within a range, from a JSON number. `7.0` is one, too (JSON Schema 2020-12, section 4.2.3).
 pub(super) fn whole_number(value: &Value, range: &RangeInclusive<u32>) -> Option<u32> {
-    value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number))
+    let number =
+        value.as_f64().filter(|number| number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number))?;
+    // Within these bounds nothing is lost.
+    Some(number as u32).filter(|number| range.contains(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let read = |text: &str| whole_number(&serde_json::from_str(text).expect("JSON"), &(1..=1024));
+        for text in ["7", "7.0", "7e0", "0.7e1"] {
+            assert_eq!(read(text), Some(7), "{text}");
+        }
+        for text in ["0", "1025", "7.5", "-7", "1e99", "4294967296", "\"7\"", "null"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::audit::Audited;
 use super::auth;
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
+use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoQuery, Query};
 use super::state::Api;
@@ -31,23 +33,35 @@ pub(super) const TEXT_BYTES: usize = PREFIX.len() + 2 * 22;
 const SHOWN_BYTES: usize = PREFIX.len() + 7;
 
 /// A line for people.
-const NAME_CHARS_MAX: usize = 100;
+pub(super) const NAME_CHARS_MAX: usize = 100;
 
 /// One for each program and person of a large house. More are a sign that somebody makes keys and does not delete them.
 const KEYS_MAX: usize = 1_000;
 
 /// A key.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Key", example = examples::key())]
 pub(super) struct KeyView {
+    /// Names it. It opens nothing.
     id: KeyId,
+    /// The word for it.
+    #[schemars(extend("const" = "key"))]
     object: &'static str,
+    /// Whose key it is, or what it is for.
     name: String,
+    /// How it begins.
     prefix: String,
+    /// What it opens.
     scopes: Scopes,
+    /// When it was made.
     created_at: Timestamp,
+    /// Until when it opens anything; null: for good.
     expires_at: Option<Timestamp>,
+    /// When it was used last, give or take a minute; null: never.
     last_used_at: Option<Timestamp>,
+    /// The key itself; only when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     key: Option<String>,
 }
 
@@ -59,10 +73,15 @@ impl From<Key> for KeyView {
 }
 
 /// What is left of a deleted key.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedKey", example = examples::deleted_key())]
 pub(super) struct DeletedView {
+    /// Named it.
     id: KeyId,
+    /// The word for it.
+    #[schemars(extend("const" = "key"))]
     object: &'static str,
+    /// Always true.
     deleted: bool,
 }
 

@@ -12,7 +12,8 @@
 //! call), `changes`, `idempotency` and `audit` (around every call that changes something), `request` and `input` (what a
 //! caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
-//! `upkeep` (what is done beside the calls), then one file or folder for each resource.
+//! `upkeep` (what is done beside the calls), one file or folder for each resource, and `openapi` (what is said of all
+//! that).
 
 pub mod commands;
 
@@ -35,6 +36,7 @@ mod idempotency;
 mod input;
 mod keys;
 mod metrics;
+mod openapi;
 mod pace;
 mod page;
 mod removals;

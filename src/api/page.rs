@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::input::Input;
@@ -12,7 +13,7 @@ use crate::model::id::EventId;
 
 /// The longest page, and the usual one: the upstream vendor's own bounds, so that one client can page through both.
 pub const LIMIT_MAX: usize = 100;
-const LIMIT_DEFAULT: usize = 10;
+pub(super) const LIMIT_DEFAULT: usize = 10;
 
 /// The lists there are; a cursor of one means nothing to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ pub(super) enum Order {
 }
 
 impl Order {
-    const WORDS: [(&str, Self); 2] = [("asc", Self::OldestFirst), ("desc", Self::NewestFirst)];
+    /// What its words stand for.
+    pub(super) const WORDS: [(&str, Self); 2] = [("asc", Self::OldestFirst), ("desc", Self::NewestFirst)];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -190,12 +192,19 @@ fn read_cursor<K: FromStr>(text: &str) -> Option<Cursor<K>> {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
 pub(super) struct Page<T> {
+    /// The word for it.
+    #[schemars(extend("const" = "list"))]
     object: &'static str,
+    /// The entries of this page.
     data: Vec<T>,
+    /// Whether there are more.
     has_more: bool,
+    /// What to send as `cursor` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     next_cursor: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use super::audit::Audited;
 use super::commands::Undecided;
 use super::error::{ApiError, Problems};
 use super::input::Input;
+use super::openapi::examples;
 use super::page::{List, Page, PageQuery};
 use super::request::{Body, Named, NoQuery, Query};
 use super::sources::not_found;
@@ -22,15 +24,26 @@ use crate::model::source::RemovalDecision;
 use crate::model::time::Timestamp;
 
 /// So many ids are decided in one call; without ids, all are.
-const IDS_MAX: usize = 1_000;
+pub(super) const IDS_MAX: usize = 1_000;
 
-/// One of them, as the API shows it.
-#[derive(Debug, Serialize)]
+/// What the words of `decision` stand for.
+pub(super) const DECISIONS: [(&str, RemovalDecision); 2] =
+    [("confirm", RemovalDecision::Confirm), ("keep", RemovalDecision::Keep)];
+
+/// A resource that no list of the vendor's shows any more, and that was not removed.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Removal", example = examples::removal())]
 pub(super) struct View {
+    /// The word for it.
+    #[schemars(extend("const" = "removal"))]
     object: &'static str,
+    /// What it is.
     resource: Kind,
+    /// Its id.
     id: ResourceId,
+    /// How it stands.
     removal: AbsenceState,
+    /// When the first sweep began that did not show it.
     absent_since: Timestamp,
 }
 
@@ -75,10 +88,15 @@ pub(super) async fn list(
 }
 
 /// What a decision led to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DecidedRemovals", example = examples::decided())]
 pub(super) struct Decided {
+    /// The word for it.
+    #[schemars(extend("const" = "removal_decision"))]
     object: &'static str,
+    /// What was decided.
     decision: RemovalDecision,
+    /// About how many.
     decided: u64,
 }
 
@@ -90,9 +108,8 @@ pub(super) async fn decide(
     Body(fields): Body,
 ) -> Result<(Audited, Json<Decided>), ApiError> {
     let mut input = Input::of_body(fields);
-    let decisions = [("confirm", RemovalDecision::Confirm), ("keep", RemovalDecision::Keep)];
     let has_decision = input.has("decision");
-    let decision = input.choice("decision", &decisions);
+    let decision = input.choice("decision", &DECISIONS);
     if !has_decision {
         input.report("decision", "is missing: confirm (they may go) or keep (they are still there)");
     }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +14,7 @@ use super::audit::Audited;
 use super::endpoints::{self, fields};
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
+use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoQuery, Query};
 use super::state::Api;
@@ -25,33 +27,54 @@ use crate::model::resource::ResourceId;
 use crate::model::time::Timestamp;
 
 /// A list that somebody collected by hand, or a page of ours.
-const EVENT_IDS_MAX: usize = 1_000;
+pub(super) const EVENT_IDS_MAX: usize = 1_000;
 
 /// What the words of `select` stand for; the first one is the default.
-const SELECTS: [(&str, Select); 3] = [("missed", Select::Missed), ("failed", Select::Failed), ("all", Select::All)];
+pub(super) const SELECTS: [(&str, Select); 3] =
+    [("missed", Select::Missed), ("failed", Select::Failed), ("all", Select::All)];
 
 /// A replay or a resync.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replay", example = examples::replay())]
 pub(super) struct ReplayView {
+    /// Names it.
     id: ReplayId,
+    /// The word for it.
+    #[schemars(extend("const" = "replay"))]
     object: &'static str,
+    /// `replay` (over the event log) or `resync` (over the current resources).
+    #[schemars(extend("enum" = ["replay", "resync"]))]
     kind: &'static str,
+    /// Who gets it.
     endpoint_id: EndpointId,
+    /// Where it stands.
     status: ReplayStatus,
     /// How much of what it goes through has become deliveries, from 0 to 1.
     progress: f64,
+    /// How many deliveries that has made so far.
     matched: u64,
+    /// Those of them that were delivered.
     delivered: u64,
+    /// Those of them that failed.
     failed: u64,
+    /// Those of them that were canceled.
     canceled: u64,
+    /// Which events were asked for, by what became of them; not in a resync.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Select")]
     select: Option<Select>,
+    /// The types that were asked for; absent if all.
     #[serde(skip_serializing_if = "<[Pattern]>::is_empty")]
     types: Vec<Pattern>,
+    /// What else was asked for.
     filter: Filter,
+    /// The one resource that was asked for; absent if any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ResourceId")]
     resource_id: Option<ResourceId>,
+    /// When it was asked for.
     created_at: Timestamp,
+    /// When it ended; null while it runs.
     ended_at: Option<Timestamp>,
 }
 
@@ -98,20 +121,29 @@ fn done(course: &Course, cursor: &Cursor) -> f64 {
 }
 
 /// What a replay would do.
-#[derive(Serialize)]
-struct PreviewView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayPreview", example = examples::preview())]
+pub(super) struct PreviewView {
+    /// How many events it would send.
     matched: u64,
+    /// Whether there may be more: only so much of the log is looked at.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     matched_more: bool,
+    /// The first of them.
     sample: Vec<SampleView>,
 }
 
 /// An event that a replay would send.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplaySample")]
 struct SampleView {
+    /// Names it.
     id: EventId,
+    /// What happened.
     r#type: EventType,
+    /// When it was observed.
     timestamp: Timestamp,
+    /// The resource that it is about, if any.
     resource_id: Option<ResourceId>,
 }
 

@@ -1,20 +1,21 @@
-//! The whole API in one table, by the scope that a call needs.
+//! The whole API in one table, by the scope that a call needs: where each call is, who answers it, and what is said of it.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::any;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::error::{ApiError, ErrorKind};
+use super::openapi::{self as say, Calls, Reference};
 use super::state::{Api, Parts};
 use super::{
-    audit, auth, backup, bounds, changes, deliveries, endpoints, event_types, events, exemptions, health, keys, metrics,
-    removals, replays, request_id, resources, sources, upstream,
+    audit, auth, backup, bounds, changes, deliveries, endpoints, event_types, events, exemptions, health, keys,
+    metrics, openapi, removals, replays, request_id, resources, sources, upstream,
 };
 use crate::model::key::Scope;
 use crate::telemetry::meters::Requests;
@@ -23,27 +24,30 @@ use crate::telemetry::meters::Requests;
 /// need one unless configuration says otherwise.
 pub fn router(parts: Parts) -> Router {
     let api = Arc::new(Api::from(parts));
-    let public = if api.metrics.is_public { metrics() } else { Router::new() };
+    let public = if api.metrics.is_public { metrics() } else { Calls::default() };
     let reading = if api.metrics.is_public { reading() } else { reading().merge(metrics()) };
-    let with_key = open_to(Scope::Read, reading)
-        .merge(open_to(Scope::Endpoints, endpoints()))
-        .merge(open_to(Scope::Replay, replaying()))
-        .merge(open_to(Scope::Documents, documents()))
-        .merge(open_to(Scope::Upstream, at_the_vendor()))
-        .merge(open_to(Scope::Admin, administration()))
+    let (with_key, mut said) = reading
+        .open_to(Scope::Read)
+        .merge(endpoints().open_to(Scope::Endpoints))
+        .merge(replaying().open_to(Scope::Replay))
+        .merge(documents().open_to(Scope::Documents))
+        .merge(at_the_vendor().open_to(Scope::Upstream))
+        .merge(administration().open_to(Scope::Admin))
+        .into_parts();
+    let with_key = with_key
         .route("/v1/{*rest}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), changes::carry_out))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), auth::require_key));
+    let (open, said_of_open) = open_to_all().merge(public).into_parts();
+    said.extend(said_of_open);
+    let reference = Arc::new(Reference::new(said, Arc::clone(&api.catalogue)));
 
     let requests = api.metrics.requests.clone();
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .merge(public)
-        .merge(with_key)
+    open.merge(with_key)
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
+        .layer(Extension(reference))
         .layer(middleware::from_fn(bounds::keep))
         .layer(CatchPanicLayer::custom(move |_: Box<dyn Any + Send>| panicked(&requests)))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), metrics::measure))
@@ -51,85 +55,89 @@ pub fn router(parts: Parts) -> Router {
         .with_state(api)
 }
 
-type Routes = Router<Arc<Api>>;
-
-/// The same calls, for those alone whose key has the scope.
-fn open_to(scope: Scope, calls: Routes) -> Routes {
-    calls.route_layer(middleware::from_fn_with_state(scope, auth::require_scope))
+fn open_to_all() -> Calls {
+    Calls::default()
+        .get("/healthz", health::alive, say::gateway::alive)
+        .get("/readyz", health::ready, say::gateway::ready)
+        .get("/openapi.json", openapi::json, say::gateway::json)
+        .get("/docs", openapi::docs, say::gateway::docs)
 }
 
-fn metrics() -> Routes {
-    Router::new().route("/metrics", get(metrics::show))
+fn metrics() -> Calls {
+    Calls::default().get("/metrics", metrics::show, say::gateway::metrics)
 }
 
-fn reading() -> Routes {
-    Router::new()
-        .route("/v1/endpoints", get(endpoints::list))
-        .route("/v1/endpoints/{name}", get(endpoints::show))
-        .route("/v1/replays", get(replays::list))
-        .route("/v1/replays/{id}", get(replays::show))
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/stream", get(events::stream))
-        .route("/v1/events/{id}", get(events::show))
-        .route("/v1/events/{id}/deliveries", get(events::deliveries))
-        .route("/v1/event-types", get(event_types::list))
-        .route("/v1/event-types/{name}", get(event_types::show))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/certificates", get(resources::certificates))
-        .route("/v1/certificates/{id}", get(resources::certificate))
-        .route("/v1/certificate-requests", get(resources::requests))
-        .route("/v1/certificate-requests/{id}", get(resources::request))
-        .route("/v1/exemptions", get(exemptions::show))
-        .route("/v1/sources", get(sources::list))
-        .route("/v1/sources/{name}", get(sources::show))
-        .route("/v1/sources/{name}/passes", get(sources::passes))
-        .route("/v1/sources/{name}/removals", get(removals::list))
+fn reading() -> Calls {
+    Calls::default()
+        .get("/v1/endpoints", endpoints::list, say::endpoints::list)
+        .get("/v1/endpoints/{name}", endpoints::show, say::endpoints::show)
+        .get("/v1/replays", replays::list, say::replays::list)
+        .get("/v1/replays/{id}", replays::show, say::replays::show)
+        .get("/v1/events", events::list, say::events::list)
+        .get("/v1/events/stream", events::stream, say::events::stream)
+        .get("/v1/events/{id}", events::show, say::events::show)
+        .get("/v1/events/{id}/deliveries", events::deliveries, say::events::deliveries)
+        .get("/v1/event-types", event_types::list, say::events::types_listed)
+        .get("/v1/event-types/{name}", event_types::show, say::events::type_shown)
+        .get("/v1/deliveries", deliveries::list, say::deliveries::list)
+        .get("/v1/deliveries/{id}", deliveries::show, say::deliveries::show)
+        .get("/v1/certificates", resources::certificates, say::resources::certificates)
+        .get("/v1/certificates/{id}", resources::certificate, say::resources::certificate)
+        .get("/v1/certificate-requests", resources::requests, say::resources::requests)
+        .get("/v1/certificate-requests/{id}", resources::request, say::resources::request)
+        .get("/v1/exemptions", exemptions::show, say::resources::exemption)
+        .get("/v1/sources", sources::list, say::sources::list)
+        .get("/v1/sources/{name}", sources::show, say::sources::show)
+        .get("/v1/sources/{name}/passes", sources::passes, say::sources::passes)
+        .get("/v1/sources/{name}/removals", removals::list, say::sources::removals)
 }
 
-fn endpoints() -> Routes {
-    Router::new()
-        .route("/v1/endpoints", post(endpoints::create))
-        .route("/v1/endpoints/{name}", put(endpoints::upsert).patch(endpoints::change).delete(endpoints::delete))
-        .route("/v1/endpoints/{name}/secret", get(endpoints::secret))
-        .route("/v1/endpoints/{name}/secret/rotate", post(endpoints::rotate))
-        .route("/v1/endpoints/{name}/enable", post(endpoints::enable))
-        .route("/v1/endpoints/{name}/disable", post(endpoints::disable))
-        .route("/v1/endpoints/{name}/recover", post(endpoints::recover))
-        .route("/v1/endpoints/{name}/test", post(endpoints::test))
+fn endpoints() -> Calls {
+    Calls::default()
+        .post("/v1/endpoints", endpoints::create, say::endpoints::create)
+        .put("/v1/endpoints/{name}", endpoints::upsert, say::endpoints::upsert)
+        .patch("/v1/endpoints/{name}", endpoints::change, say::endpoints::change)
+        .delete("/v1/endpoints/{name}", endpoints::delete, say::endpoints::delete)
+        .get("/v1/endpoints/{name}/secret", endpoints::secret, say::endpoints::secret)
+        .post("/v1/endpoints/{name}/secret/rotate", endpoints::rotate, say::endpoints::rotate)
+        .post("/v1/endpoints/{name}/enable", endpoints::enable, say::endpoints::enable)
+        .post("/v1/endpoints/{name}/disable", endpoints::disable, say::endpoints::disable)
+        .post("/v1/endpoints/{name}/recover", endpoints::recover, say::endpoints::recover)
+        .post("/v1/endpoints/{name}/test", endpoints::test, say::endpoints::test)
 }
 
-fn replaying() -> Routes {
-    Router::new()
-        .route("/v1/endpoints/{name}/replay", post(replays::begin))
-        .route("/v1/endpoints/{name}/resync", post(replays::resync))
-        .route("/v1/replays/{id}", delete(replays::cancel))
-        .route("/v1/events/{id}/redeliver", post(deliveries::redeliver))
-        .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
-        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+fn replaying() -> Calls {
+    Calls::default()
+        .post("/v1/endpoints/{name}/replay", replays::begin, say::replays::begin)
+        .post("/v1/endpoints/{name}/resync", replays::resync, say::replays::resync)
+        .delete("/v1/replays/{id}", replays::cancel, say::replays::cancel)
+        .post("/v1/events/{id}/redeliver", deliveries::redeliver, say::deliveries::redeliver)
+        .post("/v1/deliveries/{id}/retry", deliveries::retry, say::deliveries::retry)
+        .post("/v1/deliveries/{id}/cancel", deliveries::cancel, say::deliveries::cancel)
 }
 
-fn documents() -> Routes {
-    Router::new().route("/v1/certificates/{id}/download", get(upstream::download))
+fn documents() -> Calls {
+    Calls::default().get("/v1/certificates/{id}/download", upstream::download, say::resources::download)
 }
 
-fn at_the_vendor() -> Routes {
-    Router::new()
-        .route("/v1/certificate-requests/cancel", post(upstream::cancel_all))
-        .route("/v1/certificate-requests/{id}", delete(upstream::cancel))
-        .route("/v1/customers/{customer_id}/certificate-requests", post(upstream::trigger))
+fn at_the_vendor() -> Calls {
+    Calls::default()
+        .post("/v1/certificate-requests/cancel", upstream::cancel_all, say::resources::cancel_all)
+        .delete("/v1/certificate-requests/{id}", upstream::cancel, say::resources::cancel)
+        .post("/v1/customers/{customer_id}/certificate-requests", upstream::trigger, say::resources::trigger)
 }
 
-fn administration() -> Routes {
-    Router::new()
-        .route("/v1/sources/{name}/poll", post(sources::poll))
-        .route("/v1/sources/{name}/pause", post(sources::pause))
-        .route("/v1/sources/{name}/resume", post(sources::resume))
-        .route("/v1/sources/{name}/removals", post(removals::decide))
-        .route("/v1/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{id}", delete(keys::delete))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/backup", get(backup::download))
+fn administration() -> Calls {
+    Calls::default()
+        .post("/v1/sources/{name}/poll", sources::poll, say::sources::poll)
+        .post("/v1/sources/{name}/pause", sources::pause, say::sources::pause)
+        .post("/v1/sources/{name}/resume", sources::resume, say::sources::resume)
+        .post("/v1/sources/{name}/removals", removals::decide, say::sources::decide)
+        .get("/v1/keys", keys::list, say::access::keys)
+        .post("/v1/keys", keys::create, say::access::create)
+        .delete("/v1/keys/{id}", keys::delete, say::access::delete)
+        .get("/v1/audit", audit::list, say::access::audit)
+        .get("/v1/backup", backup::download, say::gateway::backup)
 }
 
 async fn no_such_route(request: Request) -> ApiError {

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +15,10 @@ use super::audit::Audited;
 use super::commands::Document;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
-use super::request::{Body, Named, NoFields, Query};
+use super::openapi::{ErrorBody, examples};
+use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::request_id::RequestId;
-use super::resources::asked::{customer, sources};
+use super::resources::asked::{FLAGS, customer, sources};
 use super::resources::{Wanted, show_now};
 use super::state::Api;
 use crate::model::criteria::Criteria;
@@ -55,24 +57,34 @@ async fn cancel_one(api: &Api, source: &SourceName, id: &ResourceId, request_id:
 }
 
 /// What came of canceling all that is pending for a customer.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(example = examples::cancellation())]
 pub(super) struct Cancellation {
+    /// The word for it.
+    #[schemars(extend("const" = "cancellation"))]
     object: &'static str,
+    /// Whether nothing was done.
     dry_run: bool,
     /// Those that are pending, at most so many as one call cancels.
     matched: usize,
     /// Whether there are more, for another call.
     has_more: bool,
+    /// What came of each.
     data: Vec<Canceled>,
 }
 
 /// What came of one of them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Canceled {
+    /// Its id.
     id: ResourceId,
+    /// The source that holds it.
     source: SourceName,
     /// `pending` (it was not asked for, or refused) or `canceled`.
+    #[schemars(extend("enum" = ["pending", "canceled"]))]
     status: &'static str,
+    /// Why it was refused, as an error of this API; null if it was not.
+    #[schemars(with = "Option<ErrorBody>")]
     error: Option<Value>,
 }
 
@@ -80,6 +92,7 @@ struct Canceled {
 pub(super) async fn cancel_all(
     State(api): State<Arc<Api>>,
     request_id: RequestId,
+    _: NoQuery,
     Body(fields): Body,
 ) -> Result<Response, ApiError> {
     let mut input = Input::of_body(fields);
@@ -144,9 +157,12 @@ pub(super) async fn trigger(
 }
 
 /// Where a document can be read.
-#[derive(Serialize)]
-struct Link<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DocumentLink", example = examples::link())]
+pub(super) struct Link<'a> {
+    /// Whoever has it can read the document.
     url: &'a str,
+    /// Until when.
     expires_at: Timestamp,
 }
 
@@ -157,7 +173,7 @@ pub(super) async fn download(
     Query(mut input): Query,
 ) -> Result<Response, ApiError> {
     let sources = sources(&mut input, &api);
-    let redirect = input.choice("redirect", &[("true", true), ("false", false)]).unwrap_or(true);
+    let redirect = input.choice("redirect", &FLAGS).unwrap_or(true);
     input.finish()?;
     let wanted = Wanted::of(Kind::Certificate, &name)?;
     let source = wanted.holder(&api, &sources).await?;

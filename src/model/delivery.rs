@@ -1,5 +1,6 @@
 //! Deliveries and their attempts.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::EventType;
@@ -9,7 +10,7 @@ use super::resource::ResourceKey;
 use super::time::Timestamp;
 
 /// What an attempt meant. Every way in which one can end is here, and policy is a function of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// 2xx.
@@ -79,7 +80,7 @@ impl Outcome {
 }
 
 /// What made an attempt happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// The schedule.
@@ -93,7 +94,7 @@ pub enum Trigger {
 }
 
 /// One HTTP try of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Counted from 1.
     pub number: u32,
@@ -118,7 +119,7 @@ pub struct Attempt {
 }
 
 /// Where a delivery stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryStatus {
     /// It will be tried, or tried again.

@@ -1,5 +1,6 @@
 //! What an endpoint wants to hear about beside its event types.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::resource::SourceName;
 
 /// Keys are ANDed, the values of one key ORed, an empty key matches everything. The two customer lists are one
 /// condition. Of a filter only `sources` applies to what the gateway says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// Names of sources.
@@ -27,7 +28,7 @@ pub struct Filter {
 }
 
 /// What a filter can ask of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// Its source is one of `sources`.

@@ -1,12 +1,13 @@
 //! How endpoints are doing, and what they have not got yet.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::{EndpointId, Position};
 use super::time::Timestamp;
 
 /// How an endpoint has been doing, in one word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
     /// Its last attempt succeeded, or there was none.
@@ -30,7 +31,7 @@ impl HealthState {
 }
 
 /// How an endpoint has been doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Health {
     /// In one word.
     pub state: HealthState,

@@ -1,12 +1,13 @@
 //! Keys to our API: whose they are, and what a caller may do.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::KeyId;
 use super::time::Timestamp;
 
 /// A part of the API that a key opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Everything that is merely shown, but for secrets, documents and the audit log.
@@ -42,7 +43,7 @@ impl Scope {
 }
 
 /// Which scopes a key has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Scopes(Vec<Scope>);
 

@@ -6,8 +6,8 @@
 //!
 //! In reading order: [`time`], [`mod@http_date`], [`id`], [`json`], [`resource`], [`criteria`], [`exemption`],
 //! [`source`], [`event`], [`pattern`], [`filter`], [`endpoint`], [`health`], [`delivery`], [`replay`], [`key`],
-//! [`audit`]; and
-//! [`nearest`], how a slip in one of their names finds the name that was meant.
+//! [`audit`]; and [`nearest`], how a slip in one of their names finds the name that was meant, and `shape`, how those
+//! that have a text form of their own are described.
 
 pub mod audit;
 pub mod criteria;
@@ -25,5 +25,6 @@ pub mod nearest;
 pub mod pattern;
 pub mod replay;
 pub mod resource;
+mod shape;
 pub mod source;
 pub mod time;

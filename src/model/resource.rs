@@ -4,13 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::json::{Fields, Json};
 use super::time::Timestamp;
 
 /// The two kinds of resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A submitted exemption certificate.
@@ -111,7 +112,7 @@ impl FromStr for Kind {
 }
 
 /// What names one resource among all sources.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct ResourceKey {
     /// The source that holds it.
     pub source: SourceName,
@@ -185,7 +186,7 @@ pub(super) fn instant(fields: &Fields, name: &str) -> Option<Timestamp> {
 }
 
 /// How a resource is known to be gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalReason {
     /// Upstream answers 404 to its id.
@@ -195,7 +196,8 @@ pub enum RemovalReason {
 }
 
 /// Why and when a resource was found to be gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ConfirmedRemoval")]
 pub struct Removal {
     /// How that is known.
     pub reason: RemovalReason,
@@ -273,7 +275,7 @@ pub struct Agenda {
 }
 
 /// How a resource stands of which the last complete sweep was no sight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AbsenceState {
     /// So many were absent at once that somebody must decide.

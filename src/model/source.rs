@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::resource::SourceName;
 use super::time::Timestamp;
 
 /// One run over a source, by what it looks at. In order of urgency: the more urgent one gets its page first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PassKind {
     /// What is due for a look by id: a date has passed, a document is missing, somebody has decided on a removal.
@@ -37,7 +38,7 @@ impl PassKind {
 }
 
 /// Where a pass stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PassStatus {
     /// Asked for, not begun.
@@ -53,9 +54,10 @@ pub enum PassStatus {
 }
 
 /// One pass, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Pass")]
 pub struct PassReport {
-    /// `pass_…`.
+    /// Names it: `pass_…`.
     pub id: String,
     /// What it looks at.
     pub pass: PassKind,
@@ -69,16 +71,16 @@ pub struct PassReport {
     pub changed: u64,
     /// Of these, what a sweep found that the more frequent passes should have: removals and restorations left out.
     pub found_late: u64,
-    /// When it began; `None` while it waits.
+    /// When it began; null while it waits.
     pub started_at: Option<Timestamp>,
-    /// How long it took; `None` until it has ended.
+    /// How long it took; null until it has ended.
     pub duration_ms: Option<u64>,
     /// Why it is not complete.
     pub error: Option<String>,
 }
 
 /// Whether a source can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceState {
     /// Passes succeed.
@@ -107,7 +109,7 @@ impl SourceState {
 }
 
 /// What is to become of removals that are withheld.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RemovalDecision {
     /// They may go: each is asked for by id, and removed if it is gone.
@@ -117,7 +119,7 @@ pub enum RemovalDecision {
 }
 
 /// How far the first full listing has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BaselineStatus {
     /// Whether it is done; until then nothing is told.
     pub complete: bool,
@@ -126,11 +128,13 @@ pub struct BaselineStatus {
 }
 
 /// A source, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Source")]
 pub struct SourceStatus {
     /// Its identity.
     pub name: SourceName,
     /// Always `source`.
+    #[schemars(extend("const" = "source"))]
     pub object: &'static str,
     /// The dialect that it speaks.
     pub kind: String,
@@ -138,7 +142,7 @@ pub struct SourceStatus {
     pub base_url: String,
     /// Whether it can be read.
     pub status: SourceState,
-    /// Seconds since the watermark; `None` before there is one.
+    /// Seconds since the watermark; null before there is one.
     pub lag_seconds: Option<u64>,
     /// How far the first full listing has come.
     pub baseline: BaselineStatus,

@@ -17,6 +17,7 @@ mod headers;
 mod idempotency;
 mod keys;
 mod limits;
+mod openapi;
 mod replays;
 mod resources;
 mod rotation;

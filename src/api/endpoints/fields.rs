@@ -20,21 +20,21 @@ use crate::model::pattern::Pattern;
 use crate::model::resource::SourceName;
 
 /// What browsers and proxies agree on.
-const URL_BYTES_MAX: usize = 2048;
+pub(in crate::api) const URL_BYTES_MAX: usize = 2048;
 /// A paragraph for people.
-const DESCRIPTION_CHARS_MAX: usize = 1000;
+pub(in crate::api) const DESCRIPTION_CHARS_MAX: usize = 1000;
 /// One for every type there is would be as many as make sense.
-const TYPES_MAX: usize = EventType::ALL.len();
+pub(in crate::api) const TYPES_MAX: usize = EventType::ALL.len();
 /// Every event is held against every filter, in memory; longer lists are better kept by their owner.
-const FILTER_ENTRIES_MAX: usize = 200;
+pub(in crate::api) const FILTER_ENTRIES_MAX: usize = 200;
 /// The longest id that a resource may have.
-const FILTER_ENTRY_BYTES_MAX: usize = 128;
+pub(in crate::api) const FILTER_ENTRY_BYTES_MAX: usize = 128;
 /// All text of a filter together.
 const FILTER_BYTES_MAX: usize = 8 * 1024;
 /// Ten years: nothing is announced earlier.
-const DAYS_MAX: u32 = 3650;
+pub(in crate::api) const DAYS_MAX: u32 = 3650;
 /// At the longest wait, a year.
-const WAITS_MAX: usize = 50;
+pub(in crate::api) const WAITS_MAX: usize = 50;
 /// What comes sooner is no wait, and an endpoint that failed for so long has long been disabled.
 const WAIT_SECONDS: RangeInclusive<u64> = 1..=7 * 24 * 3600;
 /// Receivers that have not taken over a new secret within a week will not.
@@ -42,11 +42,11 @@ const OVERLAP_SECONDS: RangeInclusive<u64> = 0..=7 * 24 * 3600;
 /// Long enough for a person to bring a secret to a receiver.
 const OVERLAP_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 /// Twice the default for all endpoints together.
-pub(super) const IN_FLIGHT_MAX: u32 = 1024;
+pub(in crate::api) const IN_FLIGHT_MAX: u32 = 1024;
 /// Metadata has Stripe's bounds, which people know, and one for all of it.
-const METADATA_ENTRIES_MAX: usize = 50;
-const METADATA_NAME_CHARS_MAX: usize = 40;
-const METADATA_VALUE_CHARS_MAX: usize = 500;
+pub(in crate::api) const METADATA_ENTRIES_MAX: usize = 50;
+pub(in crate::api) const METADATA_NAME_CHARS_MAX: usize = 40;
+pub(in crate::api) const METADATA_VALUE_CHARS_MAX: usize = 500;
 const METADATA_BYTES_MAX: usize = 8 * 1024;
 /// One segment of a URL that needs no encoding.
 const UID_BYTES_MAX: usize = 128;
@@ -262,7 +262,9 @@ pub(super) fn start(input: &mut Input) -> Start {
         None => Start::Now,
         Some(Value::String(word)) if word == "now" => Start::Now,
         Some(Value::String(word)) if word == "earliest" => Start::Earliest,
-        Some(Value::Object(fields)) if fields.len() == 1 => start_at(input, fields).unwrap_or(Start::Now),
+        Some(Value::Object(fields)) if fields.len() == 1 && !fields.values().any(Value::is_null) => {
+            start_at(input, fields).unwrap_or(Start::Now)
+        }
         Some(_) => {
             input.report("start", shapes);
             Start::Now

@@ -10,11 +10,11 @@ use crate::model::endpoint::{MASK, OwnHeaders};
 use crate::model::json::Fields;
 
 /// More is no longer an envelope but a letter.
-const HEADERS_MAX: usize = 20;
+pub(in crate::api) const HEADERS_MAX: usize = 20;
 /// No name that anybody registered is half as long.
 const NAME_BYTES_MAX: usize = 128;
 /// Enough for any token. Many servers take no more than 8 KiB of headers in all.
-const VALUE_BYTES_MAX: usize = 4096;
+pub(in crate::api) const VALUE_BYTES_MAX: usize = 4096;
 
 /// Names that belong to the connection, to proxies and browsers on the way, or to us; in lower case.
 const RESERVED: [&str; 15] = [

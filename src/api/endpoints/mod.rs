@@ -4,9 +4,9 @@
 //! [`mod@view`] (what answers show), and the calls below.
 
 pub(super) mod fields;
-mod headers;
-mod settings;
-mod view;
+pub(super) mod headers;
+pub(super) mod settings;
+pub(super) mod view;
 
 use std::sync::Arc;
 

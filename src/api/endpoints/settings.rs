@@ -67,14 +67,16 @@ struct Rest {
     status: Option<EndpointStatus>,
 }
 
-const STATUSES: [(&str, EndpointStatus); 2] =
+pub(in crate::api) const STATUSES: [(&str, EndpointStatus); 2] =
     [("enabled", EndpointStatus::Enabled), ("disabled", EndpointStatus::Disabled)];
 
-const PAYLOADS: [(&str, Payload); 2] = [("full", Payload::Full), ("thin", Payload::Thin)];
+pub(in crate::api) const PAYLOADS: [(&str, Payload); 2] = [("full", Payload::Full), ("thin", Payload::Thin)];
 
-const FORMATS: [(&str, Format); 2] = [("standard", Format::Standard), ("cloudevents", Format::CloudEvents)];
+pub(in crate::api) const FORMATS: [(&str, Format); 2] =
+    [("standard", Format::Standard), ("cloudevents", Format::CloudEvents)];
 
-const ORDERINGS: [(&str, Ordering); 2] = [("per_resource", Ordering::PerResource), ("none", Ordering::None)];
+pub(in crate::api) const ORDERINGS: [(&str, Ordering); 2] =
+    [("per_resource", Ordering::PerResource), ("none", Ordering::None)];
 
 impl Draft {
     /// Reads all settings. What is absent gets its default.

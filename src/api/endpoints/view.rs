@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use super::fields::duration_text;
+use crate::api::openapi::examples;
 use crate::model::endpoint::{
     DisabledReason, Endpoint, EndpointStatus, Format, Ordering, Payload, RateLimit, SigningSecret,
 };
@@ -17,43 +19,77 @@ use crate::model::time::Timestamp;
 use crate::store::retention::Missed;
 
 /// An endpoint.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Endpoint", example = examples::endpoint())]
 pub(in crate::api) struct EndpointView {
+    /// Names it in every call; so does `uid`.
     id: EndpointId,
+    /// The word for it.
+    #[schemars(extend("const" = "endpoint"))]
     object: &'static str,
+    /// Your own name for it.
     uid: Option<String>,
+    /// Where its events go. The query is masked.
     url: String,
+    /// What you wrote about it.
     description: String,
+    /// Which event types it gets.
     types: Vec<Pattern>,
+    /// What else an event must meet.
     filter: Filter,
+    /// How much of an event it gets.
     payload: Payload,
+    /// The envelope of what it gets.
     format: Format,
+    /// The headers that go along with every delivery. The values are masked.
     headers: BTreeMap<String, &'static str>,
+    /// Whether events of one resource wait for each other.
     ordering: Ordering,
+    /// Its waits between attempts; null: those of the configuration.
     retry: Option<Vec<String>>,
+    /// How many requests may be under way to it at a time; null: as many as the configuration says.
     max_in_flight: Option<u32>,
+    /// How many requests may start in a time; null: any number.
     rate_limit: Option<RateLimit>,
+    /// What you keep with it.
     metadata: BTreeMap<String, String>,
+    /// Whether it gets anything.
     status: EndpointStatus,
+    /// Why it is disabled; null while it is enabled.
     disabled_reason: Option<DisabledReason>,
+    /// How it has been doing.
     health: Health,
+    /// When it was registered.
     created_at: Timestamp,
+    /// When it was last changed.
     updated_at: Timestamp,
+    /// How many events it has not got yet; only where one endpoint is shown.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
     pending: Option<usize>,
+    /// Whether there are more than were counted.
     #[serde(skip_serializing_if = "is_false")]
     pending_more: bool,
+    /// When the oldest of these was observed; null if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_pending_at: Option<Option<Timestamp>>,
+    /// How many events it goes on with; only where it was enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "usize")]
     resumed: Option<usize>,
+    /// Whether there are more than were counted.
     #[serde(skip_serializing_if = "is_false")]
     resumed_more: bool,
+    /// How many events it will never get, because retention has removed them meanwhile; only where it was enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
     cut: Option<u64>,
+    /// Whether there are more than were counted.
     #[serde(skip_serializing_if = "is_false")]
     cut_more: bool,
+    /// The secret that signs; only where it was registered.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
     secret: Option<String>,
 }
 
@@ -127,8 +163,10 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// The secret alone.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EndpointSecret", example = examples::secret())]
 pub(in crate::api) struct SecretView {
+    /// The one that signs from now on: `whsec_` and the base64 of 24 to 64 bytes.
     secret: Option<String>,
 }
 
@@ -140,10 +178,12 @@ impl SecretView {
 }
 
 /// The secret that took over, and how long the one before it goes on.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RotatedSecret", example = examples::rotated())]
 pub(in crate::api) struct RotatedView {
     #[serde(flatten)]
     current: SecretView,
+    /// Until when the former one signs too.
     previous_expires_at: Timestamp,
 }
 
@@ -159,10 +199,16 @@ fn current_secret(endpoint: &Endpoint) -> Option<String> {
 }
 
 /// What is left of a deleted endpoint.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedEndpoint", example = examples::deleted())]
 pub(in crate::api) struct DeletedView {
+    /// Its id, which is not given again.
     id: EndpointId,
+    /// The word for it.
+    #[schemars(extend("const" = "endpoint"))]
     object: &'static str,
+    /// That it is gone: always true.
+    #[schemars(extend("const" = true))]
     deleted: bool,
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::api::error::ApiError;
+use crate::api::openapi::examples;
 use crate::api::page::{List, Order, Page, PageQuery};
 use crate::api::request::{Named, Query};
 use crate::api::state::Api;
@@ -22,12 +24,17 @@ use crate::model::time::Timestamp;
 use crate::store::{DeliveryQuery, Positions};
 
 /// How an event stands at an endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EventDeliveryStatus")]
 enum Status {
+    /// It will be tried, or tried again.
     Pending,
+    /// A 2xx was seen.
     Delivered,
+    /// Every attempt failed.
     Failed,
+    /// An operator or the end of the endpoint stopped it.
     Canceled,
     /// It is not for that endpoint.
     Filtered,
@@ -45,8 +52,9 @@ impl From<DeliveryStatus> for Status {
 }
 
 /// Why an event that was never tried stands so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "EventDeliveryReason")]
 enum Reason {
     /// The event speaks of that very endpoint.
     AboutItself,
@@ -90,18 +98,29 @@ fn untried(event: &Event, facets: &Facets, endpoint: &Endpoint, positions: &Posi
 }
 
 /// An event at an endpoint.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventDelivery", example = examples::event_delivery())]
 pub(in crate::api) struct Row {
-    /// The delivery's; there is none before the first attempt.
+    /// The delivery's; null before the first attempt.
     id: Option<DeliveryId>,
+    /// The word for it.
+    #[schemars(extend("const" = "delivery"))]
     object: &'static str,
+    /// Which event.
     event_id: EventId,
+    /// Its type.
     event_type: EventType,
+    /// Which endpoint.
     endpoint_id: EndpointId,
+    /// The resource that the event is about, if any.
     resource: Option<ResourceKey>,
+    /// How the event stands there.
     status: Status,
+    /// Why it stands so, where it was never tried and that needs a reason.
     reason: Option<Reason>,
+    /// When it is due again, while it is pending.
     next_attempt_at: Option<Timestamp>,
+    /// Attempts so far.
     attempt_count: u32,
 }
 

@@ -27,11 +27,11 @@ mod reading;
 mod stream;
 mod wanted;
 
-pub(super) use deliveries::list as deliveries;
+pub(super) use deliveries::{Row, list as deliveries};
 pub(super) use stream::stream;
 
 /// The longest wait of a long poll: proxies give up on answers that take longer.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// `GET /v1/events`.
 pub(super) async fn list(

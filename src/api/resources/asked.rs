@@ -10,7 +10,7 @@ use crate::model::source::SourceStatus;
 const DAYS_MAX: u16 = 3650;
 
 /// The vendor's vocabulary for certificates.
-const CERTIFICATE_STATUSES: [(&str, &str); 6] = [
+pub(in crate::api) const CERTIFICATE_STATUSES: [(&str, &str); 6] = [
     ("processing", "processing"),
     ("needs_info", "needs_info"),
     ("active", "active"),
@@ -20,7 +20,7 @@ const CERTIFICATE_STATUSES: [(&str, &str); 6] = [
 ];
 
 /// The vendor's vocabulary for requests.
-const REQUEST_STATUSES: [(&str, &str); 4] =
+pub(in crate::api) const REQUEST_STATUSES: [(&str, &str); 4] =
     [("pending", "pending"), ("fulfilled", "fulfilled"), ("canceled", "canceled"), ("invalid", "invalid")];
 
 /// Which resources of a kind a list is asked for.
@@ -76,17 +76,22 @@ pub(in crate::api) fn sources(input: &mut Input, api: &Api) -> Vec<SourceStatus>
 /// What an id of a customer is taken for.
 type Names = fn(String) -> CustomerId;
 
+/// What the words of `id_type` stand for; the first one is the default.
+pub(in crate::api) const ID_TYPES: [(&str, Names); 2] =
+    [("id", CustomerId::Upstream), ("reference_customer_id", CustomerId::Reference)];
+
+/// Yes and no, in a query.
+pub(in crate::api) const FLAGS: [(&str, bool); 2] = [("true", true), ("false", false)];
+
 /// `customer_id` and `id_type`, which must be right although there may be nothing for it to tell of.
 pub(in crate::api) fn customer(input: &mut Input) -> Option<CustomerId> {
-    let upstream: Names = CustomerId::Upstream;
-    let id_types = [("id", upstream), ("reference_customer_id", CustomerId::Reference)];
-    let customer = input.choice("id_type", &id_types).unwrap_or(upstream);
+    let customer = input.choice("id_type", &ID_TYPES).unwrap_or(ID_TYPES[0].1);
     input.text("customer_id").map(customer)
 }
 
 /// `true`, or by default not.
 pub(super) fn flag(input: &mut Input, name: &'static str) -> bool {
-    input.choice(name, &[("true", true), ("false", false)]).unwrap_or(false)
+    input.choice(name, &FLAGS).unwrap_or(false)
 }
 
 /// A number of days, such as `30d`: dates have no hours.

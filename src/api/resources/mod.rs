@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::asked::{Asked, flag, sources};
@@ -28,18 +29,21 @@ pub(super) mod asked;
 mod view;
 
 /// A page of resources, and how far what is known of their sources goes.
-#[derive(Serialize)]
-pub(super) struct Resources {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
+pub(super) struct Resources<T> {
     #[serde(flatten)]
-    page: Page<Fields>,
+    page: Page<T>,
+    /// The sources that were looked at.
     sources: Vec<KnownSource>,
 }
 
 /// How far what is known of a source goes.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct KnownSource {
+    /// Its name.
     name: SourceName,
-    /// Whatever upstream had changed by then is in it; `None` until the first full listing is complete.
+    /// Whatever upstream had changed by then is in it; null until the first full listing is complete.
     as_of: Option<Timestamp>,
     /// Whether the first full listing is complete.
     complete: bool,
@@ -54,16 +58,24 @@ pub(super) fn as_of(source: &SourceStatus) -> Option<Timestamp> {
 pub(super) async fn certificates(
     State(api): State<Arc<Api>>,
     Query(input): Query,
-) -> Result<Json<Resources>, ApiError> {
+) -> Result<Json<Resources<Fields>>, ApiError> {
     list(&api, Kind::Certificate, List::Certificates, input).await
 }
 
 /// `GET /v1/certificate-requests`.
-pub(super) async fn requests(State(api): State<Arc<Api>>, Query(input): Query) -> Result<Json<Resources>, ApiError> {
+pub(super) async fn requests(
+    State(api): State<Arc<Api>>,
+    Query(input): Query,
+) -> Result<Json<Resources<Fields>>, ApiError> {
     list(&api, Kind::CertificateRequest, List::CertificateRequests, input).await
 }
 
-async fn list(api: &Api, kind: Kind, list: List, mut input: super::input::Input) -> Result<Json<Resources>, ApiError> {
+async fn list(
+    api: &Api,
+    kind: Kind,
+    list: List,
+    mut input: super::input::Input,
+) -> Result<Json<Resources<Fields>>, ApiError> {
     let page = PageQuery::<ListPlace>::take(&mut input, list);
     let Asked { sources, criteria, removed } = Asked::take(&mut input, kind, api);
     input.finish()?;

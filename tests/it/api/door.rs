@@ -13,7 +13,9 @@ use certhook::api::commands::{
 };
 use certhook::api::{Metrics, Parts, Upkeep, router};
 use certhook::clock::ManualClock;
-use certhook::model::event::EventType;
+use certhook::detect::catalogue;
+use certhook::model::event::{Event, EventDraft, EventType};
+use certhook::model::id::{EventId, Position};
 use certhook::model::json::{Fields, Json};
 use certhook::model::resource::Snapshot;
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
@@ -25,14 +27,16 @@ use certhook::store::{SightCommit, Store, StoreError};
 use certhook::telemetry::meters::Requests;
 use http_body_util::BodyExt;
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub(super) use self::receivers::Receivers;
+pub(super) use self::reference::reference;
 use crate::support::memory::Memory;
 
 mod receivers;
+mod reference;
 
 /// The root key of every test.
 pub(super) const KEY: &str = "the-root-key-of-these-tests";
@@ -47,7 +51,7 @@ async fn new_store() -> Arc<dyn Store> {
 
 /// The API and what is behind it.
 pub(super) struct Door {
-    router: Router,
+    pub(super) router: Router,
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) deliveries: Arc<Receivers>,
@@ -94,11 +98,15 @@ impl Door {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
-    /// Sends any request.
+    /// Sends any request. What comes must be what the document of the API says.
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let (head, body) = self.begin(request).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: head.status, headers: head.headers, text: String::from_utf8(bytes.into()).unwrap() }
+        let text = String::from_utf8(bytes.into()).unwrap();
+        let answer = Answer { status: head.status, headers: head.headers, text };
+        reference(&self.router).await.assert_described(&method, &path, &answer);
+        answer
     }
 
     /// Sends a request such as `GET /v1/events` with the key, and with a JSON body unless that is empty.
@@ -362,11 +370,11 @@ struct Nothing;
 #[async_trait]
 impl Scrape for Nothing {
     async fn text(&self) -> (&'static str, String) {
-        ("text/plain", "# EOF\n".into())
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n".into())
     }
 }
 
-/// A catalogue that says little of each type.
+/// A catalogue that says little of each type, but for its shape.
 struct Words;
 
 impl Catalogue for Words {
@@ -379,11 +387,13 @@ impl Catalogue for Words {
     }
 
     fn schema(&self, event_type: EventType) -> Json {
-        Json::of(&json!({"title": event_type}))
+        Json::of(&catalogue::schema(event_type))
     }
 
     fn example(&self, event_type: EventType) -> Json {
-        Json::of(&json!({"type": event_type, "number": 1}))
+        let (sight, EventDraft { event_type, details }) = catalogue::example(event_type, Timestamp::EPOCH);
+        let id = EventId { position: Position(1), epoch: 1_795_233_600, start: 1 };
+        Event { id, event_type, details, sight: Arc::new(sight) }.body()
     }
 }
 

@@ -27,11 +27,14 @@ async fn an_event_type_is_shown_with_its_schema_and_an_example() {
     for event_type in EventType::ALL {
         let mut expected = json!({
             "object": "event_type", "type": event_type, "description": "Something happened.", "about": null,
-            "schema": {"title": event_type}, "example": {"type": event_type, "number": 1},
+            "schema": certhook::detect::catalogue::schema(*event_type),
         });
         if event_type.is_about_a_resource() {
             expected["about"] = json!("certificate");
         }
-        assert_eq!(door.json(&format!("GET /v1/event-types/{event_type}"), "").await, expected);
+        let mut shown = door.json(&format!("GET /v1/event-types/{event_type}"), "").await;
+        let example = shown.as_object_mut().unwrap().remove("example").unwrap();
+        assert_eq!(example["type"], event_type.as_str());
+        assert_eq!(shown, expected);
     }
 }

@@ -29,12 +29,13 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 24] = [
+const HOMES: [(&str, &[&str]); 25] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
     ("hyper_util", &["src/api/", "src/sandbox/", "src/app", "src/deliver/transport/"]),
     ("h2", &["src/deliver/transport/"]),
+    ("schemars", &["src/model/", "src/api/"]),
     ("rustls", &["src/deliver/transport/"]),
     ("rustls_native_certs", &["src/deliver/transport/"]),
     ("tokio_rustls", &["src/deliver/transport/"]),
