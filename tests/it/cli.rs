@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod endpoints;
+mod keys;
 mod sending;
 mod shell;
 mod status;
