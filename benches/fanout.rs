@@ -1,0 +1,191 @@
+//! Many endpoints: one event for all of 10 000, and 10 000 with filters that hardly any event meets.
+//!
+//! ```text
+//! cargo bench --bench fanout                                          # minutes
+//! cargo bench --bench fanout -- --endpoints 1000 --events 20000 --runs 1
+//! ```
+//!
+//! *One to all*: from the commit to the last arrival, beside a bare loop of reqwest that posts as many bodies to the
+//! same addresses, as many at a time. Every endpoint has a host of its own, so that each request needs a connection.
+//!
+//! *Routing*: the processor time that the gateway takes for each event of a log in which no event is for any endpoint,
+//! less what it takes with one endpoint instead of all. What is left is the cost of finding out.
+
+#[expect(dead_code, reason = "each bench uses a part of what they share")]
+mod support;
+
+use std::time::Duration;
+
+use certhook::model::endpoint::Endpoint;
+use certhook::model::filter::Filter;
+use certhook::model::id::Position;
+use clap::Parser;
+use serde_json::{Value, json};
+
+use support::Common;
+use support::figures::{Pace, Stopwatch, Waits, median, rounded};
+use support::gateway::{self, Gateway};
+use support::limit::Limit;
+use support::receiver::Receiver;
+use support::sample::{customer, endpoint};
+use support::telling::Told;
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many endpoints there are
+    #[arg(long, default_value_t = 10_000)]
+    endpoints: usize,
+    /// Events that are routed
+    #[arg(long, default_value_t = 100_000)]
+    events: usize,
+    /// Events a second, of which each is for one endpoint
+    #[arg(long, default_value_t = 1_000)]
+    rate: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    support::start(&arguments.common, bench(&arguments))
+}
+
+async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
+    let receiver = support::receivers(0).await?;
+    let to_all = to_all(arguments, &receiver).await?;
+    let routing = routing(arguments).await?;
+    let filtered = filtered(arguments, &receiver).await?;
+    let Arguments { endpoints, events, common, .. } = arguments;
+    println!(
+        "{}",
+        json!({
+            "bench": "fanout", "endpoints": endpoints, "events": events, "runs": common.runs,
+            "to_all": to_all, "routing": routing, "filtered": filtered,
+        })
+    );
+    Ok(())
+}
+
+/// One event to all endpoints.
+async fn to_all(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::open(folder.path()).await?;
+    gateway.fill(0..100, 100).await?;
+    let limit = Limit::new(&gateway.examples().await?, 0)?;
+    let urls: Vec<String> = (0..arguments.endpoints).map(|number| receiver.url("notes", number)).collect();
+    gateway.register(urls.iter().map(|url| endpoint(url, gateway.head())).collect()).await?;
+    let settings = gateway::settings();
+    let at_once = settings.max_in_flight;
+    let figures = gateway.while_delivering(settings, async |_| {
+        let mut figures: Vec<(Pace, Pace)> = Vec::new();
+        // The first one is to warm up.
+        for run in 0..=arguments.common.runs {
+            let bare = limit.run(&urls, urls.len(), at_once).await?;
+            receiver.arrivals().await?;
+            let watch = Stopwatch::start();
+            gateway.tell(100 + run, 100).await?;
+            let mut arrived = 0;
+            while arrived < urls.len() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                arrived += receiver.arrivals().await?.len();
+            }
+            let ours = watch.stop(urls.len());
+            gateway.delivered(gateway.head()).await?;
+            if run > 0 {
+                println!("one event to {} endpoints, bare loop:  {bare}; {:.2} s", urls.len(), bare.took.as_secs_f64());
+                println!("one event to {} endpoints, gateway:    {ours}; {:.2} s", urls.len(), ours.took.as_secs_f64());
+                figures.push((bare, ours));
+            }
+        }
+        Ok(figures)
+    });
+    let figures = figures.await?;
+    gateway.store.close().await;
+    Ok(json!({
+        "seconds": rounded(median(figures.iter().map(|(_, ours)| ours.took.as_secs_f64()))),
+        "cpu_us": rounded(median(figures.iter().map(|(_, ours)| ours.cpu_us()))),
+        "bare_seconds": rounded(median(figures.iter().map(|(bare, _)| bare.took.as_secs_f64()))),
+        "bare_cpu_us": rounded(median(figures.iter().map(|(bare, _)| bare.cpu_us()))),
+        "ratio": rounded(median(figures.iter().map(|(bare, ours)| ours.rate() / bare.rate()))),
+    }))
+}
+
+/// An endpoint that no event of these benches is for, by one condition of its filter or another.
+fn choosy(number: usize, start: Position) -> Endpoint {
+    let filter = match number % 4 {
+        0 => Filter { customer_ids: vec![format!("cust_nobody_{number}")], ..Filter::default() },
+        1 => Filter { reference_customer_ids: vec![format!("nobody {number}")], ..Filter::default() },
+        2 => Filter { jurisdictions: vec![format!("XX-{number}")], ..Filter::default() },
+        _ => Filter { certificate_type_ids: vec![format!("XX-{number}")], ..Filter::default() },
+    };
+    Endpoint { filter, ..endpoint("http://127.0.0.1:9/", start) }
+}
+
+/// What it costs to find out that an event is for none of many endpoints.
+async fn routing(arguments: &Arguments) -> anyhow::Result<Value> {
+    let mut figures = Vec::new();
+    for _ in 0..arguments.common.runs {
+        let few = routed(arguments, 1).await?;
+        let many = routed(arguments, arguments.endpoints).await?;
+        let own = many.cpu_us() - few.cpu_us();
+        println!("an event is routed past {} endpoints in {own:.1} µs of processor time", arguments.endpoints);
+        figures.push((few, many, own));
+    }
+    Ok(json!({
+        "cpu_us_one_endpoint": rounded(median(figures.iter().map(|(few, _, _)| few.cpu_us()))),
+        "cpu_us_all_endpoints": rounded(median(figures.iter().map(|(_, many, _)| many.cpu_us()))),
+        "cpu_us": rounded(median(figures.iter().map(|(_, _, own)| *own))),
+    }))
+}
+
+async fn routed(arguments: &Arguments, endpoints: usize) -> anyhow::Result<Pace> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::open(folder.path()).await?;
+    gateway.register((0..endpoints).map(|number| choosy(number, Position::START)).collect()).await?;
+    // While the log is empty, so that all of them keep up with it from its beginning.
+    gateway.while_delivering(gateway::settings(), async |_| gateway.caught_up().await).await?;
+    gateway.fill(0..arguments.events, arguments.events).await?;
+    // The mark is saved when it has moved by more.
+    let head = Position(gateway.head().0.saturating_sub(2_048));
+    let pace = gateway.while_delivering(gateway::settings(), async |deliverer| {
+        gateway::ready(deliverer).await?;
+        let watch = Stopwatch::start();
+        gateway.delivered(head).await?;
+        Ok(watch.stop(arguments.events))
+    });
+    let pace = pace.await?;
+    gateway.store.close().await;
+    Ok(pace)
+}
+
+/// Events at a rate, each for one endpoint of many.
+async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::open(folder.path()).await?;
+    let endpoints = (0..arguments.endpoints).map(|number| {
+        let filter = Filter { customer_ids: vec![customer(number)], ..Filter::default() };
+        Endpoint { filter, ..endpoint(&receiver.url("notes", number), Position::START) }
+    });
+    gateway.register(endpoints.collect()).await?;
+    let count = arguments.rate * 10;
+    let seen = gateway.while_delivering(gateway::settings(), async |_| {
+        Told::at_rate(&gateway, arguments.rate as f64, 0..arguments.rate, arguments.endpoints).await?;
+        gateway.caught_up().await?;
+        receiver.arrivals().await?;
+        let watch = Stopwatch::start();
+        let numbers = arguments.rate..arguments.rate + count;
+        let told = Told::at_rate(&gateway, arguments.rate as f64, numbers, arguments.endpoints).await?;
+        let mut arrivals = Vec::new();
+        while arrivals.len() < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            arrivals.extend(receiver.arrivals().await?);
+        }
+        let pace = watch.stop(count);
+        let waits: Waits = told.waits(&gateway, &arrivals).await?.0;
+        println!("{} events a second, each for one of {} endpoints: {waits}", arguments.rate, arguments.endpoints);
+        Ok(json!({ "rate": arguments.rate, "cpu_us": rounded(pace.cpu_us()), "commit_to_arrival": waits.json() }))
+    });
+    let seen = seen.await?;
+    gateway.store.close().await;
+    Ok(seen)
+}

@@ -1,0 +1,125 @@
+//! From samples to figures.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::Instant;
+
+/// The time on a clock that all processes of this machine share.
+pub(crate) fn monotonic() -> Duration {
+    of_clock(ClockId::Monotonic)
+}
+
+/// What this process has used of the processors so far.
+pub(crate) fn processor_time() -> Duration {
+    of_clock(ClockId::ProcessCPUTime)
+}
+
+fn of_clock(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Takes the time of something, and the processor time of this process meanwhile.
+pub(crate) struct Stopwatch {
+    begun: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    /// It begins.
+    pub(crate) fn start() -> Self {
+        Self { begun: Instant::now(), cpu: processor_time() }
+    }
+
+    /// It has ended, and was done so many times.
+    pub(crate) fn stop(&self, count: usize) -> Pace {
+        Pace { count, took: self.begun.elapsed(), cpu: processor_time() - self.cpu }
+    }
+}
+
+/// So many of something in so much time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pub(crate) count: usize,
+    pub(crate) took: Duration,
+    pub(crate) cpu: Duration,
+}
+
+impl Pace {
+    /// How many a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.count as f64 / self.took.as_secs_f64()
+    }
+
+    /// Microseconds of processor time for each.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.count as f64
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>7.0} a second, {:>5.1} µs of processor time each", self.rate(), self.cpu_us())
+    }
+}
+
+/// The figure in the middle.
+pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.into_iter().collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// With two digits behind the point, which is more than a shared machine repeats.
+pub(crate) fn rounded(figure: f64) -> f64 {
+    (figure * 100.0).round() / 100.0
+}
+
+/// Waits, sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waits(Vec<Duration>);
+
+impl Waits {
+    /// Of all waits.
+    pub(crate) fn of(waits: impl IntoIterator<Item = Duration>) -> Self {
+        let mut waits: Vec<Duration> = waits.into_iter().collect();
+        waits.sort_unstable();
+        Self(waits)
+    }
+
+    /// Milliseconds that such a share of all did not exceed.
+    pub(crate) fn ms(&self, share: f64) -> f64 {
+        let last = self.0.len().saturating_sub(1);
+        let wait = self.0.get((last as f64 * share).round() as usize);
+        wait.map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
+    }
+
+    /// For the line in JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "count": self.0.len(), "p50_ms": rounded(self.ms(0.5)), "p99_ms": rounded(self.ms(0.99)),
+            "p999_ms": rounded(self.ms(0.999)), "max_ms": rounded(self.ms(1.0)),
+        })
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| self.ms(share));
+        write!(f, "p50 {p50:>7.2} ms, p99 {p99:>7.2} ms, p99.9 {p999:>7.2} ms, longest {max:>7.2} ms")
+    }
+}
+
+/// Memory of this process in MiB: what it has now, and the most that it has had.
+pub(crate) fn memory_mib() -> anyhow::Result<(f64, f64)> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let figure = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let digits = line.map(|line| line.trim_matches(|sign: char| !sign.is_ascii_digit()));
+        anyhow::Ok(digits.ok_or_else(|| anyhow::anyhow!("no {name} in the status"))?.parse::<f64>()? / 1024.0)
+    };
+    Ok((figure("VmRSS:")?, figure("VmHWM:")?))
+}
