@@ -40,6 +40,9 @@ const VERSION: u8 = 1;
 /// charged with: there were none.
 const DELIVERY_VERSION: u8 = 2;
 
+/// What most hot rows fit into: a delivery that went well has some 200 bytes.
+const ROW_BYTES: usize = 256;
+
 /// The bytes of a hot row of the first version.
 fn compact<T: Serialize>(row: &T) -> Vec<u8> {
     compact_as(VERSION, row)
@@ -47,7 +50,9 @@ fn compact<T: Serialize>(row: &T) -> Vec<u8> {
 
 /// The bytes of a hot row.
 fn compact_as<T: Serialize>(version: u8, row: &T) -> Vec<u8> {
-    postcard::to_extend(row, vec![version]).expect("plain data can be written to memory")
+    let mut bytes = Vec::with_capacity(ROW_BYTES);
+    bytes.push(version);
+    postcard::to_extend(row, bytes).expect("plain data can be written to memory")
 }
 
 /// A hot row from its bytes.

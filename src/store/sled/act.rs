@@ -43,7 +43,7 @@ pub(super) enum Act {
     /// Sights, in their order, and then the progress.
     Sights { sights: Vec<SightCommit>, progress: Option<SourceProgress>, done: Done<()> },
     /// What deliveries leave behind.
-    Deliveries { commit: DeliveryCommit, done: Done<()> },
+    Deliveries { commit: Arc<DeliveryCommit>, done: Done<()> },
     /// A new endpoint.
     Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
     /// An endpoint as it is now, if it was as it was seen.

@@ -1,5 +1,7 @@
 //! Delivery records, what waits among them, and where the queues stand.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use std::ops::RangeInclusive;
 
@@ -46,8 +48,8 @@ impl Stage<'_> {
 
     /// Writes a record and its entry among those that wait, and counts it for its replay.
     fn record(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
-        let key = keys::delivery(record.id);
-        if let Some(row) = self.get(&key)?
+        let former = self.replace(&keys::delivery(record.id), codec::delivery(record))?;
+        if let Some(row) = former
             && let Some(entry) = entry(record.id, codec::delivery_standing(&row)?)
         {
             self.remove(&entry)?;
@@ -56,8 +58,7 @@ impl Stage<'_> {
         if let Some(entry) = entry(record.id, standing) {
             self.put(&entry, Vec::new())?;
         }
-        self.count_for_replay(record)?;
-        self.put(&key, codec::delivery(record))
+        self.count_for_replay(record)
     }
 
     /// Cancels the delivery that an entry among those that wait means.
@@ -168,6 +169,7 @@ impl DeliveryStore for SledStore {
     }
 
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
-        self.write_some_day(|done| Act::Deliveries { commit: commit.clone(), done }).await
+        let commit = Arc::new(commit);
+        self.write_some_day(|done| Act::Deliveries { commit: Arc::clone(&commit), done }).await
     }
 }

@@ -40,6 +40,8 @@ fn row_bytes(key: &[u8], value: Option<&IVec>) -> usize {
 #[derive(Default)]
 pub(super) struct Batch {
     rows: Rows,
+    /// What some of these rows are in the tree; the others were not looked at.
+    former: Former,
     bytes: usize,
     /// The events of these acts, in the order of the log.
     pub(super) events: Vec<Arc<Event>>,
@@ -89,14 +91,21 @@ impl Batch {
             }
             self.rows.insert(key, value);
         }
+        self.former.extend(act.former);
         self.events.extend(act.events);
         self.changed.extend(act.changed);
         self.first = act.first.or(self.first);
     }
 
-    /// What the rows that will change are now.
-    pub(super) fn former(&self, tree: &Tree) -> sled::Result<Former> {
-        self.rows.keys().map(|key| Ok((key.clone(), tree.get(key)?))).collect()
+    /// What the rows that will change are now; to be asked once.
+    pub(super) fn former(&mut self, tree: &Tree) -> sled::Result<Former> {
+        let mut former = std::mem::take(&mut self.former);
+        for key in self.rows.keys() {
+            if !former.contains_key(key) {
+                former.insert(key.clone(), tree.get(key)?);
+            }
+        }
+        Ok(former)
     }
 
     /// Makes the changes durable: apply, flush, and a sync of our own, because sled's flush ends with
@@ -126,6 +135,9 @@ impl Batch {
 #[derive(Default)]
 pub(super) struct Changes {
     rows: Rows,
+    /// What some of these rows are in the tree. Acts before this one change none of them, or they would not have been
+    /// read there; so it is still true when they are written.
+    former: Former,
     bytes: usize,
     events: Vec<Arc<Event>>,
     changed: Vec<EndpointNumber>,
@@ -159,10 +171,25 @@ impl<'a> Stage<'a> {
     }
 
     fn row(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        match self.changes.rows.get(key).or_else(|| self.batch.rows.get(key)) {
+        match self.changed_row(key) {
             Some(value) => Ok(value.clone()),
             None => self.tree.get(key).map_err(broken),
         }
+    }
+
+    /// A row that is about to be changed. Readers will be shown what it is in the tree, which is read only once.
+    fn row_to_change(&mut self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        if let Some(value) = self.changed_row(key) {
+            return Ok(value.clone());
+        }
+        let former = self.tree.get(key).map_err(broken)?;
+        self.changes.former.insert(key.to_vec(), former.clone());
+        Ok(former)
+    }
+
+    /// A row as this act and those before it have left it, if they have changed it.
+    fn changed_row(&self, key: &[u8]) -> Option<&Option<IVec>> {
+        self.changes.rows.get(key).or_else(|| self.batch.rows.get(key))
     }
 
     /// Up to `limit` keys of a range, as the tree has them: to be called while the batch is empty.
@@ -187,13 +214,13 @@ impl<'a> Stage<'a> {
 
     /// Writes a value.
     pub(super) fn put(&mut self, key: &[u8], value: Vec<u8>) -> Result<(), StoreError> {
-        let former = self.row(key)?;
+        let former = self.row_to_change(key)?;
         self.put_over(former.as_ref(), key, value)
     }
 
     /// Writes a value and gives the former one, for which the row is read only once.
     pub(super) fn replace(&mut self, key: &[u8], value: Vec<u8>) -> Result<Option<IVec>, StoreError> {
-        let row = self.row(key)?;
+        let row = self.row_to_change(key)?;
         let former = row.clone().map(|row| self.value(key, row)).transpose()?;
         self.put_over(row.as_ref(), key, value)?;
         Ok(former)
@@ -212,7 +239,7 @@ impl<'a> Stage<'a> {
 
     /// Deletes a row.
     pub(super) fn remove(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        let former = self.row(key)?;
+        let former = self.row_to_change(key)?;
         self.remove_parts(key, former.as_ref());
         self.change(key.to_vec(), None);
         Ok(())

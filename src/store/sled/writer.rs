@@ -350,11 +350,11 @@ impl Writer {
 
     /// Makes the batch durable, and only then shows it and answers.
     fn commit(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
             self.watchdog.begin();
             let began = Instant::now();
-            if let Err(error) = self.write(&batch) {
+            if let Err(error) = self.write(&mut batch) {
                 tracing::error!(%error, "cannot write to the store; ending the process, since only a restart recovers");
                 std::process::abort();
             }
@@ -376,7 +376,7 @@ impl Writer {
         }
     }
 
-    fn write(&self, batch: &Batch) -> sled::Result<()> {
+    fn write(&self, batch: &mut Batch) -> sled::Result<()> {
         self.view.hide(batch.former(&self.tree)?);
         self.meter.synced(batch.write(&self.tree, &self.file)?);
         self.backups.note(batch.keys());
