@@ -31,16 +31,16 @@ pub struct Body {
 
 /// The body of a delivery of that event.
 pub fn body(event: &Event, payload: Payload, format: Format) -> Body {
-    let stored = event.body();
-    let carried = match payload {
-        Payload::Full => stored,
-        Payload::Thin => thin(&stored),
+    let carried = || match payload {
+        Payload::Full => event.body(),
+        Payload::Thin => thin(&event.body()),
     };
-    let (content_type, text) = match format {
-        Format::Standard => ("application/json", carried),
-        Format::CloudEvents => ("application/cloudevents+json", cloud_event(event, &carried)),
+    let (content_type, bytes) = match (format, payload) {
+        (Format::Standard, Payload::Full) => ("application/json", event.body_bytes()),
+        (Format::Standard, Payload::Thin) => ("application/json", carried().text().into()),
+        (Format::CloudEvents, _) => ("application/cloudevents+json", cloud_event(event, &carried()).text().into()),
     };
-    Body { content_type, bytes: Bytes::from(text.text().to_owned()) }
+    Body { content_type, bytes: Bytes::from(bytes) }
 }
 
 fn thin(stored: &Json) -> Json {

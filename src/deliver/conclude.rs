@@ -80,7 +80,9 @@ impl Dispatcher {
         let retry_after = retry_after.as_deref();
         let mut record = record.unwrap_or_else(|| untried(endpoint, &event));
         let turn = policy::turn(attempt.trigger, record.charged, record.next_attempt_at, attempt.at);
-        let next = policy::next(outcome, turn, schedule, retry_after, now, chance());
+        // Random numbers come from the operating system, and nothing waits after a success.
+        let chance = if outcome == Outcome::Delivered { 0.0 } else { chance() };
+        let next = policy::next(outcome, turn, schedule, retry_after, now, chance);
         log(endpoint, &event, &attempt, &next);
         let verdict = match next {
             Next::Delivered => Verdict::Delivered,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Settings;
@@ -40,6 +40,10 @@ pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 
 /// What a stop grants beyond the deadline of the attempts that are in flight.
 const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How much that has been handed back is dealt with before anything else: so little that an operator's command waits
+/// for a millisecond at most.
+const DONE_AT_ONCE: usize = 64;
 
 /// A lane, and where it is registered.
 pub(super) struct Station {
@@ -192,7 +196,7 @@ impl Dispatcher {
         let wake = wakes.into_iter().flatten().min().map_or(Duration::from_secs(3600), |at| at.since(now));
         tokio::select! {
             () = stop.cancelled() => Ok(()),
-            Some(done) = self.tasks.join_next() => self.done(finished(done)),
+            Some(done) = self.tasks.join_next() => self.all_done(done),
             moved = head.changed() => moved.map_err(|_| StoreError::Closed),
             changed = changes.recv() => self.endpoint_changed(changed).await,
             Some(command) = commands.recv() => self.obey(command, now).await,
@@ -263,6 +267,17 @@ impl Dispatcher {
             });
         }
         self.settle(number, now);
+    }
+
+    /// Deals with what has been handed back, and with all that has been handed back meanwhile, up to a limit: what
+    /// follows from it for all lanes is done once.
+    fn all_done(&mut self, first: Result<Done, JoinError>) -> Result<(), StoreError> {
+        self.done(finished(first))?;
+        for _ in 1..DONE_AT_ONCE {
+            let Some(done) = self.tasks.try_join_next() else { break };
+            self.done(finished(done))?;
+        }
+        Ok(())
     }
 
     fn done(&mut self, done: Done) -> Result<(), StoreError> {
@@ -365,7 +380,7 @@ impl Dispatcher {
 }
 
 /// Tasks of this loop contain the panics of attempts; any other panic is a broken invariant and goes on.
-fn finished(done: Result<Done, tokio::task::JoinError>) -> Done {
+fn finished(done: Result<Done, JoinError>) -> Done {
     match done {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

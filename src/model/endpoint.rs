@@ -1,7 +1,9 @@
 //! Subscribers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -238,25 +240,35 @@ pub fn rotated(
 /// What people see where something is confidential.
 pub const MASK: &str = "***";
 
-/// A URL whose query may be confidential: `Debug` shows nothing of it.
-#[derive(Clone, Debug)]
-pub struct EndpointUrl(SecretString);
+/// A URL whose query may be confidential: `Debug` shows it masked.
+#[derive(Clone)]
+pub struct EndpointUrl(Arc<url::Url>);
+
+impl fmt::Debug for EndpointUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EndpointUrl").field(&self.masked()).finish()
+    }
+}
 
 impl EndpointUrl {
     /// Takes a URL that was checked.
     pub fn new(url: &url::Url) -> Self {
-        Self(url.as_str().into())
+        Self(Arc::new(url.clone()))
     }
 
     /// The whole URL, for the connection and the store alone.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.as_str()
+    }
+
+    /// The same, taken apart; for the connection alone.
+    pub fn expose_parts(&self) -> &url::Url {
+        &self.0
     }
 
     /// The host that it names.
     pub fn host(&self) -> String {
-        let url = url::Url::parse(self.expose()).ok();
-        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+        self.0.host_str().unwrap_or_default().to_owned()
     }
 
     /// The URL with its query masked, for people.

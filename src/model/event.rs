@@ -281,6 +281,9 @@ pub struct Event {
     pub sight: Arc<Sight>,
 }
 
+/// What a body has beside what an event carries, amply.
+const ENVELOPE_BYTES: usize = 768;
+
 #[derive(Serialize)]
 struct Body<'a> {
     id: EventId,
@@ -345,8 +348,21 @@ impl Event {
 
     /// The event as subscribers get it, byte for byte the same every time.
     pub fn body(&self) -> Json {
+        Json::of(&self.shape())
+    }
+
+    /// The bytes of that, in one piece of memory that is large enough from the beginning.
+    pub fn body_bytes(&self) -> Vec<u8> {
+        let Sight { object, previous_attributes, .. } = &*self.sight;
+        let carried = [object, previous_attributes, &self.details].map(|json| json.text().len());
+        let mut bytes = Vec::with_capacity(ENVELOPE_BYTES + carried.iter().sum::<usize>());
+        serde_json::to_writer(&mut bytes, &self.shape()).expect("plain data is JSON");
+        bytes
+    }
+
+    fn shape(&self) -> Body<'_> {
         let detection = &self.sight.detection;
-        Json::of(&Body {
+        Body {
             id: self.id,
             object: "event",
             schema: "1",
@@ -365,7 +381,7 @@ impl Event {
                 observed_after: detection.observed_after,
                 observed_before: detection.observed_before,
             },
-        })
+        }
     }
 }
 

@@ -16,12 +16,22 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 /// 62^22 is the first power above 2^128.
 const DIGITS: usize = 22;
 
+/// 62^10 is the last power below 2^64.
+const PIECE_DIGITS: usize = 10;
+
+const PIECE: u128 = 62_u128.pow(PIECE_DIGITS as u32);
+
 /// `number` as 22 base62 digits.
 pub fn base62(mut number: u128) -> String {
     let mut digits = [b'0'; DIGITS];
-    for digit in digits.iter_mut().rev() {
-        *digit = ALPHABET[(number % 62) as usize];
-        number /= 62;
+    // In pieces that a register holds: each delivery has two ids, and division of 128 bits is slow.
+    for piece in digits.rchunks_mut(PIECE_DIGITS) {
+        let mut rest = (number % PIECE) as u64;
+        number /= PIECE;
+        for digit in piece.iter_mut().rev() {
+            *digit = ALPHABET[(rest % 62) as usize];
+            rest /= 62;
+        }
     }
     digits.iter().map(|&digit| char::from(digit)).collect()
 }

@@ -7,6 +7,7 @@
 //!
 //! A name is refused if *any* of its addresses is: one bad address among good ones is an attack or a mistake.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,8 +150,8 @@ impl Guard {
             return Err(Refusal::UserInfo);
         }
         match url.host() {
-            Some(Host::Ipv4(address)) => self.check_address(&address.to_string(), address.into(), scheme)?,
-            Some(Host::Ipv6(address)) => self.check_address(&address.to_string(), address.into(), scheme)?,
+            Some(Host::Ipv4(address)) => self.check_address(&address, address.into(), scheme)?,
+            Some(Host::Ipv6(address)) => self.check_address(&address, address.into(), scheme)?,
             Some(Host::Domain(_)) if self.proxy.is_some() && scheme == Scheme::Http && !self.allow_http => {
                 return Err(Refusal::PlainHttpBehindProxy);
             }
@@ -171,7 +172,7 @@ impl Guard {
             Host::Ipv6(address) => (*address).into(),
         };
         if self.proxy.as_ref() != Some(&host.to_string()) {
-            self.check_address(&written.to_string(), written, scheme)?;
+            self.check_address(&written, written, scheme)?;
         }
         Ok([written].into())
     }
@@ -192,17 +193,17 @@ impl Guard {
             Err(_) => return Err(unresolved(&format!("no answer within {} ms", self.look_up_limit.as_millis()))),
         };
         if self.proxy.as_deref() != Some(host) {
-            addresses.iter().try_for_each(|address| self.check_address(host, *address, scheme))?;
+            addresses.iter().try_for_each(|address| self.check_address(&host, *address, scheme))?;
         }
         Ok(addresses)
     }
 
-    fn check_address(&self, host: &str, address: IpAddr, scheme: Scheme) -> Result<(), Refusal> {
+    fn check_address(&self, host: &dyn fmt::Display, address: IpAddr, scheme: Scheme) -> Result<(), Refusal> {
         if address::is_in(&self.allow_networks, address) {
             return Ok(());
         }
         if let Some(what) = address::special(address) {
-            return Err(Refusal::Address { host: host.into(), address, what });
+            return Err(Refusal::Address { host: host.to_string(), address, what });
         }
         match scheme {
             Scheme::Http if !self.allow_http => Err(Refusal::PlainHttp { address }),

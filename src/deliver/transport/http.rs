@@ -18,7 +18,7 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
-use url::{Host, Url};
+use url::Host;
 
 use super::answer::{
     Failure, Phase, beginning, outcome_of_failure, outcome_of_response, retry_after, words_for_failure,
@@ -133,8 +133,8 @@ impl HttpTransport {
     /// The request as it is sent, if the URL may be called.
     fn prepare(&self, request: Request) -> Result<Asked, Failure> {
         let malformed = |what: &str| Failure::Malformed(what.into());
-        let url = Url::parse(request.url.expose()).map_err(|_| malformed("the URL"))?;
-        let scheme = self.guard.check(&url).map_err(NoAddress::from)?;
+        let url = request.url.expose_parts();
+        let scheme = self.guard.check(url).map_err(NoAddress::from)?;
         let host = url.host().map(|host| Host::to_owned(&host)).ok_or_else(|| malformed("the URL"))?;
         let port = url.port_or_known_default().ok_or_else(|| malformed("the URL"))?;
         let uri = Uri::try_from(url.as_str()).map_err(|_| malformed("the URL"))?;
@@ -150,10 +150,9 @@ impl HttpTransport {
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content_type));
-        for (name, value) in &request.headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed(name))?;
-            let value = value.parse().map_err(|_| malformed(name.as_str()))?;
-            headers.insert(name, value);
+        for (name, value) in request.headers {
+            let value = HeaderValue::try_from(value).map_err(|_| malformed(name))?;
+            headers.insert(HeaderName::from_static(name), value);
         }
         let host_header = HeaderValue::try_from(named).map_err(|_| malformed("the URL"))?;
         Ok(Asked { target: Target { scheme, host, port }, uri, host: host_header, headers, body: request.body })

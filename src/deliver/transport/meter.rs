@@ -118,11 +118,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if left == 0 {
             return Poll::Ready(Err(io::Error::other(TooLong)));
         }
-        let most = into.remaining().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let mut part = ReadBuf::new(into.initialize_unfilled_to(most));
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
-        let read = part.filled().len();
-        into.advance(read);
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let read = if into.remaining() <= left {
+            let before = into.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
+            into.filled().len() - before
+        } else {
+            let mut part = ReadBuf::new(into.initialize_unfilled_to(left));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            into.advance(read);
+            read
+        };
         let mut state = self.meter.state();
         state.left = state.left.saturating_sub(read as u64);
         state.read += read as u64;

@@ -29,7 +29,7 @@ pub struct Request {
     pub url: EndpointUrl,
     /// What the body is.
     pub content_type: &'static str,
-    /// Our headers beside `content-type` and `user-agent`.
+    /// Our headers beside `content-type` and `user-agent`, by their names in lower case.
     pub headers: Vec<(&'static str, String)>,
     /// The subscriber's own; ours go before them.
     pub own_headers: OwnHeaders,
