@@ -1,5 +1,7 @@
 //! What an endpoint wants to hear about beside its event types.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -41,6 +43,32 @@ pub enum Condition {
     CertificateType,
     /// Its threshold is one of `will_expire_days`.
     WillExpireDays,
+}
+
+/// Something that a filter can name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Named<'a> {
+    /// A customer, by the upstream's id.
+    Customer(Cow<'a, str>),
+    /// A customer, by the account's own id.
+    ReferenceCustomer(Cow<'a, str>),
+    /// A jurisdiction.
+    Jurisdiction(Cow<'a, str>),
+    /// A certificate type, by either of its names.
+    CertificateType(Cow<'a, str>),
+}
+
+impl Named<'_> {
+    /// The same for longer.
+    pub fn owned(&self) -> Named<'static> {
+        let owned = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
+        match self {
+            Self::Customer(id) => Named::Customer(owned(id)),
+            Self::ReferenceCustomer(id) => Named::ReferenceCustomer(owned(id)),
+            Self::Jurisdiction(id) => Named::Jurisdiction(owned(id)),
+            Self::CertificateType(id) => Named::CertificateType(owned(id)),
+        }
+    }
 }
 
 /// What filters look at, taken from an event once and matched against many filters.
@@ -87,20 +115,13 @@ impl Facets {
         facets
     }
 
-    /// How an index may name a customer by the upstream's id.
-    pub fn customer(id: &str) -> String {
-        format!("id:{id}")
-    }
-
-    /// How an index may name a customer by the account's own id.
-    pub fn reference_customer(id: &str) -> String {
-        format!("reference_customer_id:{id}")
-    }
-
-    /// Every customer concerned, as an index names them.
-    pub fn customers(&self) -> impl Iterator<Item = String> {
-        let own = self.customer_ids.iter().map(|id| Self::customer(id));
-        own.chain(self.reference_customer_ids.iter().map(|id| Self::reference_customer(id)))
+    /// What an index may look an event up by: every customer, jurisdiction and certificate type concerned.
+    pub fn names(&self) -> impl Iterator<Item = Named<'_>> {
+        let customers = self.customer_ids.iter().map(|id| Named::Customer(id.into()));
+        let reference_customers = self.reference_customer_ids.iter().map(|id| Named::ReferenceCustomer(id.into()));
+        let jurisdictions = self.jurisdictions.iter().map(|id| Named::Jurisdiction(id.into()));
+        let certificate_types = self.certificate_type_ids.iter().map(|id| Named::CertificateType(id.into()));
+        customers.chain(reference_customers).chain(jurisdictions).chain(certificate_types)
     }
 
     fn collect(&mut self, fields: &Fields) {
@@ -128,6 +149,22 @@ fn push(values: &mut Vec<String>, value: Option<&Value>) {
 }
 
 impl Filter {
+    /// Names of which an event about a resource must have one; empty if the filter asks for none. They are those of one
+    /// condition, of customers rather than of certificate types or jurisdictions: the fewer events a name means, the
+    /// fewer are looked at in vain.
+    pub fn names(&self) -> Vec<Named<'_>> {
+        let customers = self.customer_ids.iter().map(|id| Named::Customer(id.into()));
+        let reference_customers = self.reference_customer_ids.iter().map(|id| Named::ReferenceCustomer(id.into()));
+        let customers: Vec<_> = customers.chain(reference_customers).collect();
+        if !customers.is_empty() {
+            customers
+        } else if !self.certificate_type_ids.is_empty() {
+            self.certificate_type_ids.iter().map(|id| Named::CertificateType(id.into())).collect()
+        } else {
+            self.jurisdictions.iter().map(|id| Named::Jurisdiction(id.into())).collect()
+        }
+    }
+
     /// Whether it lets everything through, so that no facets need to be collected for it.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
