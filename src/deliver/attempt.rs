@@ -1,13 +1,16 @@
 //! One attempt: load what is not in memory, sign, send, and say what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::body::{Body, body};
 use super::sign;
-use super::transport::{Request, Transport};
+use super::transport::{Request, Response, Transport};
 use super::work::Work;
 use crate::clock::Clock;
-use crate::model::delivery::{Attempt, DeliveryRecord, Trigger};
+use crate::model::delivery::{Attempt, DeliveryRecord, Outcome, Trigger};
 use crate::model::endpoint::{Endpoint, MASK};
 use crate::model::event::Event;
 use crate::model::id::{DeliveryId, ReplayId};
@@ -52,14 +55,17 @@ pub(super) struct Tools {
 
 impl Tools {
     /// Makes the attempt that `work` stands for. `known` is the delivery after its last attempt, if the store may not
-    /// show that yet.
+    /// show that yet. `cut` ends the wait for the receiver before the deadline.
     pub(super) async fn attempt(
         &self,
         endpoint: &Endpoint,
         work: &Work,
         known: Option<DeliveryRecord>,
+        mut cut: oneshot::Receiver<()>,
     ) -> Result<Tried, Untried> {
         self.wait_for_room().await;
+        // No receiver is to blame for what has been waited for until here.
+        let cut = if cut.try_recv().is_ok() { None } else { Some(cut) };
         let (event, record) = match &work.event {
             Some(event) => (Arc::clone(event), known),
             None => self.load(endpoint, work, known).await?,
@@ -70,7 +76,7 @@ impl Tools {
             Trigger::Scheduled if replay.is_some() => Trigger::Replay,
             trigger @ (Trigger::Scheduled | Trigger::Manual | Trigger::Replay | Trigger::Probe) => trigger,
         };
-        let (attempt, retry_after) = self.send(endpoint, &event, number, trigger, replay).await;
+        let (attempt, retry_after) = self.send(endpoint, &event, number, trigger, replay, cut).await;
         Ok(Tried { event, record, attempt, retry_after })
     }
 
@@ -99,7 +105,7 @@ impl Tools {
         Ok((event, record))
     }
 
-    /// Signs and sends an event once, whatever became of it before.
+    /// Signs and sends an event once, whatever became of it before, and waits for the receiver unless that is cut off.
     pub(super) async fn send(
         &self,
         endpoint: &Endpoint,
@@ -107,6 +113,7 @@ impl Tools {
         number: u32,
         trigger: Trigger,
         replay: Option<ReplayId>,
+        cut: Option<oneshot::Receiver<()>>,
     ) -> (Attempt, Option<String>) {
         let signed_at = self.clock.now();
         let Body { content_type, bytes: body } = body(event, endpoint.payload, endpoint.format);
@@ -115,7 +122,11 @@ impl Tools {
         let headers = headers.into_iter().chain(replay).collect();
         let (url, own_headers) = (endpoint.url.clone(), endpoint.headers.clone());
         let request = Request { url, content_type, headers, own_headers, body };
-        let response = self.transport.send(request).await;
+        let response = tokio::select! {
+            biased;
+            response = self.transport.send(request) => response,
+            Some(()) = async { cut?.await.ok() } => cut_off(self.clock.now().since(signed_at)),
+        };
         let attempt = Attempt {
             number,
             at: signed_at,
@@ -129,6 +140,20 @@ impl Tools {
             trigger,
         };
         (attempt, response.retry_after)
+    }
+}
+
+/// What becomes of an attempt that others could not wait for.
+fn cut_off(took: Duration) -> Response {
+    let error = format!("no response within {} ms, and too many receivers were as slow", took.as_millis());
+    Response {
+        outcome: Outcome::TimedOut,
+        status_code: None,
+        error: Some(error),
+        body: None,
+        address: None,
+        retry_after: None,
+        took,
     }
 }
 

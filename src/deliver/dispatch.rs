@@ -123,6 +123,8 @@ pub(super) struct Dispatcher {
     pub(super) readers: usize,
     pub(super) routing: bool,
     slots: Slots,
+    /// Ends attempts that are under way.
+    cuts: HashMap<Ticket, oneshot::Sender<()>>,
     wakes: BTreeSet<(Timestamp, EndpointNumber)>,
     pub(super) committing: bool,
     pub(super) stopping: bool,
@@ -134,6 +136,7 @@ impl Dispatcher {
     pub(super) fn new(tools: Tools, settings: Settings, board: Arc<Board>, news: Arc<News>, is_held: bool) -> Self {
         Self {
             slots: Slots::new(settings.max_in_flight),
+            cuts: HashMap::new(),
             tools,
             settings,
             board,
@@ -241,6 +244,12 @@ impl Dispatcher {
         {
             self.start_attempt(number, turn, now);
         }
+        if !self.ledger.is_full() {
+            for cut in self.slots.cut_off().into_iter().filter_map(|ticket| self.cuts.remove(&ticket)) {
+                // It may have ended by itself at this moment.
+                let _ended = cut.send(());
+            }
+        }
         self.start_commit();
     }
 
@@ -260,8 +269,10 @@ impl Dispatcher {
             self.ledger.begin(number);
             let (endpoint, tools) = (Arc::clone(&station.lane.endpoint), self.tools.clone());
             let known = self.ledger.unsaved(number, work.position).cloned();
+            let (cut, is_cut) = oneshot::channel();
+            self.cuts.insert(ticket, cut);
             self.tasks.spawn(async move {
-                let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work, known)).catch_unwind().await;
+                let attempt = AssertUnwindSafe(tools.attempt(&endpoint, &work, known, is_cut)).catch_unwind().await;
                 let result = Box::new(attempt.unwrap_or(Err(Untried::Panicked)));
                 Done::Tried { number, endpoint, work, ticket, result }
             });
@@ -294,6 +305,7 @@ impl Dispatcher {
             Done::Waits { number, read, waits } => self.arrived(number, read, waits?, now),
             Done::Tried { number, endpoint, work, ticket, result } => {
                 self.slots.end(ticket);
+                self.cuts.remove(&ticket);
                 self.tried(number, &endpoint, &work, *result, now);
                 self.take_up_the_rest(number);
                 self.welcome(number);

@@ -175,7 +175,7 @@ impl Deliverer {
 
     /// Sends an event to an endpoint now and once, outside its queue and without a record.
     pub async fn send_once(&self, endpoint: &Endpoint, event: &Event) -> Attempt {
-        self.tools.send(endpoint, event, 1, Trigger::Manual, None).await.0
+        self.tools.send(endpoint, event, 1, Trigger::Manual, None, None).await.0
     }
 
     /// Everything that waits for an endpoint becomes due; `false` if it is disabled.

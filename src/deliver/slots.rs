@@ -2,8 +2,10 @@
 //!
 //! A quarter of the slots is the *failing lane*: endpoints whose last attempt failed, or that have kept an attempt
 //! waiting for more than a second, get no others. An attempt that becomes that old moves there if there is room, and
-//! gives its slot back. Of the other slots some are kept for endpoints that have nothing under way, so that the
-//! first second of those that are about to hang costs the others nothing. No host has more than half of all slots,
+//! gives its slot back. If there is none, and somebody waits, it is cut off: otherwise a few hundred receivers that begin
+//! to hang at the same moment would hold everybody up until the deadline. The next attempt at its endpoint has a slot
+//! of the failing lane, and all the time that there is. Of the other slots some are kept for endpoints that have nothing
+//! under way, so that the first second of those that are about to hang costs the others nothing. No host has more than half of all slots,
 //! however many endpoints it serves. Within these bounds endpoints take turns.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -38,6 +40,7 @@ struct Held {
     began: Timestamp,
     in_failing_lane: bool,
     is_old: bool,
+    is_cut: bool,
 }
 
 /// What one endpoint has under way.
@@ -69,6 +72,8 @@ pub(super) struct Slots {
     young: BTreeSet<(Timestamp, Ticket)>,
     /// Old ones for which the failing lane had no room.
     overdue: BTreeSet<(Timestamp, Ticket)>,
+    /// How many have been cut off and have not ended yet.
+    cut: usize,
     shares: HashMap<EndpointNumber, Share>,
     hosts: HashMap<Arc<str>, Host>,
     first: VecDeque<EndpointNumber>,
@@ -92,6 +97,7 @@ impl Slots {
             failing: 0,
             young: BTreeSet::new(),
             overdue: BTreeSet::new(),
+            cut: 0,
             shares: HashMap::new(),
             hosts: HashMap::new(),
             first: VecDeque::new(),
@@ -165,7 +171,7 @@ impl Slots {
         }
         self.shares.entry(endpoint).or_default().in_flight += 1;
         self.hosts.entry(Arc::clone(host)).or_default().in_flight += 1;
-        let held = Held { endpoint, host: Arc::clone(host), began: now, in_failing_lane, is_old: false };
+        let held = Held { endpoint, host: Arc::clone(host), began: now, in_failing_lane, is_old: false, is_cut: false };
         self.held.insert(ticket, held);
         ticket
     }
@@ -176,6 +182,7 @@ impl Slots {
         let Some(held) = self.held.remove(&ticket) else { return };
         self.young.remove(&(held.began, ticket));
         self.overdue.remove(&(held.began, ticket));
+        self.cut -= usize::from(held.is_cut);
         if held.in_failing_lane {
             self.failing -= 1;
             self.move_overdue();
@@ -210,6 +217,22 @@ impl Slots {
             }
         }
         self.move_overdue();
+    }
+
+    /// The attempts that are to end now, the oldest first, so that those who wait for an ordinary slot get one.
+    pub(super) fn cut_off(&mut self) -> Vec<Ticket> {
+        let wanted = (self.first.len() + self.further.len()).saturating_sub(self.cut);
+        let mut cut = Vec::new();
+        while cut.len() < wanted
+            && let Some((_, ticket)) = self.overdue.pop_first()
+        {
+            if let Some(held) = self.held.get_mut(&ticket) {
+                held.is_cut = true;
+            }
+            cut.push(ticket);
+        }
+        self.cut += cut.len();
+        cut
     }
 
     fn move_overdue(&mut self) {
@@ -302,6 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_old_and_has_no_room_in_the_failing_lane_is_cut_off_for_those_who_wait() {
+        let mut slots = Slots::new(64);
+        let begun = fill(&mut slots, 0..48, at(0));
+        slots.age(at(1_000));
+        assert_eq!(slots.cut_off(), [], "nobody waits");
+        assert_eq!(slots.failing, 16);
+        assert_eq!(fill(&mut slots, 100..200, at(1_000)).len(), 16, "their places");
+        slots.queue(EndpointNumber(100), Turn::First);
+        slots.queue(EndpointNumber(101), Turn::Further);
+        let cut = slots.cut_off();
+        assert_eq!(cut, [begun[16].1, begun[17].1], "the oldest that have not moved, one for each who waits");
+        assert_eq!(slots.cut_off(), [], "and only once");
+        cut.into_iter().for_each(|ticket| slots.end(ticket));
+        assert_eq!(slots.cut_off(), [begun[18].1, begun[19].1], "they still wait");
+    }
+
+    #[test]
     fn the_failing_have_a_quarter_and_no_more() {
         let mut slots = Slots::new(64);
         for number in (0..100).map(EndpointNumber) {
@@ -348,6 +388,9 @@ mod tests {
                 now = now.plus(Duration::from_millis(wait.unsigned_abs()));
                 slots.age(now);
                 let number = EndpointNumber(number);
+                for cut in slots.cut_off() {
+                    prop_assert!(slots.held[&cut].is_old && !slots.held[&cut].in_failing_lane);
+                }
                 if step == 0 && !tickets.is_empty() {
                     slots.end(tickets.remove(number.0 as usize % tickets.len()));
                 } else if waiting.insert(number) {
@@ -371,7 +414,7 @@ mod tests {
                 slots.end(ticket);
             }
             prop_assert!(slots.is_idle() && slots.failing == 0 && slots.young.is_empty() && slots.overdue.is_empty());
-            prop_assert!(slots.shares.is_empty());
+            prop_assert!(slots.shares.is_empty() && slots.cut == 0);
         }
     }
 }

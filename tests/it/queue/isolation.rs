@@ -154,6 +154,27 @@ async fn endpoints_that_hang_do_not_move_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn endpoints_that_begin_to_hang_all_at_once_hold_up_the_others_for_a_moment() {
+    const HANGING: usize = 700;
+    let scene = Scene::new();
+    for number in 0..HANGING {
+        scene.register(&format!("hangs-{number}"), |_| {}).await;
+    }
+    for number in 0..50 {
+        scene.register(&format!("works-{number}"), |_| {}).await;
+    }
+    scene.play(Duration::from_secs(20), 3).await;
+    let seen = scene.hosts.seen.lock().expect("no panic while it is held");
+    for number in 0..50 {
+        let latest = seen.came[&format!("works-{number}.test")].iter().map(|(_, late)| *late).max().expect("one");
+        assert!(latest <= Duration::from_millis(1_100), "works-{number} had to wait {latest:?}");
+    }
+    let tried = (0..HANGING).filter(|number| seen.came.contains_key(&format!("hangs-{number}.test")));
+    assert_eq!(tried.count(), HANGING, "everybody is tried");
+    assert!(seen.all_most <= 512);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_is_called_no_faster_than_it_wants() {
     let scene = Scene::new();
     scene.register("works-slowly", |endpoint| endpoint.rate_limit = Some("5/s".parse().expect("a rate"))).await;
