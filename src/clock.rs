@@ -5,10 +5,15 @@ use std::time::SystemTime;
 
 use crate::model::time::Timestamp;
 
-/// Where loops get the time from, to hand it to decisions.
+/// Where loops get the time from, and chance, to hand them to decisions.
 pub trait Clock: Send + Sync {
     /// The current instant. Never earlier than one that was given before.
     fn now(&self) -> Timestamp;
+
+    /// A number drawn evenly from 0 (included) to 1 (excluded), for decisions that take one.
+    fn chance(&self) -> f64 {
+        chance()
+    }
 }
 
 /// The machine's clock. When that is set back, this one stands still until it has caught up.

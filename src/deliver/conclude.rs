@@ -10,7 +10,6 @@ use super::lane::Lane;
 use super::policy::{self, Next, Turn};
 use super::told;
 use super::work::{Verdict, Work};
-use crate::clock::chance;
 use crate::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::{DisabledReason, Endpoint};
 use crate::model::event::{Event, EventType};
@@ -80,8 +79,8 @@ impl Dispatcher {
         let retry_after = retry_after.as_deref();
         let mut record = record.unwrap_or_else(|| untried(endpoint, &event));
         let turn = policy::turn(attempt.trigger, record.charged, record.next_attempt_at, attempt.at);
-        // Random numbers come from the operating system, and nothing waits after a success.
-        let chance = if outcome == Outcome::Delivered { 0.0 } else { chance() };
+        // Nothing waits after a success, and a random number may come from the operating system.
+        let chance = if outcome == Outcome::Delivered { 0.0 } else { self.tools.clock.chance() };
         let next = policy::next(outcome, turn, schedule, retry_after, now, chance);
         log(endpoint, &event, &attempt, &next);
         let verdict = match next {

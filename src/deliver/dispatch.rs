@@ -198,11 +198,14 @@ impl Dispatcher {
         let wakes = [self.wakes.first().map(|(at, _)| *at), self.slots.next_wake()];
         let wake = wakes.into_iter().flatten().min().map_or(Duration::from_secs(3600), |at| at.since(now));
         tokio::select! {
+            // Not by chance: the same things that happen have the same consequences. What is rare goes first; the head
+            // and the time are looked at before every wait, and only end it here.
+            biased;
             () = stop.cancelled() => Ok(()),
-            Some(done) = self.tasks.join_next() => self.all_done(done),
-            moved = head.changed() => moved.map_err(|_| StoreError::Closed),
             changed = changes.recv() => self.endpoint_changed(changed).await,
             Some(command) = commands.recv() => self.obey(command, now).await,
+            Some(done) = self.tasks.join_next() => self.all_done(done),
+            moved = head.changed() => moved.map_err(|_| StoreError::Closed),
             () = tokio::time::sleep(wake) => Ok(()),
         }
     }
