@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::body::{Body, body};
+use super::ledger::Unsaved;
 use super::sign;
 use super::transport::{Request, Response, Transport};
 use super::work::Work;
@@ -54,20 +55,20 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Makes the attempt that `work` stands for. `known` is the delivery after its last attempt, if the store may not
-    /// show that yet. `cut` ends the wait for the receiver before the deadline.
+    /// Makes the attempt that `work` stands for. `known` is what became of the delivery in its last attempt, if the store
+    /// may not show that yet. `cut` ends the wait for the receiver before the deadline.
     pub(super) async fn attempt(
         &self,
         endpoint: &Endpoint,
         work: &Work,
-        known: Option<DeliveryRecord>,
+        known: Option<Unsaved>,
         mut cut: oneshot::Receiver<()>,
     ) -> Result<Tried, Untried> {
         self.wait_for_room().await;
         // No receiver is to blame for what has been waited for until here.
         let cut = if cut.try_recv().is_ok() { None } else { Some(cut) };
         let (event, record) = match &work.event {
-            Some(event) => (Arc::clone(event), known),
+            Some(event) => (Arc::clone(event), None),
             None => self.load(endpoint, work, known).await?,
         };
         let number = record.as_ref().map_or(0, |known| known.attempt_count) + 1;
@@ -91,15 +92,19 @@ impl Tools {
         &self,
         endpoint: &Endpoint,
         work: &Work,
-        known: Option<DeliveryRecord>,
+        known: Option<Unsaved>,
     ) -> Result<(Arc<Event>, Option<DeliveryRecord>), Untried> {
         let event = self.store.event(work.position).await?.ok_or(Untried::Moot)?;
-        if known.is_some() {
-            return Ok((event, known));
-        }
+        let attempts = match known {
+            Some(Unsaved::Pending(record)) => return Ok((event, Some(*record))),
+            Some(Unsaved::Ended(attempts)) => attempts,
+            None => 0,
+        };
         let id = DeliveryId { position: work.position, endpoint: endpoint.id.number, epoch: event.id.epoch };
         let record = self.store.delivery(id).await?;
-        if record.as_ref().is_some_and(|known| known.next_attempt_at.is_none()) {
+        // It may have been handed to the lane twice: by whoever made it pending, and by what was read when the lane was
+        // made. Then the first attempt has ended it, unless somebody has begun it anew since.
+        if record.as_ref().is_some_and(|known| known.next_attempt_at.is_none() || known.attempt_count < attempts) {
             return Err(Untried::Moot);
         }
         Ok((event, record))

@@ -36,6 +36,33 @@ fn delivery(record: &DeliveryRecord) -> Delivery {
 /// A record, and what it brings about for its endpoint.
 pub(super) type Saved = (DeliveryRecord, Option<Consequence>);
 
+/// What became of a delivery that the store does not show yet.
+#[derive(Clone, Debug)]
+pub(super) enum Unsaved {
+    /// It will be tried again.
+    Pending(Box<DeliveryRecord>),
+    /// It has ended, with its so-manieth attempt.
+    Ended(u32),
+}
+
+impl Unsaved {
+    fn of(record: &DeliveryRecord) -> Self {
+        match record.status {
+            DeliveryStatus::Pending => Self::Pending(Box::new(record.clone())),
+            DeliveryStatus::Delivered | DeliveryStatus::Failed | DeliveryStatus::Canceled => {
+                Self::Ended(record.attempt_count)
+            }
+        }
+    }
+
+    fn attempts(&self) -> u32 {
+        match self {
+            Self::Pending(record) => record.attempt_count,
+            Self::Ended(attempts) => *attempts,
+        }
+    }
+}
+
 /// Collects what the next commit saves.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -44,8 +71,8 @@ pub(super) struct Ledger {
     saving: Vec<(Delivery, u32)>,
     /// Whether one of them was part of a replay.
     saving_replayed: bool,
-    /// Deliveries that will be tried again, as long as the store does not show their last attempt yet.
-    unsaved: HashMap<Delivery, DeliveryRecord>,
+    /// Deliveries whose last attempt the store does not show yet.
+    unsaved: HashMap<Delivery, Unsaved>,
     /// How many attempts of an endpoint are under way or have a record that is not durable.
     unfinished: HashMap<EndpointNumber, usize>,
     positions: BTreeMap<EndpointNumber, Option<Position>>,
@@ -84,11 +111,7 @@ impl Ledger {
 
     /// Adds a record, and what it brings about.
     pub(super) fn record(&mut self, record: DeliveryRecord, consequence: Option<Consequence>) {
-        if record.status == DeliveryStatus::Pending {
-            self.unsaved.insert(delivery(&record), record.clone());
-        } else {
-            self.unsaved.remove(&delivery(&record));
-        }
+        self.unsaved.insert(delivery(&record), Unsaved::of(&record));
         self.records.push((record, consequence));
     }
 
@@ -97,8 +120,8 @@ impl Ledger {
         self.records.len() + self.saving.len() >= UNSAVED_MAX
     }
 
-    /// A delivery that is tried again, if the store does not show its last attempt yet.
-    pub(super) fn unsaved(&self, number: EndpointNumber, position: Position) -> Option<&DeliveryRecord> {
+    /// What became of a delivery, if the store does not show its last attempt yet.
+    pub(super) fn unsaved(&self, number: EndpointNumber, position: Position) -> Option<&Unsaved> {
         self.unsaved.get(&(number, position))
     }
 
@@ -117,7 +140,7 @@ impl Ledger {
     pub(super) fn saved(&mut self) -> BTreeSet<EndpointNumber> {
         let mut endpoints = BTreeSet::new();
         for (delivery, attempts) in std::mem::take(&mut self.saving) {
-            if self.unsaved.get(&delivery).is_some_and(|record| record.attempt_count == attempts) {
+            if self.unsaved.get(&delivery).is_some_and(|known| known.attempts() == attempts) {
                 self.unsaved.remove(&delivery);
             }
             self.finish(delivery.0);

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use certhook::model::delivery::{DeliveryStatus, Outcome};
 use certhook::model::endpoint::{EndpointStatus, EndpointUrl, Ordering};
+use certhook::model::filter::Filter;
 use certhook::model::id::Position;
+use certhook::model::resource::Kind;
 use certhook::store::DeliveryQuery;
 
+use super::dice::Dice;
 use super::meddler::{Gate, Meddler, Slow};
-use super::rig::{Bench, endpoint, names, resources};
+use super::resync::{keep, snapshot};
+use super::rig::{Bench, TestClock, endpoint, names, resources};
 use crate::support::process::until;
 
 fn meddle(bench: &mut Bench) -> Arc<Meddler> {
@@ -294,4 +298,32 @@ async fn an_endpoint_that_is_behind_asks_for_its_own_records_alone() {
     }
     bench.stop().await;
     assert_eq!(bench.sent().len(), 4_000, "each once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replay_hands_to_a_queue_that_was_made_anew_and_has_sent_it_already_is_not_sent_again() {
+    let clock = Arc::new(TestClock::new(Dice(1)));
+    let mut bench = Bench::in_memory(clock, |_, _, _| Outcome::Delivered);
+    keep(&bench, (0..3).map(|number| snapshot(Kind::Certificate, &format!("cert_{number}"), "US-CA"))).await;
+    let meddler = meddle(&mut bench);
+    bench.start();
+    let crm = bench.register("crm", |_| {}).await;
+    // So that everything has happened that will happen.
+    let settle = || tokio::time::sleep(Duration::from_secs(60));
+    settle().await;
+    meddler.commits.shut();
+    bench.deliverer().resync(&crm, Filter::default()).await.expect("it runs").expect("it is enabled");
+    settle().await;
+    assert_eq!(bench.sent().len(), 0, "they are told, and how far the replay has come with them is being kept");
+    bench.change(crm.id, |endpoint| endpoint.ordering = Ordering::None).await;
+    settle().await;
+    assert_eq!(attempts(&bench), ["1", "1", "1"], "the queue that was made anew has found them");
+    meddler.commits.let_pass(1);
+    settle().await;
+    assert_eq!(attempts(&bench), ["1", "1", "1"], "they were handed over, and their records are on their way");
+    meddler.commits.let_all_pass();
+    bench.await_ended(DeliveryStatus::Delivered, 3).await;
+    settle().await;
+    assert_eq!(bench.sent().len(), 3);
+    bench.stop().await;
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::replay::{counts, ended};
 use super::rig::{Bench, names};
 
-fn snapshot(kind: Kind, id: &str, state: &str) -> Snapshot {
+pub(super) fn snapshot(kind: Kind, id: &str, state: &str) -> Snapshot {
     Snapshot {
         key: ResourceKey { source: "numeral".parse().expect("a name"), kind, id: id.parse().expect("an id") },
         object_version: 3,
@@ -28,7 +28,7 @@ fn snapshot(kind: Kind, id: &str, state: &str) -> Snapshot {
     }
 }
 
-async fn keep(bench: &Bench, snapshots: impl IntoIterator<Item = Snapshot>) {
+pub(super) async fn keep(bench: &Bench, snapshots: impl IntoIterator<Item = Snapshot>) {
     let commits = snapshots.into_iter().map(|one| SightCommit { snapshot: Some(one), ..SightCommit::default() });
     bench.store.commit_sights(commits.collect(), None).await.expect("they are kept");
 }

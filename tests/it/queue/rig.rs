@@ -24,8 +24,11 @@ use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
 use certhook::store::{DeliveryQuery, SightCommit, Store, Updated};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::dice::Dice;
+use crate::support::memory::Memory;
 use crate::support::process::until;
 
 /// What the network answers to the `n`th request (from 0), of which it sees the URL and the resource.
@@ -97,22 +100,58 @@ pub(super) struct Bench {
     clock: Arc<dyn Clock>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     deliverer: Option<Arc<Deliverer>>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
+}
+
+/// A clock that goes with tokio's, which a test may have stopped, and chance that can be had again.
+pub(super) struct TestClock {
+    began: Instant,
+    dice: Mutex<Dice>,
+}
+
+impl TestClock {
+    /// Shows the epoch now. Only for who is in the runtime whose clock it goes with.
+    pub(super) fn new(dice: Dice) -> Self {
+        Self { began: Instant::now(), dice: Mutex::new(dice) }
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH.plus(self.began.elapsed())
+    }
+
+    fn chance(&self) -> f64 {
+        let bound = 1 << 53;
+        self.dice.lock().expect("no panic while it is held").below(bound) as f64 / bound as f64
+    }
 }
 
 impl Bench {
-    /// The same over another store.
-    pub(super) fn with(self, store: Arc<dyn Store>) -> Self {
-        Self { store, ..self }
-    }
-
     pub(super) async fn new(answers: impl Fn(u64, &str, &str) -> Outcome + Send + Sync + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let store = open(&folder, &clock).await;
-        let script = Arc::new(Script { answers: Box::new(answers), sent: Mutex::default() });
+        Self { _folder: Some(folder), ..Self::on(store, clock, Box::new(answers)) }
+    }
+
+    /// Over a store in memory, in which nothing waits for anything but time.
+    pub(super) fn in_memory(
+        clock: Arc<dyn Clock>,
+        answers: impl Fn(u64, &str, &str) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::on(Arc::new(Memory::new()), clock, Box::new(answers))
+    }
+
+    fn on(store: Arc<dyn Store>, clock: Arc<dyn Clock>, answers: Answers) -> Self {
+        let script = Arc::new(Script { answers, sent: Mutex::default() });
         let transport = Arc::clone(&script) as _;
-        Self { store, transport, settings: settings(), script, clock, running: None, deliverer: None, _folder: folder }
+        Self { store, transport, settings: settings(), script, clock, running: None, deliverer: None, _folder: None }
+    }
+
+    /// The same over another store.
+    pub(super) fn with(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
     }
 
     /// A store whose deliveries go over another network than the scripted one.
@@ -145,6 +184,16 @@ impl Bench {
         let (stop, task) = self.running.take().expect("it runs");
         stop.cancel();
         task.await.expect("it ends in order");
+    }
+
+    /// Waits until the deliveries have ended in order, and keeps them until then: whoever waits may be killed with them.
+    pub(super) async fn stop_or_die(&mut self) {
+        let (stop, task) = self.running.as_ref().expect("it runs");
+        stop.cancel();
+        while !task.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.stop().await;
     }
 
     /// Ends the deliveries without a word, as a killed process would; what is in the store is all that is left.
