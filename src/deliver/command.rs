@@ -72,8 +72,8 @@ impl Dispatcher {
             && !self.stations.contains_key(&number)
             && !self.arriving.contains_key(&number)
         {
-            // Who asks may know of it already: it was just registered, or enabled.
-            self.endpoint_changed(Ok(number)).await?;
+            // Who asks may know of it already: it was just registered, or enabled. No news for replays, which ask, too.
+            self.look_at(number).await?;
         }
         match command {
             Command::Recover { endpoint, done } => {

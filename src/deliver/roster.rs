@@ -56,10 +56,7 @@ impl Dispatcher {
     ) -> Result<(), StoreError> {
         self.news.tell();
         match changed {
-            Ok(number) => {
-                let endpoint = self.tools.store.by_number(number).await?;
-                self.apply(number, endpoint, None).await
-            }
+            Ok(number) => self.look_at(number).await,
             Err(RecvError::Lagged(_)) => {
                 for endpoint in self.endpoints().await? {
                     self.apply(endpoint.id.number, Some(endpoint), None).await?;
@@ -68,6 +65,12 @@ impl Dispatcher {
             }
             Err(RecvError::Closed) => Err(StoreError::Closed),
         }
+    }
+
+    /// Brings one lane in line with its endpoint as it is by now.
+    pub(super) async fn look_at(&mut self, number: EndpointNumber) -> Result<(), StoreError> {
+        let endpoint = self.tools.store.by_number(number).await?;
+        self.apply(number, endpoint, None).await
     }
 
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError> {
@@ -194,6 +197,8 @@ impl Dispatcher {
         {
             let Arrival { endpoint, hurries, .. } = arrival.remove();
             self.take_up(endpoint, waits, None, now);
+            // What was asked for meanwhile and could not be done may be possible now.
+            self.news.tell();
             if hurries {
                 self.recover(number, now);
             }

@@ -327,3 +327,31 @@ async fn what_a_replay_hands_to_a_queue_that_was_made_anew_and_has_sent_it_alrea
     assert_eq!(bench.sent().len(), 3);
     bench.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_is_canceled_waits_for_what_its_disabled_endpoint_is_being_sent() {
+    let clock = Arc::new(TestClock::new(Dice(1)));
+    let mut bench = Bench::in_memory(clock, |_, _, _| Outcome::Delivered);
+    keep(&bench, (0..2).map(|number| snapshot(Kind::Certificate, &format!("cert_{number}"), "US-CA"))).await;
+    let (meddler, slow) = (meddle(&mut bench), slow_down(&mut bench));
+    bench.start();
+    let crm = bench.register("crm", |endpoint| endpoint.max_in_flight = Some(1)).await;
+    let settle = || tokio::time::sleep(Duration::from_secs(60));
+    settle().await;
+    let replay = bench.deliverer().resync(&crm, Filter::default()).await.expect("it runs").expect("it is enabled");
+    settle().await;
+    assert_eq!(bench.sent().len(), 1);
+    bench.switch(crm.id, EndpointStatus::Disabled).await;
+    settle().await;
+    bench.deliverer().cancel_replay(replay.id).await.expect("it runs");
+    let looks = meddler.looks.passed();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(meddler.looks.passed() - looks < 10, "it asks once more, and not as fast as it can");
+    slow.answers.let_all_pass();
+    settle().await;
+    let progress = bench.store.replay(replay.id).await.expect("a look").expect("it is kept").progress;
+    assert_eq!((progress.matched, progress.delivered, progress.canceled), (2, 1, 1));
+    bench.stop().await;
+}
