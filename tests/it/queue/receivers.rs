@@ -1,64 +1,60 @@
 //! Receivers of all endpoints at once: they answer by chance, and note everything that the queue must not do to them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use certhook::clock::{Clock, SystemClock};
+use certhook::clock::Clock;
 use certhook::deliver::transport::{Request, Response, Transport};
-use certhook::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
-use certhook::model::id::EventId;
-use certhook::model::time::Timestamp;
+use certhook::model::delivery::{DeliveryRecord, Outcome};
+use certhook::model::endpoint::SigningSecret;
+use certhook::model::id::{EventId, Position};
 
+pub(super) use self::call::Call;
+use self::host::Host;
 use super::dice::Dice;
+use crate::support::memory::Memory;
 
-/// Between a failure and the next attempt, whatever chance adds or takes away; rounding to milliseconds included.
-const WAIT_MIN: Duration = Duration::from_millis(7);
+mod call;
+mod host;
 
-/// One delivery: to which host, of which event.
-type Delivery = (String, EventId);
-
-/// A delivery as far as it is known in one process life.
-#[derive(Default)]
-struct Known {
-    attempts: u32,
-    due: Option<Timestamp>,
-    /// When the last attempt began, if it failed.
-    failed_at: Option<Timestamp>,
-    /// Whether a success since then may have made it due early: then its schedule may go on as if it had not been.
-    hurried: bool,
-    ended: bool,
-}
-
-#[derive(Default)]
 struct State {
-    dice: Option<Dice>,
+    answers: Answers,
     healed: bool,
     /// Counts the processes.
     life: u32,
-    known: HashMap<Delivery, Known>,
-    /// Events that are being sent at the moment, with their resources.
-    running: BTreeMap<String, BTreeMap<EventId, String>>,
-    /// The last event of a resource that arrived for the first time in this life.
-    arrived: HashMap<(String, String), EventId>,
-    delivered: BTreeSet<Delivery>,
-    /// When a host took something last.
-    succeeded: HashMap<String, Timestamp>,
-    /// Attempts before their time without a success that made them due: only probes may do that.
-    early: Vec<(String, EventId, u32)>,
-    limits: HashMap<String, usize>,
-    /// What somebody wanted to be tried at a moment of his own, and so out of order.
-    by_hand: BTreeSet<Delivery>,
-    /// Hosts whose events of one resource need not come in order.
-    unordered: BTreeSet<String>,
+    hosts: BTreeMap<String, Host>,
     wrongs: Vec<String>,
 }
 
+/// How a receiver answers, and how long it takes.
+pub(super) type Answer = (Outcome, Duration);
+
+/// What decides that.
+pub(super) type Answers = Box<dyn FnMut(&Call) -> Answer + Send>;
+
 pub(super) struct Receivers {
     state: Mutex<State>,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
     in_flight_max: usize,
+    /// Where the process may end as soon as something has come, if that is wanted.
+    memory: Option<Arc<Memory>>,
+}
+
+/// Most of what comes is taken.
+pub(super) fn by_chance(mut dice: Dice) -> Answers {
+    Box::new(move |_| {
+        let took = Duration::from_micros(dice.below(6_000));
+        let outcome = match dice.below(20) {
+            0..=3 => Outcome::ServerError,
+            4 => Outcome::TimedOut,
+            5 => Outcome::Gone,
+            6 => Outcome::Aborted,
+            _ => Outcome::Delivered,
+        };
+        (outcome, took)
+    })
 }
 
 impl std::fmt::Debug for Receivers {
@@ -68,24 +64,58 @@ impl std::fmt::Debug for Receivers {
 }
 
 impl Receivers {
-    pub(super) fn new(dice: Dice, in_flight_max: usize) -> Arc<Self> {
-        let state = Mutex::new(State { dice: Some(dice), ..State::default() });
-        Arc::new(Self { state, clock: SystemClock::default(), in_flight_max })
+    pub(super) fn new(
+        answers: Answers,
+        in_flight_max: usize,
+        clock: Arc<dyn Clock>,
+        memory: Option<Arc<Memory>>,
+    ) -> Arc<Self> {
+        let state = State { answers, healed: false, life: 0, hosts: BTreeMap::new(), wrongs: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), clock, in_flight_max, memory })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The largest limit that a host ever had, since a request may have been sent before it was lowered.
-    pub(super) fn limit(&self, host: &str, limit: usize) {
-        let mut state = self.state();
-        let known = state.limits.entry(host.to_owned()).or_default();
-        *known = limit.max(*known);
+    fn change<T>(&self, host: &str, change: impl FnOnce(&mut Host) -> T) -> T {
+        change(self.state().hosts.entry(host.to_owned()).or_default())
     }
 
-    pub(super) fn let_overtake(&self, host: &str) {
-        self.state().unordered.insert(host.to_owned());
+    /// The largest limit that a host ever had, since a request may have been sent before it was lowered.
+    pub(super) fn limit(&self, host: &str, limit: usize) {
+        self.change(host, |host| host.limit = limit.max(host.limit));
+    }
+
+    /// What signs from now on, or may do so soon.
+    pub(super) fn sign(&self, host: &str, secrets: Vec<SigningSecret>) {
+        self.change(host, |host| host.secrets.push((secrets, None)));
+    }
+
+    /// Only what was told last signs from now on.
+    pub(super) fn signed(&self, host: &str) {
+        let now = self.clock.now();
+        self.change(host, |host| {
+            for (_, until) in host.secrets.iter_mut().rev().skip(1) {
+                until.get_or_insert(now);
+            }
+        });
+    }
+
+    /// From now on nothing is sent to it, or something may be again.
+    pub(super) fn switch(&self, host: &str, is_on: bool) {
+        let now = self.clock.now();
+        self.change(host, |host| host.off_since = (!is_on).then_some(now));
+    }
+
+    /// Events of one resource need not come in order, or those do that come after a place in the log.
+    pub(super) fn order(&self, host: &str, after: Option<Position>) {
+        self.change(host, |host| host.ordered_after = after);
+    }
+
+    /// Events of that resource were perhaps passed by, and come when they are looked at again.
+    pub(super) fn let_overtake(&self, host: &str, resource: &str) {
+        self.change(host, |host| host.passed_by.insert(resource.to_owned()));
     }
 
     /// From now on everything is accepted.
@@ -97,163 +127,92 @@ impl Receivers {
     pub(super) fn begin(&self, records: &[(String, DeliveryRecord)]) {
         let mut state = self.state();
         state.life += 1;
-        state.running.clear();
-        state.arrived.clear();
-        let known = records.iter().map(|(host, record)| {
-            let ended = record.status != DeliveryStatus::Pending;
-            let failed_at = record.attempts.last().map(|attempt| attempt.at);
-            let known =
-                Known { attempts: record.attempt_count, due: record.next_attempt_at, failed_at, hurried: false, ended };
-            ((host.clone(), record.event_id), known)
-        });
-        state.known = known.collect();
-        // What was not recorded was never told of; another attempt will have its number.
-        let State { early, known, .. } = &mut *state;
-        early.retain(|(host, event, number)| {
-            known.get(&(host.clone(), *event)).is_some_and(|known| known.attempts >= *number)
-        });
-    }
-
-    /// Everything that waits at a host may come early, from before it is asked for on.
-    pub(super) fn hurry(&self, host: &str) {
-        self.state().succeeded.insert(host.to_owned(), Timestamp::from_millis(i64::MAX));
-    }
-
-    /// It was asked for: what fails from now on has its own time again.
-    pub(super) fn hurried(&self, host: &str) {
-        let now = self.clock.now();
-        self.state().succeeded.insert(host.to_owned(), now);
-    }
-
-    /// What had failed is tried anew.
-    pub(super) fn revive(&self, host: &str, event: EventId) {
-        if let Some(known) = self.state().known.get_mut(&(host.to_owned(), event)) {
-            (known.ended, known.due) = (false, None);
+        state.hosts.values_mut().for_each(Host::begin);
+        for (host, record) in records {
+            state.hosts.entry(host.clone()).or_default().remember(record);
         }
     }
 
-    /// The same, at a moment that somebody chose.
-    pub(super) fn let_overtake_once(&self, host: &str, event: EventId) {
-        self.revive(host, event);
-        self.state().by_hand.insert((host.to_owned(), event));
+    /// What had ended is tried anew.
+    pub(super) fn revive(&self, host: &str, event: EventId) {
+        self.change(host, |host| host.revive(event));
     }
 
-    /// Attempts that must have been probes: host, event and number.
-    pub(super) fn early(&self) -> Vec<(String, EventId, u32)> {
-        self.state().early.clone()
+    /// The same, at a moment that somebody chose, and so out of order.
+    pub(super) fn revive_by_hand(&self, host: &str, event: EventId) {
+        self.change(host, |host| {
+            host.revive(event);
+            host.by_hand.insert(event);
+        });
+    }
+
+    /// Whether somebody wanted it to be sent there at a moment of his own.
+    pub(super) fn is_by_hand(&self, host: &str, event: EventId) -> bool {
+        self.change(host, |host| host.by_hand.contains(&event))
+    }
+
+    pub(super) fn has(&self, host: &str, event: EventId) -> bool {
+        self.change(host, |host| host.delivered.contains(&event))
+    }
+
+    /// All that ever came, wherever.
+    pub(super) fn events(&self) -> Vec<EventId> {
+        self.state().hosts.values().flat_map(Host::events).collect()
     }
 
     pub(super) fn wrongs(&self) -> Vec<String> {
         self.state().wrongs.clone()
     }
+}
 
-    pub(super) fn has(&self, host: &str, event: EventId) -> bool {
-        self.state().delivered.contains(&(host.to_owned(), event))
+impl State {
+    /// A request arrives; nothing is known about its answer yet.
+    fn arrive(&mut self, call: &Call, in_flight_max: usize) {
+        let host = self.hosts.entry(call.host.clone()).or_default();
+        let mut wrongs = host.arrive(call);
+        let everywhere: usize = self.hosts.values().map(Host::in_flight).sum();
+        if everywhere > in_flight_max {
+            wrongs.push(format!("{everywhere} at a time, of {in_flight_max}"));
+        }
+        self.note(call, wrongs);
+    }
+
+    fn note(&mut self, call: &Call, wrongs: Vec<String>) {
+        self.wrongs.extend(wrongs.into_iter().map(|what| format!("life {}: {what}: {call}", self.life)));
+    }
+
+    fn choose(&mut self, call: &Call) -> Answer {
+        // In the end at once: with one slot for all, what is left may be ten thousand requests.
+        if self.healed { (Outcome::Delivered, Duration::ZERO) } else { (self.answers)(call) }
     }
 }
 
 /// A request that is being answered.
-struct Call<'a> {
+struct Answering<'a> {
     receivers: &'a Receivers,
     life: u32,
-    host: String,
-    event: EventId,
-    resource: String,
-    at: Timestamp,
+    call: Call,
 }
 
-impl Drop for Call<'_> {
+impl Drop for Answering<'_> {
     fn drop(&mut self) {
         let mut state = self.receivers.state();
         if state.life == self.life
-            && let Some(running) = state.running.get_mut(&self.host)
+            && let Some(host) = state.hosts.get_mut(&self.call.host)
         {
-            running.remove(&self.event);
+            host.leave(self.call.event);
         }
     }
 }
 
-impl State {
-    fn wrong(&mut self, call: &Call<'_>, what: &str) {
-        let Call { life, host, event, resource, .. } = call;
-        self.wrongs.push(format!("life {life}: {what}: {host} {} of {resource}", event.position.0));
-    }
-
-    /// A request arrives; nothing is known about its answer yet.
-    fn arrive(&mut self, call: &Call<'_>, attempt: u32, in_flight_max: usize) {
-        let running = self.running.entry(call.host.clone()).or_default();
-        let twice = running.contains_key(&call.event);
-        let is_by_hand = |event: EventId| self.by_hand.contains(&(call.host.clone(), event));
-        let mut others = running.iter().filter(|(event, resource)| **resource == call.resource && !is_by_hand(**event));
-        let together = others.next().is_some() && !is_by_hand(call.event);
-        running.insert(call.event, call.resource.clone());
-        let here = running.len();
-        let everywhere: usize = self.running.values().map(BTreeMap::len).sum();
-        let known = self.known.entry((call.host.clone(), call.event)).or_default();
-        let (before, ended) = (known.attempts, known.ended);
-        known.attempts = attempt;
-        let recovered =
-            self.succeeded.get(&call.host).is_some_and(|at| known.failed_at.is_none_or(|failed| failed <= *at));
-        known.hurried = recovered;
-        if known.due.is_some_and(|due| call.at < due) && !recovered {
-            self.early.push((call.host.clone(), call.event, attempt));
-        }
-        let limit = self.limits.get(&call.host).copied().unwrap_or(usize::MAX);
-        let wrongs = [
-            (twice, "sent twice at a time".to_owned()),
-            (together && !self.unordered.contains(&call.host), "two of a resource at a time".to_owned()),
-            (here > limit, format!("{here} at a time, of {limit}")),
-            (everywhere > in_flight_max, format!("{everywhere} at a time, of {in_flight_max}")),
-            (ended, "sent again after it had ended".to_owned()),
-            (attempt != before + 1, format!("attempt {attempt} after {before}")),
-        ];
-        for (is_wrong, what) in wrongs {
-            if is_wrong {
-                self.wrong(call, &what);
-            }
-        }
-    }
-
-    fn choose(&mut self) -> (Outcome, Duration) {
-        let healed = self.healed;
-        let dice = self.dice.as_mut().expect("it is there from the start");
-        // In the end at once: with one slot for all, what is left may be ten thousand requests.
-        let took = if healed { Duration::ZERO } else { Duration::from_micros(dice.below(6_000)) };
-        let outcome = match dice.below(20) {
-            _ if healed => Outcome::Delivered,
-            0..=3 => Outcome::ServerError,
-            4 => Outcome::TimedOut,
-            5 => Outcome::Gone,
-            6 => Outcome::Aborted,
-            _ => Outcome::Delivered,
-        };
-        (outcome, took)
-    }
-
-    /// A request is answered.
-    fn leave(&mut self, call: &Call<'_>, outcome: Outcome, now: Timestamp) {
-        if self.life != call.life {
-            return;
-        }
-        let delivery = (call.host.clone(), call.event);
-        if let Some(known) = self.known.get_mut(&delivery) {
-            known.ended = matches!(outcome, Outcome::Delivered | Outcome::Aborted);
-            let due = known.due.filter(|_| known.hurried).unwrap_or_else(|| now.plus(WAIT_MIN));
-            known.due = (outcome != Outcome::Gone).then_some(due);
-            known.failed_at = Some(call.at);
-        }
-        if outcome == Outcome::Delivered {
-            let succeeded = self.succeeded.entry(call.host.clone()).or_insert(now);
-            *succeeded = now.max(*succeeded);
-            let is_by_hand = self.by_hand.contains(&delivery);
-            self.delivered.insert(delivery);
-            if is_by_hand {
-                return;
-            }
-            let last = self.arrived.insert((call.host.clone(), call.resource.clone()), call.event);
-            if last.is_some_and(|last| last.position > call.event.position) && !self.unordered.contains(&call.host) {
-                self.wrong(call, "arrived after a later one of its resource");
-            }
+impl Answering<'_> {
+    fn answer(&self, outcome: Outcome) {
+        let mut state = self.receivers.state();
+        if state.life == self.life
+            && let Some(host) = state.hosts.get_mut(&self.call.host)
+        {
+            let wrongs = host.answer(&self.call, outcome);
+            state.note(&self.call, wrongs);
         }
     }
 }
@@ -261,29 +220,18 @@ impl State {
 #[async_trait]
 impl Transport for Receivers {
     async fn send(&self, request: Request) -> Response {
-        let header = |name: &str| {
-            let found = request.headers.iter().find(|(known, _)| *known == name);
-            found.map(|(_, value)| value.clone()).expect("the header is there")
-        };
-        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
-        let url: url::Url = request.url.expose().parse().expect("a URL");
-        let (call, outcome, took) = {
+        let call = Call::of(&request, self.clock.now());
+        let (answering, outcome, took) = {
             let mut state = self.state();
-            let call = Call {
-                receivers: self,
-                life: state.life,
-                host: url.host_str().expect("a host").to_owned(),
-                event: header("webhook-id").parse().expect("an event id"),
-                resource: body["data"]["object"]["id"].as_str().expect("an id").to_owned(),
-                at: self.clock.now(),
-            };
-            let attempt = header("certhook-attempt").parse().expect("a number");
-            state.arrive(&call, attempt, self.in_flight_max);
-            let (outcome, took) = state.choose();
-            (call, outcome, took)
+            state.arrive(&call, self.in_flight_max);
+            let (outcome, took) = state.choose(&call);
+            (Answering { receivers: self, life: state.life, call }, outcome, took)
         };
+        if let Some(memory) = &self.memory {
+            memory.disk().step("send").await;
+        }
         tokio::time::sleep(took).await;
-        self.state().leave(&call, outcome, self.clock.now());
+        answering.answer(outcome);
         Response { outcome, status_code: None, error: None, body: None, address: None, retry_after: None, took }
     }
 }

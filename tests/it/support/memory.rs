@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use certhook::model::criteria::ListPlace;
-use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
+use certhook::model::delivery::DeliveryRecord;
 use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus, EndpointUrl};
 use certhook::model::event::{Event, EventDraft, Sight};
 use certhook::model::health::HealthRecord;
@@ -21,17 +21,20 @@ use certhook::store::backup::Backup;
 use certhook::store::retention::Missed;
 use certhook::store::space::Space;
 use certhook::store::{
-    DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, Positions, SightCommit, SnapshotQuery,
-    StateStore, Store, StoreError, Updated,
+    DeliveryQuery, ENTRIES_READ_MAX, EventLog, Filtered, Positions, SightCommit, SnapshotQuery, StateStore, Store,
+    StoreError,
 };
 use tokio::sync::{broadcast, watch};
 
 use self::access::Access;
+use self::disk::Disk;
 use self::replays::Replays;
 use super::book::{Book, ample_room, reads_from_its_book};
 
 mod access;
 mod deliveries;
+mod disk;
+mod endpoints;
 mod replays;
 mod retention;
 
@@ -45,6 +48,8 @@ struct State {
     endpoints: BTreeMap<EndpointNumber, Endpoint>,
     endpoints_created: u32,
     records: BTreeMap<DeliveryId, DeliveryRecord>,
+    /// All that was ever recorded, in its order.
+    versions: Vec<DeliveryRecord>,
     positions: Positions,
     healths: BTreeMap<EndpointNumber, HealthRecord>,
     replays: Replays,
@@ -62,6 +67,7 @@ pub(crate) struct Memory {
     cut: AtomicU64,
     changes: broadcast::Sender<EndpointNumber>,
     room: watch::Sender<Space>,
+    disk: Disk,
 }
 
 impl Memory {
@@ -69,7 +75,18 @@ impl Memory {
     pub(crate) fn new() -> Self {
         let (changes, _) = broadcast::channel(64);
         let head = watch::Sender::new(Position::START);
-        Self { state: Mutex::default(), head, cut: AtomicU64::default(), changes, room: ample_room() }
+        let (state, cut, disk) = (Mutex::default(), AtomicU64::default(), Disk::default());
+        Self { state, head, cut, changes, room: ample_room(), disk }
+    }
+
+    /// What it costs to write, and how the process ends.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// All records as they ever were, in the order in which they became so.
+    pub(crate) fn versions(&self) -> Vec<DeliveryRecord> {
+        self.state.lock().unwrap().versions.clone()
     }
 
     /// Forgets the events up to a position, as retention does.
@@ -105,16 +122,32 @@ impl Memory {
     }
 
     async fn commit(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
-        let mut state = self.state()?;
+        let turn = self.disk.begin().await;
         for commit in sights {
-            state.book.put(&commit);
-            for (sight, drafts) in commit.told {
-                state.append(sight, drafts);
-            }
+            self.keep(commit)?;
+            self.disk.step("sight").await;
         }
-        state.book.put_progress(progress);
-        self.head.send_replace(Position(state.events.len() as u64));
+        if progress.is_some() {
+            self.state()?.book.put_progress(progress);
+            self.disk.step("progress").await;
+        }
+        self.disk.end(turn).await;
         Ok(())
+    }
+
+    fn keep(&self, commit: SightCommit) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        state.book.put(&commit);
+        for (sight, drafts) in commit.told {
+            state.append(sight, drafts);
+        }
+        self.show(&state);
+        Ok(())
+    }
+
+    /// What is in the log may be read.
+    fn show(&self, state: &State) {
+        self.head.send_replace(Position(state.events.len() as u64));
     }
 
     fn changed(&self, number: EndpointNumber) {
@@ -148,6 +181,7 @@ impl State {
 
     fn record(&mut self, record: DeliveryRecord) {
         self.replays.count(&record);
+        self.versions.push(record.clone());
         self.records.insert(record.id, record);
     }
 
@@ -209,135 +243,14 @@ impl EventLog for Memory {
 
     async fn event(&self, position: Position) -> Result<Option<Arc<Event>>, StoreError> {
         let first = self.first();
-        let meant = |event: &&Arc<Event>| event.position() == position && position >= first;
-        Ok(self.state()?.events.iter().find(meant).cloned())
+        let index = position.0.checked_sub(1).filter(|_| position >= first);
+        Ok(self.state()?.events.get(index.map_or(usize::MAX, |index| index as usize)).cloned())
     }
 
     async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
         let state = self.state()?;
         let earlier = state.events.iter().take_while(|event| event.timestamp() < instant).count();
         Ok(Position(earlier as u64 + 1).max(self.first()))
-    }
-}
-
-#[async_trait]
-impl EndpointStore for Memory {
-    fn changes(&self) -> broadcast::Receiver<EndpointNumber> {
-        self.changes.subscribe()
-    }
-
-    async fn create(&self, mut endpoint: Endpoint) -> Result<Endpoint, StoreError> {
-        let mut state = self.state()?;
-        state.check_uid(&endpoint, None)?;
-        state.endpoints_created += 1;
-        endpoint.id.number = EndpointNumber(state.endpoints_created);
-        let start = endpoint.start.max(self.first().previous());
-        state.positions.own.push((endpoint.id.number, start));
-        state.endpoints.insert(endpoint.id.number, endpoint.clone());
-        self.changed(endpoint.id.number);
-        Ok(endpoint)
-    }
-
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
-        let mut state = self.state()?;
-        if let Some(reason) = state.disabling.take() {
-            state.disable(endpoint.id, &seen.url, reason, seen.updated_at);
-        }
-        match state.endpoints.get(&endpoint.id.number).filter(|known| known.id == endpoint.id) {
-            None => return Ok(Updated::Gone),
-            Some(known) if known != seen => return Ok(Updated::Changed),
-            Some(_) => {}
-        }
-        state.check_uid(&endpoint, Some(endpoint.id.number))?;
-        self.changed(endpoint.id.number);
-        let is_enabled = endpoint.status == EndpointStatus::Enabled;
-        let former = state.endpoints.insert(endpoint.id.number, endpoint.clone());
-        if is_enabled && former.is_some_and(|former| former.status == EndpointStatus::Disabled) {
-            state.missed.remove(&endpoint.id.number);
-        }
-        Ok(Updated::Yes)
-    }
-
-    async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
-        let mut state = self.state()?;
-        let Some(known) = state.endpoints.get_mut(&id.number).filter(|known| known.id == id) else { return Ok(false) };
-        let before = known.secrets.len();
-        known.secrets.retain(|secret| secret.is_live(now));
-        let forgotten = known.secrets.len() < before;
-        if forgotten {
-            self.changed(id.number);
-        }
-        Ok(forgotten)
-    }
-
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
-        let mut state = self.state()?;
-        if state.endpoints.get(&id.number).is_none_or(|known| known.id != id) {
-            return Ok(false);
-        }
-        state.endpoints.remove(&id.number);
-        state.healths.remove(&id.number);
-        state.positions.own.retain(|(known, _)| *known != id.number);
-        let waits =
-            |record: &&DeliveryRecord| record.id.endpoint == id.number && record.status == DeliveryStatus::Pending;
-        let waiting: Vec<_> = state.records.values().filter(waits).cloned().collect();
-        waiting.into_iter().for_each(|record| state.record(record.ended(DeliveryStatus::Canceled)));
-        self.changed(id.number);
-        Ok(true)
-    }
-
-    async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
-        Ok(self.state()?.endpoints.get(&id.number).filter(|known| known.id == id).cloned())
-    }
-
-    async fn by_number(&self, number: EndpointNumber) -> Result<Option<Endpoint>, StoreError> {
-        Ok(self.state()?.endpoints.get(&number).cloned())
-    }
-
-    async fn by_uid(&self, uid: &str) -> Result<Option<Endpoint>, StoreError> {
-        Ok(self.state()?.endpoints.values().find(|endpoint| endpoint.uid.as_deref() == Some(uid)).cloned())
-    }
-
-    async fn endpoints(
-        &self,
-        beyond: Option<EndpointNumber>,
-        ascending: bool,
-        limit: usize,
-    ) -> Result<Vec<Endpoint>, StoreError> {
-        let state = self.state()?;
-        let all = state.endpoints.values();
-        Ok(if ascending {
-            all.filter(|one| beyond.is_none_or(|number| one.id.number > number)).take(limit).cloned().collect()
-        } else {
-            all.rev().filter(|one| beyond.is_none_or(|number| one.id.number < number)).take(limit).cloned().collect()
-        })
-    }
-
-    async fn deliveries(&self, query: DeliveryQuery) -> Result<Filtered<DeliveryRecord, DeliveryId>, StoreError> {
-        let state = self.state()?;
-        let head = Position(state.events.len() as u64);
-        let mut ordered: Vec<_> = state.records.values().filter(|record| record.id.position <= head).collect();
-        if !query.ascending {
-            ordered.reverse();
-        }
-        let passed = |record: &&DeliveryRecord| {
-            query.after.is_some_and(|last| if query.ascending { record.id <= last } else { record.id >= last })
-        };
-        let mut found = Vec::new();
-        let mut last = None;
-        for (read, record) in ordered.into_iter().skip_while(passed).enumerate() {
-            if read == ENTRIES_READ_MAX {
-                return Ok(Filtered { found, next: last });
-            }
-            if state.matches(record, &query, self.first()) {
-                if found.len() == query.limit {
-                    return Ok(Filtered { found, next: last });
-                }
-                found.push(record.clone());
-            }
-            last = Some(record.id);
-        }
-        Ok(Filtered { found, next: None })
     }
 }
 

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::health::HealthRecord;
-use certhook::model::id::{DeliveryId, EndpointNumber, Position};
+use certhook::model::id::{DeliveryId, EndpointNumber, Position, ReplayId};
+use certhook::model::replay::Cursor;
 use certhook::store::{
     Consequence, DeliveryCommit, DeliveryStore, Disabling, EventLog, Positions, StoreError, Waiting,
 };
@@ -52,38 +53,64 @@ impl DeliveryStore for Memory {
     }
 
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError> {
-        let mut state = self.state()?;
+        let turn = self.disk.begin().await;
         let mut consequences = commit.consequences;
-        let first = self.first();
         for (place, record) in commit.records.into_iter().enumerate() {
-            let endpoint = record.id.endpoint;
-            let is_moot = record.id.position < first || !state.endpoints.contains_key(&endpoint);
-            let is_lost = record.status == DeliveryStatus::Pending && is_moot;
-            state.record(if is_lost { record.ended(DeliveryStatus::Canceled) } else { record });
-            let Consequence { health, told, disabling } = consequences.remove(&place).unwrap_or_default();
-            if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
-                state.healths.insert(endpoint, health);
-            }
-            told.into_iter().for_each(|(sight, draft)| state.append(sight, vec![draft]));
-            if let Some(Disabling { id, url, reason, at, told: (sight, draft) }) = disabling
-                && state.disable(id, &url, reason, at)
-            {
-                state.append(sight, vec![draft]);
-                self.changed(id.number);
-            }
+            self.keep_record(record, consequences.remove(&place).unwrap_or_default())?;
+            self.disk.step("record").await;
         }
-        self.head.send_replace(Position(state.events.len() as u64));
-        for (id, cursor) in commit.cursors {
-            state.replays.cursor(id, cursor);
-        }
-        if let Some(mark) = commit.live_mark {
-            state.positions.live_mark = mark;
+        if !commit.cursors.is_empty() {
+            self.keep_cursors(commit.cursors)?;
+            self.disk.step("cursor").await;
         }
         for (number, position) in commit.positions {
-            state.positions.own.retain(|(known, _)| *known != number);
-            let kept_from = self.first().previous();
-            state.positions.own.extend(position.map(|position| (number, position.max(kept_from))));
+            self.keep_position(number, position)?;
+            self.disk.step("position").await;
         }
+        if let Some(mark) = commit.live_mark {
+            self.state()?.positions.live_mark = mark;
+            self.disk.step("mark").await;
+        }
+        self.disk.end(turn).await;
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn keep_record(&self, record: DeliveryRecord, consequence: Consequence) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        let (endpoint, first) = (record.id.endpoint, self.first());
+        let is_moot = record.id.position < first || !state.endpoints.contains_key(&endpoint);
+        let is_lost = record.status == DeliveryStatus::Pending && is_moot;
+        state.record(if is_lost { record.ended(DeliveryStatus::Canceled) } else { record });
+        let Consequence { health, told, disabling } = consequence;
+        if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
+            state.healths.insert(endpoint, health);
+        }
+        told.into_iter().for_each(|(sight, draft)| state.append(sight, vec![draft]));
+        if let Some(Disabling { id, url, reason, at, told: (sight, draft) }) = disabling
+            && state.disable(id, &url, reason, at)
+        {
+            state.append(sight, vec![draft]);
+            self.changed(id.number);
+        }
+        self.show(&state);
+        Ok(())
+    }
+
+    fn keep_cursors(&self, cursors: Vec<(ReplayId, Cursor)>) -> Result<(), StoreError> {
+        let mut state = self.state()?;
+        cursors.into_iter().for_each(|(id, cursor)| state.replays.cursor(id, cursor));
+        Ok(())
+    }
+
+    fn keep_position(&self, number: EndpointNumber, position: Option<Position>) -> Result<(), StoreError> {
+        let kept_from = self.first().previous();
+        let mut state = self.state()?;
+        let position = position.filter(|_| state.endpoints.contains_key(&number));
+        let own = &mut state.positions.own;
+        own.retain(|(known, _)| *known != number);
+        own.extend(position.map(|position| (number, position.max(kept_from))));
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::event::{EventDraft, Sight};
-use certhook::model::id::{DeliveryId, Position, ReplayId, ReplayNumber};
+use certhook::model::id::{DeliveryId, ReplayId, ReplayNumber};
 use certhook::model::replay::{Cursor, Progress, Replay, ReplayStatus, Replayed};
 use certhook::model::time::Timestamp;
 use certhook::store::{ReplayStore, StoreError};
@@ -90,12 +90,42 @@ impl Replays {
     }
 }
 
+impl Memory {
+    fn tell_snapshot(
+        &self,
+        id: ReplayId,
+        (sight, draft): (Sight, EventDraft),
+        now: Timestamp,
+    ) -> Result<Option<DeliveryRecord>, StoreError> {
+        let mut state = self.state()?;
+        let runs = |replay: &Replay| replay.progress.status == ReplayStatus::Running;
+        let Some(replay) = state.replays.get(id).filter(runs) else { return Ok(None) };
+        if !state.endpoints.contains_key(&replay.endpoint_id.number) {
+            return Ok(None);
+        }
+        let (resource, event_type) = (sight.resource().cloned(), draft.event_type);
+        state.append(sight, vec![draft]);
+        let event_id = state.events.last().unwrap().id;
+        let replayed = Replayed { id, former: None, ended: None };
+        let record = DeliveryRecord::untried(event_id, event_type, replay.endpoint_id, resource.clone());
+        let record = record.anew(now, Some(replayed));
+        state.record(record.clone());
+        state.replays.cursor(id, Cursor::Snapshots(resource));
+        self.show(&state);
+        Ok(Some(record))
+    }
+}
+
 #[async_trait]
 impl ReplayStore for Memory {
     async fn begin_replay(&self, replay: Replay) -> Result<Option<Replay>, StoreError> {
-        let mut state = self.state()?;
-        let is_registered = state.endpoints.contains_key(&replay.endpoint_id.number);
-        Ok(is_registered.then(|| state.replays.begin(replay)))
+        self.disk
+            .act("replay", || {
+                let mut state = self.state()?;
+                let is_registered = state.endpoints.contains_key(&replay.endpoint_id.number);
+                Ok(is_registered.then(|| state.replays.begin(replay)))
+            })
+            .await
     }
 
     async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
@@ -121,29 +151,18 @@ impl ReplayStore for Memory {
         told: Vec<(Sight, EventDraft)>,
         now: Timestamp,
     ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        let mut state = self.state()?;
-        let runs = |replay: &Replay| replay.progress.status == ReplayStatus::Running;
-        let Some(replay) = state.replays.get(id).filter(runs) else { return Ok(Vec::new()) };
-        if !state.endpoints.contains_key(&replay.endpoint_id.number) {
-            return Ok(Vec::new());
-        }
+        let turn = self.disk.begin().await;
         let mut records = Vec::new();
-        for (sight, draft) in told {
-            let (resource, event_type) = (sight.resource().cloned(), draft.event_type);
-            state.append(sight, vec![draft]);
-            let event_id = state.events.last().unwrap().id;
-            let replayed = Replayed { id, former: None, ended: None };
-            let record = DeliveryRecord::untried(event_id, event_type, replay.endpoint_id, resource.clone());
-            let record = record.anew(now, Some(replayed));
-            state.record(record.clone());
-            state.replays.cursor(id, Cursor::Snapshots(resource));
+        for told in told {
+            let Some(record) = self.tell_snapshot(id, told, now)? else { break };
             records.push(record);
+            self.disk.step("snapshot").await;
         }
-        self.head.send_replace(Position(state.events.len() as u64));
+        self.disk.end(turn).await;
         Ok(records)
     }
 
     async fn end_replay(&self, id: ReplayId, status: ReplayStatus, now: Timestamp) -> Result<bool, StoreError> {
-        Ok(self.state()?.replays.end(id, status, now))
+        self.disk.act("replay", || Ok(self.state()?.replays.end(id, status, now))).await
     }
 }

@@ -1,0 +1,58 @@
+//! What a receiver sees of one request.
+
+use std::fmt;
+
+use certhook::deliver::sign;
+use certhook::deliver::transport::Request;
+use certhook::model::endpoint::SigningSecret;
+use certhook::model::id::EventId;
+use certhook::model::time::Timestamp;
+
+/// What events are in order within: a resource, in one replay or outside of all.
+pub(super) type Strand = (String, Option<String>);
+
+pub(in crate::queue) struct Call {
+    pub(in crate::queue) host: String,
+    pub(in crate::queue) event: EventId,
+    pub(super) strand: Strand,
+    pub(in crate::queue) attempt: u32,
+    pub(super) at: Timestamp,
+    pub(super) body: bytes::Bytes,
+    timestamp: String,
+    signatures: Vec<String>,
+}
+
+impl Call {
+    pub(super) fn of(request: &Request, at: Timestamp) -> Self {
+        let header = |name: &str| request.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let must = |name: &str| header(name).expect("the header is there").clone();
+        let body: serde_json::Value = serde_json::from_slice(&request.body).expect("JSON");
+        let url: url::Url = request.url.expose().parse().expect("a URL");
+        let resource = body["data"]["object"]["id"].as_str().expect("an id").to_owned();
+        Self {
+            host: url.host_str().expect("a host").to_owned(),
+            event: must(sign::ID_HEADER).parse().expect("an event id"),
+            strand: (resource, header(sign::REPLAY_HEADER).cloned()),
+            attempt: must(sign::ATTEMPT_HEADER).parse().expect("a number"),
+            at,
+            body: request.body.clone(),
+            timestamp: must(sign::TIMESTAMP_HEADER),
+            signatures: must(sign::SIGNATURE_HEADER).split(' ').map(str::to_owned).collect(),
+        }
+    }
+
+    /// Whether those of these secrets that are live signed it, and no others.
+    pub(super) fn is_signed_by(&self, secrets: &[SigningSecret]) -> bool {
+        let now = self.at.as_seconds();
+        let live = secrets.iter().filter(|secret| secret.is_live(self.at));
+        let wanted = live.map(|secret| sign::signature(&secret.key, &self.event.to_string(), now, &self.body));
+        self.timestamp == now.to_string() && wanted.eq(self.signatures.iter().cloned())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, event, strand: (resource, replay), attempt, .. } = self;
+        write!(f, "attempt {attempt} of {host} {} of {resource} for {replay:?}", event.position.0)
+    }
+}
