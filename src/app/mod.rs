@@ -68,14 +68,7 @@ impl Gateway {
         let (store, commits) = open_store(&config, &clock).await?;
 
         let guard = Arc::new(Guard::new(&config.delivery));
-        let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(&guard))?);
-        let sources = config
-            .sources
-            .iter()
-            .map(|one| ResyncSource { name: one.source.name.clone(), api_version: one.source.api_version.clone() });
-        let (sources, livemode) = (sources.collect(), !config.sandbox);
-        let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
-        let deliverer = Arc::new(Deliverer::new(Arc::clone(&store), transport, Arc::clone(&clock), settings));
+        let deliverer = open_deliverer(&config, &guard, &store, &clock)?;
         let sources = open_sources(config.sources, !config.sandbox, &store, &clock).await?;
         let watchers: Vec<_> = sources.iter().map(|(watcher, _)| Arc::clone(watcher)).collect();
         let accounts = sources.iter().map(|(watcher, source)| (Arc::clone(watcher), Arc::clone(source) as _)).collect();
@@ -194,6 +187,22 @@ fn hold(watchers: &[Arc<Watcher>], deliverer: &Deliverer) {
     watchers.iter().for_each(|watcher| watcher.hold());
     deliverer.hold();
     tracing::warn!("gateway.paused: nothing is polled, delivered or removed by its age until a start without --paused");
+}
+
+fn open_deliverer(
+    config: &Config,
+    guard: &Arc<Guard>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Deliverer>> {
+    let transport = Arc::new(HttpTransport::new(&config.delivery, Arc::clone(guard))?);
+    let sources = config
+        .sources
+        .iter()
+        .map(|one| ResyncSource { name: one.source.name.clone(), api_version: one.source.api_version.clone() });
+    let (sources, livemode) = (sources.collect(), !config.sandbox);
+    let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
+    Ok(Arc::new(Deliverer::new(Arc::clone(store), transport, Arc::clone(clock), settings)))
 }
 
 /// The upstream accounts, each with what watches it.

@@ -21,12 +21,11 @@ use super::command::{Command, Question};
 use super::feed::Page;
 use super::health::Condition;
 use super::index::Index;
-use super::lane::Lane;
 use super::ledger::Ledger;
 use super::replay::News;
-use super::room::Room;
 use super::roster::Arrival;
 use super::slots::{Slots, Ticket, Turn};
+use super::station::Station;
 use super::survey::Absentee;
 use super::work::Work;
 use crate::model::delivery::ByHand;
@@ -44,21 +43,6 @@ const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How much that has been handed back is dealt with before anything else: so little that an operator's command waits
 /// for a millisecond at most.
 const DONE_AT_ONCE: usize = 64;
-
-/// A lane, and where it is registered.
-pub(super) struct Station {
-    pub(super) lane: Lane,
-    /// Tells a lane from the one that the same endpoint had before it was disabled.
-    pub(super) generation: u64,
-    /// Whether it has a position of its own.
-    pub(super) own: bool,
-    /// Whom its requests go to.
-    pub(super) host: Arc<str>,
-    held: Option<Position>,
-    queued: bool,
-    pub(super) hungry: bool,
-    wake: Option<Timestamp>,
-}
 
 /// What a task hands back.
 pub(super) enum Done {
@@ -122,10 +106,10 @@ pub(super) struct Dispatcher {
     pub(super) hungry: VecDeque<EndpointNumber>,
     pub(super) readers: usize,
     pub(super) routing: bool,
-    slots: Slots,
+    pub(super) slots: Slots,
     /// Ends attempts that are under way.
     cuts: HashMap<Ticket, oneshot::Sender<()>>,
-    wakes: BTreeSet<(Timestamp, EndpointNumber)>,
+    pub(super) wakes: BTreeSet<(Timestamp, EndpointNumber)>,
     pub(super) committing: bool,
     pub(super) stopping: bool,
     /// Whether no attempt is started at all.
@@ -330,67 +314,6 @@ impl Dispatcher {
             }
         }
         Ok(())
-    }
-
-    /// Registers a lane anew for everything that it may want after it was touched.
-    pub(super) fn settle(&mut self, number: EndpointNumber, now: Timestamp) {
-        let room = self.room();
-        let Some(station) = self.stations.get_mut(&number) else { return };
-        let held = if station.own { None } else { station.lane.first_open() };
-        self.ledger.hold(number, station.held, held);
-        station.held = held;
-        if station.own {
-            self.own_moved.insert(number);
-        }
-        if !station.queued && station.lane.has_ready(now) {
-            station.queued = true;
-            self.slots.queue(number, self.slots.turn_of(number, station.lane.condition.is_failing()));
-        }
-        let wake = station.lane.next_wake(now);
-        if wake != station.wake {
-            station.wake.map(|at| self.wakes.remove(&(at, number)));
-            wake.map(|at| self.wakes.insert((at, number)));
-            station.wake = wake;
-        }
-        if !station.hungry && station.lane.wants_page(room) {
-            station.hungry = true;
-            self.hungry.push_back(number);
-        }
-    }
-
-    /// What each lane may hold at the moment.
-    pub(super) fn room(&self) -> Room {
-        Room::of(self.stations.len())
-    }
-
-    /// Puts a lane to work.
-    pub(super) fn open(&mut self, number: EndpointNumber, lane: Lane, own: bool, now: Timestamp) {
-        self.generations += 1;
-        self.index.insert(&lane.endpoint);
-        let generation = self.generations;
-        let host = lane.endpoint.url.host().into();
-        let station = Station { lane, generation, own, host, held: None, queued: false, hungry: false, wake: None };
-        self.stations.insert(number, station);
-        self.settle(number, now);
-    }
-
-    /// Takes a lane away; gives the position where it stopped.
-    pub(super) fn close(&mut self, number: EndpointNumber) -> Option<Position> {
-        let station = self.stations.remove(&number)?;
-        self.index.remove(&station.lane.endpoint);
-        self.ledger.hold(number, station.held, None);
-        station.wake.map(|at| self.wakes.remove(&(at, number)));
-        // Left in, an endpoint that is switched off and on would have two turns where others have one.
-        if station.queued {
-            self.slots.forget(number);
-        }
-        if station.hungry {
-            self.hungry.retain(|waiting| *waiting != number);
-        }
-        self.own_moved.remove(&number);
-        let position = station.lane.position(self.routed);
-        self.conditions.insert(number, station.lane.condition);
-        Some(position)
     }
 }
 

@@ -13,7 +13,8 @@
 //! follows from an outcome), [`health`] with `pace` (how an endpoint is doing, and what it may be sent therefore),
 //! `index` (which endpoints an event is for), `lane` (one endpoint's queue, with `work`, what it hands out, and `room`,
 //! its bounds), `slots` (who starts next, over all), `ledger` (what is committed next), `told` (what others hear of an
-//! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `feed` (from the log to the
+//! endpoint). Then `dispatch`, the loop that owns all of these and does what they say, with `station` (where each lane is
+//! registered), `feed` (from the log to the
 //! lanes), `roster` (endpoints come and go), `conclude` (what follows from an attempt) and `command` with `by_hand`
 //! (what operators ask for). Around it: `backlog` (what waits in the store), [`replay`] (what is sent once more, in
 //! bulk), [`retention`] (what is removed by its age), `board` (health, for those who ask), `survey` (all endpoints at
@@ -68,6 +69,7 @@ mod room;
 mod roster;
 pub mod sign;
 mod slots;
+mod station;
 mod survey;
 #[cfg(test)]
 mod testing;

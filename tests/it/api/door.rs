@@ -8,15 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use certhook::api::commands::{
-    CallError, Catalogue, Deliveries, Document, Paused, Scrape, Sources, Undecided, Upstream,
-};
+use certhook::api::commands::{CallError, Deliveries, Document, Paused, Scrape, Sources, Undecided, Upstream};
 use certhook::api::{Metrics, Parts, Upkeep, router};
 use certhook::clock::ManualClock;
-use certhook::detect::catalogue;
-use certhook::model::event::{Event, EventDraft, EventType};
-use certhook::model::id::{EventId, Position};
-use certhook::model::json::{Fields, Json};
+use certhook::model::json::Fields;
 use certhook::model::resource::Snapshot;
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceId, SourceName};
 use certhook::model::source::{
@@ -33,10 +28,12 @@ use tower::ServiceExt;
 
 pub(super) use self::receivers::Receivers;
 pub(super) use self::reference::reference;
+use self::words::Words;
 use crate::support::memory::Memory;
 
 mod receivers;
 mod reference;
+mod words;
 
 /// The root key of every test.
 pub(super) const KEY: &str = "the-root-key-of-these-tests";
@@ -371,29 +368,6 @@ struct Nothing;
 impl Scrape for Nothing {
     async fn text(&self) -> (&'static str, String) {
         ("application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n".into())
-    }
-}
-
-/// A catalogue that says little of each type, but for its shape.
-struct Words;
-
-impl Catalogue for Words {
-    fn description(&self, _: EventType) -> &'static str {
-        "Something happened."
-    }
-
-    fn about(&self, event_type: EventType) -> Option<&'static str> {
-        event_type.is_about_a_resource().then_some("certificate")
-    }
-
-    fn schema(&self, event_type: EventType) -> Json {
-        Json::of(&catalogue::schema(event_type))
-    }
-
-    fn example(&self, event_type: EventType) -> Json {
-        let (sight, EventDraft { event_type, details }) = catalogue::example(event_type, Timestamp::EPOCH);
-        let id = EventId { position: Position(1), epoch: 1_795_233_600, start: 1 };
-        Event { id, event_type, details, sight: Arc::new(sight) }.body()
     }
 }
 
