@@ -50,6 +50,8 @@ enum Step {
     Moved,
     /// It waits for its deliveries, or for its endpoint.
     Waits,
+    /// It waits for the end of a source's first listing, which is told in the log.
+    WaitsForListing,
     /// It has ended, and nothing is pending for it.
     Ended,
 }
@@ -130,18 +132,25 @@ impl Deliverer {
     pub(super) async fn look_after_replays(&self) -> Result<(), StoreError> {
         let mut known = None;
         let mut running = BTreeSet::new();
+        let mut head = self.tools.store.head();
         loop {
+            head.mark_unchanged();
             self.find_new(&mut known, &mut running).await?;
-            let mut moved = false;
+            let (mut moved, mut awaits_listing) = (false, false);
             for id in running.clone() {
                 match self.step(id).await? {
                     Step::Moved => moved = true,
                     Step::Waits => {}
+                    Step::WaitsForListing => awaits_listing = true,
                     Step::Ended => drop(running.remove(&id)),
                 }
             }
             if !moved {
-                self.news.0.notified().await;
+                tokio::select! {
+                    biased;
+                    () = self.news.0.notified() => {}
+                    told = head.changed(), if awaits_listing => told.map_err(|_| StoreError::Closed)?,
+                }
             }
         }
     }

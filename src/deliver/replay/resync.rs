@@ -24,7 +24,7 @@ pub struct ResyncSource {
 }
 
 impl Deliverer {
-    /// Makes what the next resources are now pending.
+    /// Makes what the next resources are now pending; waits for the first listing of a source.
     pub(super) async fn go_through_snapshots(
         &self,
         replay: &Replay,
@@ -37,7 +37,12 @@ impl Deliverer {
         let mut told = Vec::new();
         let mut cursor = Cursor::Snapshots(after.cloned());
         let mut left = PAGE;
+        let mut is_listed = true;
         for (source, kind) in self.shelves(after) {
+            is_listed = self.is_listed(&source.name).await?;
+            if !is_listed {
+                break;
+            }
             let within = after.filter(|key| key.source == source.name && key.kind == kind).map(|key| &key.id);
             let page = store.snapshots_after(&source.name, kind, within, left).await?;
             left -= page.len();
@@ -51,13 +56,23 @@ impl Deliverer {
                 break;
             }
         }
-        if left > 0 {
+        if !is_listed && left == PAGE {
+            return Ok(Step::WaitsForListing);
+        }
+        if is_listed && left > 0 {
             cursor = Cursor::End;
         }
         let records = if told.is_empty() { Vec::new() } else { store.tell_snapshots(replay.id, told, now).await? };
         self.note(replay, Vec::new(), cursor).await?;
         self.hand_over(replay, records).await?;
         Ok(Step::Moved)
+    }
+
+    /// Whether the first listing of a source is done. What it finds later is told to nobody, so that whoever was told of
+    /// the others before it has found them would miss them for good.
+    async fn is_listed(&self, source: &SourceName) -> Result<bool, StoreError> {
+        let progress = self.tools.store.progress(source).await?;
+        Ok(progress.is_some_and(|progress| progress.baseline_completed_at.is_some()))
     }
 
     /// Where resources are that come after one, in the order of their keys.

@@ -12,15 +12,22 @@ use certhook::model::endpoint::SigningSecret;
 use certhook::model::id::{EventId, Position};
 
 pub(super) use self::call::Call;
-use self::host::Host;
+use self::host::{Host, Slack};
 use super::dice::Dice;
 use crate::support::memory::Memory;
 
 mod call;
 mod host;
 
+/// Where time stands still while anything can be done.
+const IN_MEMORY: Slack = Slack { unnoticed_max: Duration::from_millis(20), on_its_way_max: Duration::ZERO };
+
+/// Where time is real, and the machine may be busy.
+const FOR_REAL: Slack = Slack { unnoticed_max: Duration::from_secs(10), on_its_way_max: Duration::from_secs(10) };
+
 struct State {
     answers: Answers,
+    slack: Slack,
     healed: bool,
     /// Counts the processes.
     life: u32,
@@ -70,7 +77,8 @@ impl Receivers {
         clock: Arc<dyn Clock>,
         memory: Option<Arc<Memory>>,
     ) -> Arc<Self> {
-        let state = State { answers, healed: false, life: 0, hosts: BTreeMap::new(), wrongs: Vec::new() };
+        let slack = if memory.is_some() { IN_MEMORY } else { FOR_REAL };
+        let state = State { answers, slack, healed: false, life: 0, hosts: BTreeMap::new(), wrongs: Vec::new() };
         Arc::new(Self { state: Mutex::new(state), clock, in_flight_max, memory })
     }
 
@@ -169,7 +177,7 @@ impl State {
     /// A request arrives; nothing is known about its answer yet.
     fn arrive(&mut self, call: &Call, in_flight_max: usize) {
         let host = self.hosts.entry(call.host.clone()).or_default();
-        let mut wrongs = host.arrive(call);
+        let mut wrongs = host.arrive(call, self.slack);
         let everywhere: usize = self.hosts.values().map(Host::in_flight).sum();
         if everywhere > in_flight_max {
             wrongs.push(format!("{everywhere} at a time, of {in_flight_max}"));

@@ -6,6 +6,7 @@ use certhook::model::filter::Filter;
 use certhook::model::json::Json;
 use certhook::model::replay::{Replay, ReplayStatus};
 use certhook::model::resource::{Agenda, Download, Kind, Removal, RemovalReason, ResourceKey, Snapshot};
+use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::SightCommit;
 use serde_json::json;
@@ -30,7 +31,13 @@ pub(super) fn snapshot(kind: Kind, id: &str, state: &str) -> Snapshot {
 
 pub(super) async fn keep(bench: &Bench, snapshots: impl IntoIterator<Item = Snapshot>) {
     let commits = snapshots.into_iter().map(|one| SightCommit { snapshot: Some(one), ..SightCommit::default() });
-    bench.store.commit_sights(commits.collect(), None).await.expect("they are kept");
+    bench.store.commit_sights(commits.collect(), Some(progress(true))).await.expect("they are kept");
+}
+
+/// How far the first listing of the source has come.
+pub(super) fn progress(is_listed: bool) -> SourceProgress {
+    let progress = SourceProgress::new("numeral".parse().expect("a name"), Timestamp::EPOCH);
+    SourceProgress { baseline_completed_at: is_listed.then_some(Timestamp::EPOCH), ..progress }
 }
 
 async fn resynced(bench: &Bench, endpoint: &certhook::model::endpoint::Endpoint, filter: Filter) -> Replay {
@@ -38,6 +45,28 @@ async fn resynced(bench: &Bench, endpoint: &certhook::model::endpoint::Endpoint,
     let replay = ended(bench, &replay).await;
     assert_eq!(replay.progress.status, ReplayStatus::Completed);
     replay
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_waits_for_the_end_of_the_first_listing() {
+    let mut bench = Bench::new(|_, _, _| Outcome::Delivered).await;
+    bench.start();
+    let crm = bench.register("crm", |_| {}).await;
+    let replay = bench.deliverer().resync(&crm, Filter::default()).await.expect("it runs").expect("it is enabled");
+    let found =
+        |id: &str| SightCommit { snapshot: Some(snapshot(Kind::Certificate, id, "US-CA")), ..SightCommit::default() };
+    for (number, id) in ["cert_m", "cert_a"].into_iter().enumerate() {
+        bench.store.commit_sights(vec![found(id)], Some(progress(false))).await.expect("it is kept");
+        // What is told meanwhile lets the resync look again, and goes its own way.
+        bench.commit(names(number..number + 1)).await;
+        bench.await_ended(DeliveryStatus::Delivered, number + 1).await;
+    }
+    let seen = bench.store.replay(replay.id).await.expect("a look").expect("it is kept");
+    assert_eq!((counts(&seen), seen.progress.status), ([0, 0, 0, 0], ReplayStatus::Running));
+    bench.store.commit_sights(vec![found("cert_z")], Some(progress(true))).await.expect("it is kept");
+    bench.commit(names(2..3)).await;
+    let replay = ended(&bench, &replay).await;
+    assert_eq!(counts(&replay), [3, 3, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! What a receiver sees of one request.
 
 use std::fmt;
+use std::time::Duration;
 
 use certhook::deliver::sign;
 use certhook::deliver::transport::Request;
@@ -41,12 +42,24 @@ impl Call {
         }
     }
 
-    /// Whether those of these secrets that are live signed it, and no others.
-    pub(super) fn is_signed_by(&self, secrets: &[SigningSecret]) -> bool {
-        let now = self.at.as_seconds();
-        let live = secrets.iter().filter(|secret| secret.is_live(self.at));
-        let wanted = live.map(|secret| sign::signature(&secret.key, &self.event.to_string(), now, &self.body));
-        self.timestamp == now.to_string() && wanted.eq(self.signatures.iter().cloned())
+    /// Whether those of these secrets signed it that were live at its timestamp, and no others. It may have been signed
+    /// so long before it arrived.
+    pub(super) fn is_signed_by(&self, secrets: &[SigningSecret], on_its_way_max: Duration) -> bool {
+        let Ok(signed_at) = self.timestamp.parse::<i64>() else { return false };
+        let earliest = self.at.minus(on_its_way_max);
+        if !(earliest.as_seconds()..=self.at.as_seconds()).contains(&signed_at) {
+            return false;
+        }
+        // Which secrets are live changes only when one of them ends.
+        let ends = secrets.iter().filter_map(|secret| secret.expires_at);
+        let before_an_end =
+            ends.map(|end| end.minus(Duration::from_millis(1))).filter(|at| (earliest..=self.at).contains(at));
+        before_an_end.chain([self.at]).any(|at| {
+            let live = secrets.iter().filter(|secret| secret.is_live(at));
+            let wanted =
+                live.map(|secret| sign::signature(&secret.key, &self.event.to_string(), signed_at, &self.body));
+            wanted.eq(self.signatures.iter().cloned())
+        })
     }
 }
 

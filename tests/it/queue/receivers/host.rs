@@ -11,8 +11,14 @@ use certhook::model::time::Timestamp;
 
 use super::call::{Call, Strand};
 
-/// For so long a change of an endpoint may go unnoticed: a process that begins may have read it before.
-const UNNOTICED_MAX: Duration = Duration::from_millis(20);
+/// What cannot be told to the moment.
+#[derive(Clone, Copy)]
+pub(super) struct Slack {
+    /// For so long a change of an endpoint may go unnoticed: a process that begins may have read it before.
+    pub(super) unnoticed_max: Duration,
+    /// So much time may pass between a signature and its arrival.
+    pub(super) on_its_way_max: Duration,
+}
 
 #[derive(Default)]
 pub(super) struct Host {
@@ -75,7 +81,7 @@ impl Host {
     }
 
     /// A request arrives; gives what is wrong about it.
-    pub(super) fn arrive(&mut self, call: &Call) -> Vec<String> {
+    pub(super) fn arrive(&mut self, call: &Call, slack: Slack) -> Vec<String> {
         let is_in_order = self.is_in_order(call);
         let others = self.running.iter().filter(|(event, _)| !self.by_hand.contains(event));
         let together = is_in_order && others.clone().any(|(_, strand)| *strand == call.strand);
@@ -84,7 +90,7 @@ impl Host {
         let before = self.attempts.insert(call.event, call.attempt).unwrap_or(0);
         let has_ended = self.ended.contains(&(call.event, call.strand.1.clone()));
         let is_same = *self.bodies.entry(call.event).or_insert_with(|| call.body.clone()) == call.body;
-        let noticed = |at: Timestamp| at.plus(UNNOTICED_MAX) < call.at;
+        let noticed = |at: Timestamp| at.plus(slack.unnoticed_max) < call.at;
         let mut signing = self.secrets.iter().filter(|(_, until)| !until.is_some_and(noticed));
         let wrongs = [
             (twice, "sent twice at a time".to_owned()),
@@ -93,7 +99,10 @@ impl Host {
             (has_ended, "sent again after it had ended".to_owned()),
             (call.attempt != before + 1, format!("the attempt before was {before}")),
             (!is_same, "other bytes than before".to_owned()),
-            (!signing.any(|(secrets, _)| call.is_signed_by(secrets)), "not signed as it should be".to_owned()),
+            (
+                !signing.any(|(secrets, _)| call.is_signed_by(secrets, slack.on_its_way_max)),
+                "not signed as it should be".to_owned(),
+            ),
             (self.off_since.is_some_and(noticed), "sent although nothing should be".to_owned()),
         ];
         wrongs.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, what)| what).collect()

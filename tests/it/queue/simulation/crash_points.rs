@@ -20,6 +20,7 @@ use super::asked::Asked;
 use super::world::{RETRY, Subscriber, World, present, resources};
 use crate::queue::dice::Dice;
 use crate::queue::receivers::Call;
+use crate::queue::resync::progress;
 use crate::queue::rig::sight;
 
 const IN_FLIGHT_MAX: usize = 6;
@@ -191,7 +192,7 @@ impl Play {
         match act {
             Act::Keep => {
                 let all = resources().map(present).collect();
-                self.world.bench.store.commit_sights(all, None).await.expect("they are kept");
+                self.world.bench.store.commit_sights(all, Some(progress(true))).await.expect("they are kept");
             }
             Act::Register(name) => self.register(name).await,
             Act::Tell(count) => self.tell(count).await,
@@ -361,7 +362,7 @@ fn play(kills: &[usize]) -> Vec<&'static str> {
 fn a_kill_after_any_step_loses_nothing() {
     let steps = play(&[]);
     let kinds: BTreeSet<_> = steps.iter().copied().collect();
-    let every = ["cursor", "endpoint", "mark", "position", "record", "replay", "send", "sight", "snapshot"];
+    let every = ["cursor", "endpoint", "mark", "position", "progress", "record", "replay", "send", "sight", "snapshot"];
     assert_eq!(kinds, BTreeSet::from(every), "the history has something of everything");
     for (index, kind) in steps.iter().enumerate() {
         println!("killed after step {} ({kind})", index + 1);

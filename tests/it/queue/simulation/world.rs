@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Dice;
 use super::asked::Asked;
 use crate::queue::receivers::{Answers, Receivers, by_chance};
-use crate::queue::resync::snapshot;
+use crate::queue::resync::{progress, snapshot};
 use crate::queue::rig::{Bench, TestClock};
 use crate::support::memory::Memory;
 
@@ -149,7 +149,12 @@ impl World {
         settings.circuit.probe = Duration::from_millis(1 + dice.below(200));
         settings.disable_after = Duration::from_millis(20 + dice.below(500));
         world.dice = dice;
-        world.bench.store.commit_sights(resources().map(present).collect(), None).await.expect("they are kept");
+        world
+            .bench
+            .store
+            .commit_sights(resources().map(present).collect(), Some(progress(true)))
+            .await
+            .expect("they are kept");
         world
     }
 
