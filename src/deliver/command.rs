@@ -149,7 +149,7 @@ impl Dispatcher {
         // Until it is written, no lane is made anew that would find it pending.
         self.ledger.begin(number);
         let store = Arc::clone(&self.tools.store);
-        self.tasks.spawn(async move { Done::Canceled { number, result: canceled(&*store, id).await, answer } });
+        self.tasks.spawn(async move { Done::Canceled { id, result: canceled(&*store, id).await, answer } });
         self.settle(number, now);
     }
 }

@@ -85,7 +85,7 @@ impl Dispatcher {
         log(endpoint, &event, &attempt, &next);
         let verdict = match next {
             Next::Delivered => Verdict::Delivered,
-            Next::Exhausted => Verdict::Ended,
+            Next::Exhausted => Verdict::GivenUp,
             Next::RetryAt(at) => Verdict::RetryAt(at),
             Next::EndpointGone => Verdict::RetryAt(now),
         };
@@ -98,12 +98,12 @@ impl Dispatcher {
         let (paused_until, at) = (policy::paused_until(outcome, retry_after, now), attempt.at);
         record.push(attempt);
         let is_registered = self.stations.contains_key(&number) || self.stopped.contains_key(&number);
-        if verdict == Verdict::Delivered || verdict == Verdict::Ended {
+        if !matches!(verdict, Verdict::RetryAt(_)) {
             self.board.attempts.closed(verdict == Verdict::Delivered);
         }
         let record = match verdict {
             Verdict::Delivered => record.ended(DeliveryStatus::Delivered),
-            Verdict::Ended => record.ended(DeliveryStatus::Failed),
+            Verdict::GivenUp | Verdict::Ended => record.ended(DeliveryStatus::Failed),
             Verdict::RetryAt(at) if is_registered => DeliveryRecord { next_attempt_at: Some(at), ..record },
             Verdict::RetryAt(_) => record.ended(DeliveryStatus::Canceled),
         };

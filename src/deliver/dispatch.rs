@@ -30,7 +30,7 @@ use super::survey::Absentee;
 use super::work::Work;
 use crate::model::delivery::ByHand;
 use crate::model::endpoint::Endpoint;
-use crate::model::id::{EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
 
@@ -67,7 +67,7 @@ pub(super) enum Done {
     },
     Committed(Result<(), StoreError>),
     Canceled {
-        number: EndpointNumber,
+        id: DeliveryId,
         result: Result<ByHand, StoreError>,
         answer: oneshot::Sender<ByHand>,
     },
@@ -300,17 +300,13 @@ impl Dispatcher {
             Done::Committed(result) => {
                 self.committing = false;
                 result?;
-                if self.ledger.has_saved_replayed() {
-                    self.news.tell();
-                }
-                for number in self.ledger.saved() {
-                    self.welcome(number);
-                }
+                self.committed(now);
             }
-            Done::Canceled { number, result, answer } => {
-                self.ledger.finish(number);
+            Done::Canceled { id, result, answer } => {
+                self.ledger.finish(id.endpoint);
+                self.settled(id.endpoint, id.position, now);
                 let _gone = answer.send(result?);
-                self.welcome(number);
+                self.welcome(id.endpoint);
             }
         }
         Ok(())

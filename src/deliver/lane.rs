@@ -63,6 +63,8 @@ pub(super) struct Lane {
     replaying: HashSet<Position>,
     open: BTreeSet<Position>,
     order: Order,
+    /// What is given up or canceled, and holds its strand until that is durable.
+    ending: BTreeMap<Position, Option<Strand>>,
     waiting: BTreeMap<(Timestamp, Position), Option<Strand>>,
     /// What was made due early by a success after a mere slip: once is enough for what keeps failing by itself.
     hurried: BTreeSet<Position>,
@@ -93,6 +95,7 @@ impl Lane {
             replaying: HashSet::new(),
             open: BTreeSet::new(),
             order: Order::new(order_wait),
+            ending: BTreeMap::new(),
             waiting: BTreeMap::new(),
             hurried: BTreeSet::new(),
         }
@@ -205,9 +208,15 @@ impl Lane {
         self.running.remove(&work.position);
         match verdict {
             Verdict::Delivered | Verdict::Ended => {
-                self.hurried.remove(&work.position);
-                self.replaying.remove(&work.position);
-                self.release(work.position, work.strand.as_ref());
+                self.forget(work.position);
+                // What was handed over twice is ended by the first of its attempts.
+                if self.ending.get(&work.position) != Some(&work.strand) {
+                    self.release(work.position, work.strand.as_ref());
+                }
+            }
+            Verdict::GivenUp => {
+                self.forget(work.position);
+                self.end(work.position, work.strand.clone());
             }
             Verdict::RetryAt(due) => {
                 self.waiting.insert((due, work.position), work.strand.clone());
@@ -316,6 +325,29 @@ impl Lane {
         }
     }
 
+    fn forget(&mut self, position: Position) {
+        self.hurried.remove(&position);
+        self.replaying.remove(&position);
+    }
+
+    /// A delivery has ended undelivered. It holds its strand until that is durable.
+    fn end(&mut self, position: Position, strand: Option<Strand>) {
+        // It was begun anew in another strand, so that it is durable how it ended in the former one.
+        if let Some(former) = self.ending.insert(position, strand) {
+            self.release(position, former.as_ref());
+        }
+    }
+
+    /// What became of a delivery is durable: if it ended undelivered, the next one of its strand is ready, and `true`
+    /// is given.
+    pub(super) fn settled(&mut self, position: Position) -> bool {
+        let ended = self.ending.remove(&position);
+        if let Some(strand) = &ended {
+            self.release(position, strand.as_ref());
+        }
+        ended.is_some()
+    }
+
     /// A delivery has ended; the next one of its strand is ready.
     fn release(&mut self, position: Position, strand: Option<&Strand>) {
         let Some(key) = self.ordered(strand) else { return };
@@ -383,7 +415,10 @@ mod tests {
         assert_eq!(started(&mut lane, at(0)), [1, 3]);
         lane.finish(&work(1, "a"), Verdict::Delivered, at(1));
         assert_eq!(started(&mut lane, at(1)), [2]);
+        lane.finish(&work(2, "a"), Verdict::GivenUp, at(2));
         lane.finish(&work(2, "a"), Verdict::Ended, at(2));
+        assert_eq!(started(&mut lane, at(2)), [] as [u64; 0], "nobody would know of it after a restart");
+        assert!(lane.settled(Position(2)) && !lane.settled(Position(2)));
         assert_eq!(started(&mut lane, at(2)), [4], "a delivery that is given up releases those behind it");
     }
 

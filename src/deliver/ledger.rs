@@ -126,7 +126,7 @@ impl Ledger {
     }
 
     /// Whether the commit that was just written has records of replays.
-    pub(super) fn has_saved_replayed(&self) -> bool {
+    fn has_saved_replayed(&self) -> bool {
         self.saving_replayed
     }
 
@@ -136,17 +136,17 @@ impl Ledger {
         saving.map(|((_, position), _)| *position).min()
     }
 
-    /// The commit that was being written is durable; gives the endpoints of its records.
-    pub(super) fn saved(&mut self) -> BTreeSet<EndpointNumber> {
-        let mut endpoints = BTreeSet::new();
+    /// The commit that was being written is durable; gives the deliveries of its records.
+    fn saved(&mut self) -> Vec<Delivery> {
+        let mut saved = Vec::new();
         for (delivery, attempts) in std::mem::take(&mut self.saving) {
             if self.unsaved.get(&delivery).is_some_and(|known| known.attempts() == attempts) {
                 self.unsaved.remove(&delivery);
             }
             self.finish(delivery.0);
-            endpoints.insert(delivery.0);
+            saved.push(delivery);
         }
-        endpoints
+        saved
     }
 
     /// Saves an endpoint's own position, or gives it up.
@@ -233,6 +233,28 @@ impl Dispatcher {
         let store = Arc::clone(&self.tools.store);
         self.committing = true;
         self.tasks.spawn(async move { Done::Committed(store.commit_deliveries(commit).await) });
+    }
+
+    /// The commit that was being written is durable.
+    pub(super) fn committed(&mut self, now: Timestamp) {
+        if self.ledger.has_saved_replayed() {
+            self.news.tell();
+        }
+        for (number, position) in self.ledger.saved() {
+            // It may have been tried again meanwhile, and then its end is on its way.
+            if self.ledger.unsaved(number, position).is_none() {
+                self.settled(number, position, now);
+            }
+            self.welcome(number);
+        }
+    }
+
+    /// What became of a delivery is durable: those behind it may go.
+    pub(super) fn settled(&mut self, number: EndpointNumber, position: Position, now: Timestamp) {
+        let station = self.stations.get_mut(&number);
+        if station.is_some_and(|station| station.lane.settled(position)) {
+            self.settle(number, now);
+        }
     }
 
     /// Gives a position of its own to whoever holds the mark back, saves those that moved, and takes them away

@@ -96,7 +96,10 @@ impl Resumed {
 pub(super) enum Verdict {
     /// The receiver has it.
     Delivered,
-    /// It is given up, or canceled: nothing waits for it any longer.
+    /// It is given up. Nothing waits for it any longer once that is durable: a process that is killed before would try
+    /// it again, after those that did not wait.
+    GivenUp,
+    /// It is no longer pending: nothing waits for it any longer.
     Ended,
     /// It is tried again at that instant.
     RetryAt(Timestamp),

@@ -26,6 +26,7 @@ mod rig;
 mod room;
 mod simulation;
 mod taken_up;
+mod undelivered;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_is_not_sent_again_after_a_restart() {

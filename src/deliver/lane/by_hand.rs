@@ -16,6 +16,8 @@ impl Lane {
         if known.is_none() && !comes_anew {
             return false;
         }
+        // Where it is not yet known here that its former end is durable, it holds its strand until its next one.
+        self.ending.remove(&position);
         if let Some(key) = self.ordered(strand.as_ref()) {
             self.order.hold(position, &key);
         }
@@ -24,14 +26,13 @@ impl Lane {
         true
     }
 
-    /// Lets a delivery go that an operator no longer wants, with what follows for those behind it; `false` if it is
+    /// Lets a delivery go that an operator no longer wants; those behind it wait until that is durable. `false` if it is
     /// not waiting here.
     pub(in crate::deliver) fn cancel(&mut self, position: Position, strand: Option<&Strand>) -> bool {
         let is_here = self.take_out(position, strand).is_some();
         if is_here {
-            self.hurried.remove(&position);
-            self.replaying.remove(&position);
-            self.release(position, strand);
+            self.forget(position);
+            self.end(position, strand.cloned());
             self.close(position);
         }
         is_here
