@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use certhook::clock::Clock;
 use certhook::deliver::transport::{Request, Response, Transport};
-use certhook::model::delivery::{DeliveryRecord, Outcome};
+use certhook::model::delivery::{ByHand, DeliveryRecord, Outcome};
 use certhook::model::endpoint::SigningSecret;
 use certhook::model::id::{EventId, Position};
 
@@ -152,6 +152,24 @@ impl Receivers {
             host.revive(event);
             host.by_hand.insert(event);
         });
+    }
+
+    /// Somebody is about to ask for it to be sent.
+    pub(super) fn ask_by_hand(&self, host: &str, event: EventId) {
+        self.change(host, |host| host.ask(event));
+    }
+
+    /// What he was told.
+    pub(super) fn answered_by_hand(&self, host: &str, handled: &ByHand) {
+        let pending_after = match handled {
+            ByHand::Done(record) => record.pending_for().is_none().then_some(record.attempt_count),
+            ByHand::UnderWay | ByHand::Ended(_) | ByHand::Disabled => None,
+        };
+        if !self.change(host, |host| host.asked(pending_after)) {
+            let mut state = self.state();
+            let wrong = format!("life {}: sent again after it had ended, at {host}: {handled:?}", state.life);
+            state.wrongs.push(wrong);
+        }
     }
 
     /// Whether somebody wanted it to be sent there at a moment of his own.

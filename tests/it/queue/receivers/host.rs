@@ -40,6 +40,8 @@ pub(super) struct Host {
     attempts: HashMap<EventId, u32>,
     /// What this process knows to have ended, by itself or in a replay.
     ended: HashSet<(EventId, Option<String>)>,
+    /// What somebody is just asking to be sent anew, and the attempt that came although it had ended.
+    asking: Option<(EventId, Option<u32>)>,
     /// The last event of a strand that this process delivered,
     last: HashMap<Strand, Position>,
     /// and that was ever delivered for the first time.
@@ -52,6 +54,7 @@ impl Host {
         self.running.clear();
         self.attempts.clear();
         self.ended.clear();
+        self.asking = None;
         self.last.clear();
     }
 
@@ -72,6 +75,34 @@ impl Host {
         self.ended.remove(&(event, None));
     }
 
+    /// Somebody is about to ask for it to be sent, at a moment of his own. Until he has an answer it is open whether it
+    /// ends before, and so whether it may come anew.
+    pub(super) fn ask(&mut self, event: EventId) {
+        self.by_hand.insert(event);
+        self.asking = Some((event, None));
+    }
+
+    /// He has his answer: after so many attempts it is pending by itself, or `None`. Whether what came was in keeping
+    /// with that.
+    pub(super) fn asked(&mut self, pending_after: Option<u32>) -> bool {
+        let Some((event, sent)) = self.asking.take() else { return true };
+        if sent.is_none() && pending_after == Some(self.attempts.get(&event).copied().unwrap_or(0)) {
+            self.revive(event);
+        }
+        sent.is_none() || sent == pending_after.map(|count| count + 1)
+    }
+
+    fn has_ended(&mut self, call: &Call) -> bool {
+        let key = (call.event, call.strand.1.clone());
+        match &mut self.asking {
+            Some((event, sent @ None)) if *event == call.event && key.1.is_none() && self.ended.remove(&key) => {
+                *sent = Some(call.attempt);
+                false
+            }
+            _ => self.ended.contains(&key),
+        }
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.running.len()
     }
@@ -88,7 +119,7 @@ impl Host {
         let twice = self.running.insert(call.event, call.strand.clone()).is_some();
         let here = self.running.len();
         let before = self.attempts.insert(call.event, call.attempt).unwrap_or(0);
-        let has_ended = self.ended.contains(&(call.event, call.strand.1.clone()));
+        let has_ended = self.has_ended(call);
         let is_same = *self.bodies.entry(call.event).or_insert_with(|| call.body.clone()) == call.body;
         let noticed = |at: Timestamp| at.plus(slack.unnoticed_max) < call.at;
         let mut signing = self.secrets.iter().filter(|(_, until)| !until.is_some_and(noticed));

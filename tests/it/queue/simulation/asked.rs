@@ -29,16 +29,18 @@ impl World {
         match self.dice.below(6) {
             0..3 => {
                 if record.status != DeliveryStatus::Delivered {
-                    self.receivers.revive_by_hand(host, record.event_id);
+                    self.receivers.ask_by_hand(host, record.event_id);
                 }
-                self.bench.deliverer().retry(record).await.expect("it runs");
+                let handled = self.bench.deliverer().retry(record).await.expect("it runs");
+                self.receivers.answered_by_hand(host, &handled);
             }
             3 => {
                 let endpoint = self.bench.store.endpoint(record.endpoint_id).await.expect("a look");
                 let event = self.bench.store.event(record.id.position).await.expect("a look");
                 if let (Some(endpoint), Some(event)) = (endpoint, event) {
-                    self.receivers.revive_by_hand(host, record.event_id);
-                    self.bench.deliverer().redeliver(&event, &endpoint).await.expect("it runs");
+                    self.receivers.ask_by_hand(host, record.event_id);
+                    let handled = self.bench.deliverer().redeliver(&event, &endpoint).await.expect("it runs");
+                    self.receivers.answered_by_hand(host, &handled);
                 }
             }
             _ => {

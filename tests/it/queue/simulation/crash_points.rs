@@ -325,8 +325,9 @@ impl Play {
                 return;
             }
             if let Some(record) = records.iter().find(has_failed) {
-                self.world.receivers.revive_by_hand(&one.host, record.event_id);
+                self.world.receivers.ask_by_hand(&one.host, record.event_id);
                 let handled = self.world.bench.deliverer().retry(record).await.expect("it runs");
+                self.world.receivers.answered_by_hand(&one.host, &handled);
                 if matches!(handled, ByHand::Done(_)) {
                     return;
                 }
