@@ -611,6 +611,8 @@ mod tests {
         assert!(lane.cancel(Position(1), key(1).as_ref()));
         assert!(!lane.cancel(Position(1), key(1).as_ref()) && !lane.cancel(Position(9), key(9).as_ref()));
         end(&mut lane, &work(9, "a"), Outcome::Delivered, Verdict::Delivered, at(3));
+        assert_eq!(started(&mut lane, at(3600)), [] as [u64; 0], "not before it is durable");
+        assert!(lane.settled(Position(1)));
         assert_eq!(started(&mut lane, at(3600)), [2], "those behind it go on");
         assert!(lane.cancel(Position(3), key(3).as_ref()), "also one that is parked");
         end(&mut lane, &work(2, "a"), Outcome::Delivered, Verdict::Delivered, at(3600));

@@ -5,8 +5,9 @@
 //! gives its slot back. If there is none, and somebody waits, it is cut off: otherwise a few hundred receivers that begin
 //! to hang at the same moment would hold everybody up until the deadline. The next attempt at its endpoint has a slot
 //! of the failing lane, and all the time that there is. Of the other slots some are kept for endpoints that have nothing
-//! under way, so that the first second of those that are about to hang costs the others nothing. No host has more than half of all slots,
-//! however many endpoints it serves. Within these bounds endpoints take turns.
+//! under way, so that the first second of those that are about to hang costs the others nothing. No host has more than half of all slots with attempts that
+//! are not old yet, however many endpoints it serves: the old ones must not stop those of its endpoints that answer at
+//! once. Within these bounds endpoints take turns.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,7 +53,8 @@ struct Share {
 
 #[derive(Debug, Default)]
 struct Host {
-    in_flight: usize,
+    /// Attempts that are not old yet.
+    young: usize,
     waiting: VecDeque<EndpointNumber>,
 }
 
@@ -151,7 +153,7 @@ impl Slots {
     /// Whether a host may get another request; if not, the endpoint waits until one of the others has ended.
     pub(super) fn admit(&mut self, endpoint: EndpointNumber, host: &Arc<str>) -> bool {
         match self.hosts.get_mut(host) {
-            Some(known) if known.in_flight >= self.host_max => {
+            Some(known) if known.young >= self.host_max => {
                 known.waiting.push_back(endpoint);
                 false
             }
@@ -170,7 +172,7 @@ impl Slots {
             self.young.insert((now, ticket));
         }
         self.shares.entry(endpoint).or_default().in_flight += 1;
-        self.hosts.entry(Arc::clone(host)).or_default().in_flight += 1;
+        self.hosts.entry(Arc::clone(host)).or_default().young += 1;
         let held = Held { endpoint, host: Arc::clone(host), began: now, in_failing_lane, is_old: false, is_cut: false };
         self.held.insert(ticket, held);
         ticket
@@ -194,11 +196,18 @@ impl Slots {
                 self.shares.remove(&held.endpoint);
             }
         }
-        let Some(host) = self.hosts.get_mut(&held.host) else { return };
-        host.in_flight -= 1;
-        if host.in_flight > 0 {
+        if !held.is_old {
+            self.leave(&held.host);
+        }
+    }
+
+    /// One attempt less counts for a host. Who waited for it waits for a turn from here on.
+    fn leave(&mut self, name: &Arc<str>) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.young -= 1;
+        if host.young > 0 {
             self.first.extend(host.waiting.pop_front());
-        } else if let Some(host) = self.hosts.remove(&held.host) {
+        } else if let Some(host) = self.hosts.remove(name) {
             // All of them: no other end will call the rest.
             self.first.extend(host.waiting);
         }
@@ -214,6 +223,8 @@ impl Slots {
             if let Some(held) = self.held.get_mut(&ticket) {
                 held.is_old = true;
                 self.shares.entry(held.endpoint).or_default().old += 1;
+                let host = Arc::clone(&held.host);
+                self.leave(&host);
             }
         }
         self.move_overdue();
@@ -247,7 +258,8 @@ impl Slots {
 
     /// When [`Self::age`] may make room for somebody who waits.
     pub(super) fn next_wake(&self) -> Option<Timestamp> {
-        let somebody_waits = !self.first.is_empty() || !self.further.is_empty();
+        let waits_for_a_host = || self.hosts.values().any(|host| !host.waiting.is_empty());
+        let somebody_waits = !self.first.is_empty() || !self.further.is_empty() || waits_for_a_host();
         self.young.first().filter(|_| somebody_waits).map(|(began, _)| began.plus(OLD_AFTER))
     }
 
@@ -291,6 +303,22 @@ mod tests {
         slots.further.clear();
         slots.behind.clear();
         begun
+    }
+
+    #[test]
+    fn attempts_that_take_long_leave_room_for_other_endpoints_of_their_host() {
+        let mut slots = Slots::new(16);
+        let (slow, prompt, shared) = (EndpointNumber(1), EndpointNumber(2), host("shared"));
+        for _ in 0..8 {
+            assert!(slots.admit(slow, &shared));
+            slots.begin(slow, &shared, Turn::Further, at(0));
+        }
+        assert!(!slots.admit(prompt, &shared), "the host has its half");
+        assert_eq!(slots.next_wake(), Some(at(1_000)));
+        slots.age(at(1_000));
+        assert_eq!(slots.next(), Some((prompt, Turn::First)));
+        assert!(slots.admit(prompt, &shared));
+        slots.begin(prompt, &shared, Turn::First, at(1_000));
     }
 
     #[test]
@@ -408,7 +436,7 @@ mod tests {
                 }
                 prop_assert!(slots.held.len() <= max && slots.failing <= slots.failing_max);
                 prop_assert!(slots.held.len() - slots.failing <= slots.ordinary_max);
-                prop_assert!(slots.hosts.values().all(|host| host.in_flight <= slots.host_max));
+                prop_assert!(slots.hosts.values().all(|host| host.young <= slots.host_max));
             }
             for ticket in tickets {
                 slots.end(ticket);

@@ -1,5 +1,7 @@
 //! What every resource is now, for a subscriber that begins, or begins anew.
 
+use serde_json::Value;
+
 use super::Step;
 use crate::deliver::Deliverer;
 use crate::model::endpoint::Endpoint;
@@ -97,6 +99,8 @@ fn state(
         Kind::Certificate => EventType::CertificateSnapshot,
         Kind::CertificateRequest => EventType::RequestSnapshot,
     };
+    // As for every event about a resource: what upstream says of it, if it does.
+    let livemode = snapshot.object.fields().get("livemode").and_then(Value::as_bool).unwrap_or(livemode);
     let sight = Sight {
         subject: Subject::Resource(snapshot.key),
         api_version: source.api_version.clone(),

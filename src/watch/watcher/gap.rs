@@ -41,6 +41,12 @@ impl Watcher {
         if is_gap && has_baseline { self.with_gap(progress, now) } else { (progress, Vec::new()) }
     }
 
+    /// What is told of a gap that was told, now that a `changes` pass is complete again.
+    pub(super) fn end_of_gap(&self, progress: &SourceProgress, now: Timestamp) -> Option<Told> {
+        let since = progress.gap_since?;
+        Some(self.account.tell(gateway::gap(since, Some(now)), progress, now))
+    }
+
     fn with_gap(&self, mut progress: SourceProgress, now: Timestamp) -> (SourceProgress, Vec<Told>) {
         let Some(since) = last_success(&progress).filter(|_| progress.gap_since.is_none()) else {
             return (progress, Vec::new());

@@ -138,7 +138,10 @@ impl Watcher {
                 let selection = Selection::UpdatedAfter(watermark.minus(self.settings.overlap));
                 let Some(proof) = pass.run(&selection).await? else { return Ok(()) };
                 let (now, behind) = (self.clock.now(), pass.behind());
-                let step = |progress: &_| (after_changes(progress, started_at, now, behind, &proof), Vec::new());
+                let step = |progress: &_| {
+                    let told = self.end_of_gap(progress, now);
+                    (after_changes(progress, started_at, now, behind, &proof), told.into_iter().collect())
+                };
                 Ok(self.applier.advance(step).await?)
             }
             PassKind::Open => {

@@ -18,7 +18,7 @@ pub(super) fn snapshot(kind: Kind, id: &str, state: &str) -> Snapshot {
     Snapshot {
         key: ResourceKey { source: "numeral".parse().expect("a name"), kind, id: id.parse().expect("an id") },
         object_version: 3,
-        object: Json::of(&json!({"id": id, "jurisdictions": [{"jurisdiction_id": state}]})),
+        object: Json::of(&json!({"id": id, "livemode": false, "jurisdictions": [{"jurisdiction_id": state}]})),
         observed_at: Timestamp::from_millis(5),
         row_fingerprint: None,
         download: Download::Missing,
@@ -91,6 +91,7 @@ async fn every_current_resource_is_told_once_to_who_asked_and_to_nobody_else() {
     let event = bench.store.event(sent[0].id.parse::<certhook::model::id::EventId>().expect("an id").position).await;
     let event = event.expect("a look").expect("it is in the log");
     let detection = &event.sight.detection;
+    assert!(!event.sight.livemode, "upstream says so");
     assert_eq!(event.event_type, EventType::CertificateSnapshot);
     assert_eq!((detection.mode, detection.object_version, detection.pass), (Mode::Resync, 3, None));
     // Whoever keeps up, and whoever comes later and begins at the beginning, hears nothing of it.

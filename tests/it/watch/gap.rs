@@ -1,5 +1,6 @@
-//! That no `changes` pass has succeeded for long, which is told once for each time.
+//! That no `changes` pass has succeeded for long, which is told once for each time, and that one has again.
 
+use certhook::model::json::Fields;
 use certhook::source::SourceError;
 
 use super::running::Running;
@@ -12,14 +13,17 @@ fn unavailable() -> SourceError {
     SourceError::Unavailable("503".into())
 }
 
-/// The gaps that were told since the last look, each by when it began.
+/// What was told of gaps since the last look: when each began, and that it is over.
 fn gaps(world: &World) -> Vec<String> {
     let sights = world.store.take_sights();
     let drafts = sights.iter().flat_map(|(_, drafts)| drafts);
     let gaps = drafts.filter(|draft| draft.event_type.as_str() == "gateway.gap").map(|draft| draft.details.fields());
-    gaps.inspect(|gap| assert_eq!(gap["until"], Value::Null))
-        .map(|gap| gap["since"].as_str().expect("an instant").into())
-        .collect()
+    let since = |gap: &Fields| gap["since"].as_str().expect("an instant").to_owned();
+    gaps.map(|gap| if gap["until"].is_null() { since(&gap) } else { over(since(&gap)) }).collect()
+}
+
+fn over(since: impl std::fmt::Display) -> String {
+    format!("{since} is over")
 }
 
 /// A world whose `changes` pass has just been complete, and in which nothing is answered from now on.
@@ -71,7 +75,7 @@ async fn only_a_complete_changes_pass_ends_a_gap() {
     world.source.break_always(Some(unavailable()));
     let running = Running::begin(&world).await;
     running.pass_time(&world, 6 * MINUTE).await;
-    assert_eq!(gaps(&world), [again.to_string()], "another one");
+    assert_eq!(gaps(&world), [over(since), again.to_string()], "another one");
     running.end().await;
 }
 
@@ -95,8 +99,8 @@ async fn a_gap_while_no_process_ran_is_told_by_the_next_one() {
     world.tick(60 * MINUTE);
     let running = Running::begin(&world).await;
     running.pass_time(&world, MINUTE).await;
-    assert_eq!(gaps(&world), [since.to_string()]);
-    assert_eq!(world.store.only_progress().gap_since, None, "and it is over");
+    assert_eq!(gaps(&world), [since.to_string(), over(since)]);
+    assert_eq!(world.store.only_progress().gap_since, None);
     running.end().await;
 }
 
