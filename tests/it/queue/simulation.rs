@@ -42,16 +42,18 @@ async fn run(seed: u64, over: Over) {
 
 impl World {
     /// Waits until everything has ended. Thousands may be left, and the machine may be busy; but something must end all
-    /// the time.
+    /// the time. What is under way may yet leave something pending that nobody had to get, so one look is not enough.
     async fn drain(&mut self, seed: u64) {
         let (mut fewest, mut deadline) = (usize::MAX, tokio::time::Instant::now());
+        let mut has_ended = false;
         loop {
             let missing = self.missing().await;
             let replays = self.unfinished().await;
             let left = missing.len() + replays.len();
-            if left == 0 {
+            if left == 0 && has_ended {
                 return;
             }
+            has_ended = left == 0;
             if left < fewest {
                 (fewest, deadline) = (left, tokio::time::Instant::now() + PATIENCE);
             }
