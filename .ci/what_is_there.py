@@ -22,6 +22,7 @@ def before_call(context, case, kwargs):
             case.query["source"] = "numeral"  # the configuration tells which ones there are
     if case.headers is not None:
         case.headers.pop("Last-Event-ID", None)  # only an event before tells one
+        case.headers.pop("Idempotency-Key", None)  # drawn anew for each call, which generated values are not
     body, path, method = case.body, case.operation.path, case.operation.method.lower()
     if method == "put":
         case.path_parameters["name"] = "crm"  # ids cannot be given
@@ -42,6 +43,8 @@ def before_call(context, case, kwargs):
         body.pop("secret", None)  # must not be the one that signs
     if path.endswith("/removals"):
         body.pop("ids", None)  # their removal must be withheld
+    if path == "/v1/keys":
+        body.pop("expires_at", None)  # must be in the future
     if path.endswith("/replay"):
         body.pop("until", None)  # must not be before since
     if path == "/v1/endpoints/{name}" and method == "put":

@@ -2,7 +2,7 @@
 
 use super::feed::is_for;
 use super::work::Resumed;
-use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
+use crate::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::Endpoint;
 use crate::model::health::Backlog;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
@@ -55,9 +55,8 @@ pub(super) async fn waiting_of(store: &dyn Store, endpoint: &Endpoint, skips: bo
     }
 }
 
-/// Makes pending again, with a schedule of its own, what has failed since the endpoint took something last: what ran out
-/// of attempts, and what it did not want (`webhook-delivery: abort-message`), since whoever enables it may have mended
-/// why. Only for an endpoint that is disabled: otherwise its lane would not know.
+/// Makes pending again, with a schedule of its own, what has run out of attempts since the endpoint took something
+/// last. Only for an endpoint that is disabled: otherwise its lane would not know.
 pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Timestamp) -> Result<(), StoreError> {
     let health = store.health(endpoint.id.number).await?.unwrap_or_default();
     let Some(first) = health.first_given_up else { return Ok(()) };
@@ -75,7 +74,7 @@ pub(super) async fn retry_failed(store: &dyn Store, endpoint: &Endpoint, now: Ti
         let page = store.deliveries(query.clone()).await?;
         let is_meant = |record: &DeliveryRecord| {
             let last = record.attempts.last();
-            last.is_some_and(|last| Some(last.at) > health.last_success_at)
+            last.is_some_and(|last| Some(last.at) > health.last_success_at && last.outcome != Outcome::Aborted)
                 && record.endpoint_id == endpoint.id
                 && record.id.position > endpoint.start
         };

@@ -114,13 +114,12 @@ impl Dispatcher {
         };
         let noted = condition.note(outcome, at, now, tells);
         paused_until.into_iter().for_each(|until| condition.pause(until));
-        let is_given_up = next == Next::Exhausted;
-        if is_given_up {
+        // What a receiver never wants has failed, too, but not for want of attempts.
+        let is_exhausted = next == Next::Exhausted && outcome != Outcome::Aborted;
+        if is_exhausted {
             condition.give_up(record.id.position);
         }
-        // What a receiver does not want has failed, too, but not for want of attempts.
-        let is_exhausted = is_given_up && outcome != Outcome::Aborted;
-        let consequence = self.consequence(endpoint, &record, noted, is_given_up, is_exhausted && tells, now);
+        let consequence = self.consequence(endpoint, &record, noted, is_exhausted && tells, now);
         self.ledger.record(record, consequence);
         (verdict, noted.recovery)
     }
@@ -139,8 +138,7 @@ impl Dispatcher {
         endpoint: &Arc<Endpoint>,
         record: &DeliveryRecord,
         noted: Noted,
-        is_given_up: bool,
-        is_exhaustion_told: bool,
+        is_exhausted: bool,
         now: Timestamp,
     ) -> Option<Consequence> {
         let (livemode, disable_after) = (self.settings.livemode, self.settings.disable_after);
@@ -148,11 +146,11 @@ impl Dispatcher {
         let condition = self.condition(number)?;
         let (kept, health, failing_for) = (condition.kept(), condition.health(), condition.failing_for(now));
         self.board.show(number, health);
-        if !noted.is_news && !is_given_up {
+        if !noted.is_news && !is_exhausted {
             return None;
         }
         let mut told = Vec::new();
-        if is_exhaustion_told {
+        if is_exhausted {
             told.push(told::of_exhaustion(record, livemode, now));
         }
         if let Some(transition) = noted.told {
@@ -173,7 +171,7 @@ impl Dispatcher {
             at: now,
             told: told::of_disabling(endpoint, &health, reason, livemode, now),
         });
-        Some(Consequence { health: Some(kept), told, disabling })
+        Some(Consequence { health: Some(kept).filter(|_| noted.is_news), told, disabling })
     }
 
     /// Sends nothing further to an endpoint, whose receiver wants no more or has failed for too long; what it has not

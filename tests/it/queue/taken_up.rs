@@ -45,20 +45,6 @@ async fn what_failed_is_tried_again_also_if_nobody_saw_that_the_endpoint_was_off
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_receiver_did_not_want_is_tried_again_once_the_endpoint_is_enabled() {
-    let mut bench = Bench::new(|number, _, _| if number == 0 { Outcome::Aborted } else { Outcome::Delivered }).await;
-    bench.start();
-    let crm = bench.register("crm", |_| {}).await;
-    bench.commit(names(0..1)).await;
-    bench.await_ended(DeliveryStatus::Failed, 1).await;
-    bench.switch(crm.id, EndpointStatus::Disabled).await;
-    bench.deliverer().retry_failed(&bench.endpoint(crm.id).await).await.expect("the store works");
-    bench.switch(crm.id, EndpointStatus::Enabled).await;
-    bench.await_ended(DeliveryStatus::Delivered, 1).await;
-    bench.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_skipped_also_if_nobody_saw_that_the_endpoint_was_off() {
     let mut bench = Bench::new(|number, _, _| if number == 0 { Outcome::Rejected } else { Outcome::Delivered }).await;
     let meddler = blindfold(&mut bench);
