@@ -12,6 +12,8 @@ use crate::model::key::Scope;
 
 const GROUP: &str = "Access";
 
+const NO_CONTROL_CHARACTERS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// `GET /v1/keys`.
 pub(in crate::api) fn keys() -> Operation {
     let description = "Newest first unless `order=asc`; never with the keys themselves. The root key, which is in the \
@@ -26,7 +28,7 @@ pub(in crate::api) fn create() -> Operation {
     let words = Scope::ALL.map(Scope::as_str);
     let scope = json!({"type": "string", "enum": words});
     let name = json!({
-        "type": "string", "maxLength": NAME_CHARS_MAX, "description": "Whose key it is, or what it is for.",
+        "type": "string", "maxLength": NAME_CHARS_MAX, "pattern": NO_CONTROL_CHARACTERS, "description": "Whose key it is, or what it is for.",
     });
     let scopes = "What it opens: `read` (whatever is merely shown), `endpoints` (and their secrets), `replay`, \
         `documents`, `upstream` (what changes something at the vendor), `admin` (everything).";

@@ -20,8 +20,8 @@ use crate::model::event::EventType;
 
 const GROUP: &str = "Endpoints";
 
-/// A duration in whole seconds, as people write them.
-const DURATION: &str = "^[1-9][0-9]{0,2}[smh]$|^[1-7]d$";
+/// A duration in whole seconds, as people write them, of a week at most.
+const DURATION: &str = "^[1-9][0-9]{0,2}[sm]$|^([1-9][0-9]?|1[0-5][0-9]|16[0-8])h$|^[1-7]d$";
 
 const NO_STORE: (&str, &str) = ("Cache-Control", "Always `no-store`.");
 
