@@ -187,7 +187,7 @@ def prove_calls(path):
 
 RECIPES = {"hubspot": prove_hubspot, "zapier": prove_zapier, "n8n": prove_n8n}
 
-for path in ("README.md", "docs/receiving.md", "docs/pulling.md"):
+for path in ("README.md", "docs/api.md", "docs/receiving.md", "docs/pulling.md"):
     prove_calls(path)
 for uid in ("receiver-example", "crm"):
     call("DELETE", f"/endpoints/{uid}")
