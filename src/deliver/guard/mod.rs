@@ -8,7 +8,7 @@
 //! A name is refused if *any* of its addresses is: one bad address among good ones is an attack or a mistake.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,16 @@ pub enum Scheme {
     Http,
     /// Over TLS.
     Https,
+}
+
+/// The name of the machine itself.
+const THIS_MACHINE: &str = "localhost";
+
+/// Whether a name means the machine itself, whatever a resolver makes of it or does not: `localhost` and all below it,
+/// with or without the dot of the root (RFC 6761, section 6.3).
+fn is_this_machine(host: &str) -> bool {
+    let labels = host.strip_suffix('.').unwrap_or(host);
+    labels.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(THIS_MACHINE))
 }
 
 /// Says which addresses may be called, and resolves names to those.
@@ -186,9 +196,12 @@ impl Guard {
     /// If any address is refused, or the name does not resolve within half of the deadline of an attempt.
     pub async fn resolve(&self, host: &str, scheme: Scheme) -> Result<Arc<[IpAddr]>, NoAddress> {
         let unresolved = |reason: &str| NoAddress::Unresolved { host: host.into(), reason: reason.into() };
-        let answer = tokio::time::timeout(self.look_up_limit, self.names.resolve(host)).await;
+        let is_here = is_this_machine(host);
+        let name = if is_here { THIS_MACHINE } else { host };
+        let answer = tokio::time::timeout(self.look_up_limit, self.names.resolve(name)).await;
         let addresses = match answer {
             Ok(Ok(addresses)) => addresses,
+            Ok(Err(_)) | Err(_) if is_here => [IpAddr::V4(Ipv4Addr::LOCALHOST)].into(),
             Ok(Err(reason)) => return Err(unresolved(&reason)),
             Err(_) => return Err(unresolved(&format!("no answer within {} ms", self.look_up_limit.as_millis()))),
         };

@@ -33,6 +33,8 @@ async fn admit(settings: &Settings, to: &str) -> Result<(), String> {
 #[tokio::test]
 async fn a_url_that_may_not_be_called_is_refused_with_what_would_permit_it() {
     let add = |network: &str| format!("; to permit it, add \"{network}\" to delivery.allow_networks");
+    let here =
+        |name: &str| format!("leads to {name}, which resolves to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"));
     for (to, expected) in [
         ("ftp://public.test/", "must be https, or http where that is allowed, not ftp".to_owned()),
         ("file:///etc/passwd", "must be https, or http where that is allowed, not file".to_owned()),
@@ -41,6 +43,10 @@ async fn a_url_that_may_not_be_called_is_refused_with_what_would_permit_it() {
         ("https://10.0.0.5/", format!("leads to 10.0.0.5, a private address{}", add("10.0.0.5/32"))),
         ("https://2130706433/", format!("leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
         ("https://0x7f.1/", format!("leads to 127.0.0.1, a loopback address{}", add("127.0.0.1/32"))),
+        ("https://localhost./", here("localhost.")),
+        ("https://LOCALHOST.:8443/", here("localhost.")),
+        ("https://crm.localhost/", here("crm.localhost")),
+        ("https://crm.localhost./", here("crm.localhost.")),
         ("https://[::1]/", format!("leads to ::1, a loopback address{}", add("::1/128"))),
         ("https://[::ffff:a00:5]/", format!("leads to ::ffff:10.0.0.5, a private address{}", add("10.0.0.5/32"))),
         (
