@@ -359,6 +359,10 @@ pub trait Store:
     + AuditStore
     + AnswerStore
 {
+    /// What the ids of all events that are told from now on have in common: the second in which the store was made, or
+    /// last restored, and never less than before.
+    fn epoch(&self) -> u32;
+
     /// Writes something and reads it back: whether the store can be used.
     async fn check(&self) -> Result<(), StoreError>;
 

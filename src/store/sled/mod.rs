@@ -87,6 +87,7 @@ pub struct SledStore {
     meter: Commits,
     claims: Claims,
     backups: Arc<UnderWay>,
+    epoch: u32,
 }
 
 impl SledStore {
@@ -153,7 +154,8 @@ impl SledStore {
         thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(cannot_start)?;
         let reader = Arc::new(Reader { view, recent, vault });
         let (readers, claims) = (Arc::new(Semaphore::new(READERS_MAX)), Claims::default());
-        Ok(Arc::new(Self { reader, readers, acts, changes, gauge, meter, claims, backups }))
+        let epoch = opened.meta.epoch;
+        Ok(Arc::new(Self { reader, readers, acts, changes, gauge, meter, claims, backups, epoch }))
     }
 
     /// What its commits have measured.
@@ -267,6 +269,10 @@ impl Roomy for SledStore {
 
 #[async_trait]
 impl Store for SledStore {
+    fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let value = u64::from_le_bytes(random_bytes());
         self.write(|done| Act::Check { value, done }).await?;

@@ -94,14 +94,11 @@ pub(super) fn restore(
     let folder = settings.path.as_path();
     let unusable = |reason: String| RestoreError::Folder { folder: folder.into(), reason };
     let now = clock.now();
-    let set_aside = if has_store(folder) {
-        if !force {
-            return Err(RestoreError::StoreThere(folder.into()));
-        }
-        Some(move_aside(folder, now).map_err(unusable)?)
-    } else {
-        None
-    };
+    if has_store(folder) && !force {
+        return Err(RestoreError::StoreThere(folder.into()));
+    }
+    let former = former_epoch(folder).map_err(|error| unusable(error.to_string()))?;
+    let set_aside = if has_store(folder) { Some(move_aside(folder, now).map_err(unusable)?) } else { None };
     begin(folder).map_err(unusable)?;
     let db = open_sled(folder).map_err(unusable)?;
     let mut filling = Filling { db: &db, batch: sled::Batch::default(), bytes: 0 };
@@ -109,7 +106,8 @@ pub(super) fn restore(
         rows.into_iter().try_for_each(|(key, value)| filling.add(key, value)).map_err(broken)?;
     }
     filling.write().map_err(broken)?;
-    let epoch = u32::try_from(now.as_seconds()).unwrap_or(0).max(known.epoch.saturating_add(1));
+    // Subscribers drop what has a smaller epoch than they have seen, from this store or from the one that was here.
+    let epoch = u32::try_from(now.as_seconds()).unwrap_or(0).max(known.epoch.max(former).saturating_add(1));
     let head = end(folder, &db, Meta { epoch, ..known }).map_err(unusable)?;
     Ok(Restored { backup, epoch, head, set_aside })
 }
@@ -123,14 +121,35 @@ fn has_store(folder: &Path) -> bool {
     !is_unfinished(folder) && (folder.join("db").exists() || mark::is_there(folder))
 }
 
+/// What the name of a store goes on with that was moved aside, before the second in which that happened.
+const ASIDE: &str = ".before-restore-";
+
+/// The largest epoch of the store that is in a folder and of those that were moved aside from there, as far as they say:
+/// a restore that was broken off has left nothing else of the one that it took the place of.
+fn former_epoch(folder: &Path) -> io::Result<u32> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let is_one = |other: &str| other == name || other.strip_prefix(&*name).is_some_and(|rest| rest.starts_with(ASIDE));
+    let mut former = 0;
+    for entry in fs::read_dir(parent(folder))? {
+        let entry = entry?;
+        // What is damaged there is what a restore is for.
+        if is_one(&entry.file_name().to_string_lossy())
+            && let Ok(Some(mark)) = mark::read(&entry.path())
+        {
+            former = former.max(mark.epoch);
+        }
+    }
+    Ok(former)
+}
+
 /// Gives the folder another name, unless somebody has the store open.
 fn move_aside(folder: &Path, now: Timestamp) -> Result<PathBuf, String> {
-    let mut name = folder.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".before-restore-{}", now.as_seconds()));
-    let aside = folder.with_file_name(name);
-    if aside.exists() {
-        return Err(format!("{} is there already; move it away", aside.display()));
-    }
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let named = |count: u32| {
+        let again = if count == 0 { String::new() } else { format!("-{count}") };
+        folder.with_file_name(format!("{name}{ASIDE}{}{again}", now.as_seconds()))
+    };
+    let aside = (0..=u32::MAX).map(named).find(|aside| !aside.exists()).ok_or("too many stores lie beside it")?;
     with_lock(folder, || {
         fs::rename(folder, &aside)?;
         File::open(parent(folder))?.sync_all()

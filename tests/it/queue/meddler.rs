@@ -380,6 +380,10 @@ impl StateStore for Meddler {
 
 #[async_trait]
 impl Store for Meddler {
+    fn epoch(&self) -> u32 {
+        self.inner.epoch()
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.inner.check().await
     }

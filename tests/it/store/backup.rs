@@ -271,6 +271,30 @@ async fn a_store_that_is_there_is_moved_aside_only_by_force_and_never_while_it_i
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_restore_gives_an_epoch_that_the_store_before_it_had() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    let (settings, clock) = (settings(folder.path()), ManualClock::at(at(7_000)));
+    let store = filled(folder.path()).await;
+    back_up(&store, &file).await.unwrap();
+    close(store).await;
+    for further in 0..3 {
+        let restored = SledStore::restore(&settings, &file, true, &clock).unwrap();
+        assert_eq!(restored.epoch, EPOCH + 7 + further, "all within one second");
+        let store = open(folder.path());
+        assert_eq!(store.epoch(), restored.epoch);
+        close(store).await;
+    }
+    // As a kill leaves it that comes right after the former store was moved aside.
+    fs::rename(folder.path().join("data"), folder.path().join("data.before-restore-1")).unwrap();
+    let restored = SledStore::restore(&settings, &file, false, &clock).unwrap();
+    assert_eq!(restored.epoch, EPOCH + 10);
+    // One whose mark cannot be read is what a restore is for.
+    fs::write(folder.path().join("data/certhook.json"), "damaged").unwrap();
+    assert!(SledStore::restore(&settings, &file, true, &clock).unwrap().epoch > EPOCH + 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_was_broken_off_is_opened_by_nobody_and_begins_anew() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");

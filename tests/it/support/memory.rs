@@ -283,6 +283,10 @@ impl StateStore for Memory {
 
 #[async_trait]
 impl Store for Memory {
+    fn epoch(&self) -> u32 {
+        EPOCH
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         self.state().map(|_| ())
     }
