@@ -25,6 +25,7 @@ use super::request::Query;
 use super::request_id::RequestId;
 use super::state::Api;
 use crate::model::audit::AuditEntry;
+use crate::model::endpoint::Endpoint;
 use crate::model::id::{AuditId, KeyId};
 use crate::model::json::Json as JsonText;
 use crate::model::time::Timestamp;
@@ -52,6 +53,8 @@ pub(super) enum Audited {
     Nothing,
     /// What it was before; what it is after is what is answered.
     Before(Value),
+    /// What it was about, by its id and by the caller's own name for it; what it is after is what is answered.
+    About(String, Option<String>),
     /// What it was before and what it is after, each as the API shows it.
     States(Option<Value>, Option<Value>),
 }
@@ -60,6 +63,11 @@ impl Audited {
     /// What it was before.
     pub(super) fn before<T: Serialize>(before: &T) -> Self {
         Self::Before(json!(before))
+    }
+
+    /// Something that an endpoint was asked for, however the path calls it.
+    pub(super) fn about(endpoint: &Endpoint) -> Self {
+        Self::About(endpoint.id.to_string(), endpoint.uid.clone())
     }
 
     /// What it was before, and what it is after.
@@ -129,8 +137,8 @@ pub(super) async fn record(api: &Api, scene: Scene, answer: Response) -> Result<
     }
     let (mut parts, body) = answer.into_parts();
     let bytes = body.collect().await.map_err(|_| ApiError::internal())?.to_bytes();
-    if let Some((before, after)) = states(&mut parts.extensions, &bytes) {
-        let entry = entry(scene, before, after, api.clock.now());
+    if let Some(told) = told(&mut parts.extensions, &bytes) {
+        let entry = entry(scene, told, api.clock.now());
         let (operation, request_id) = (entry.operation.clone(), entry.request_id.clone());
         if let Err(error) = api.store.audit(entry).await {
             tracing::error!(%error, operation, request_id, "api.change_not_recorded");
@@ -141,8 +149,17 @@ pub(super) async fn record(api: &Api, scene: Scene, answer: Response) -> Result<
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }
 
-/// What was before and after; `None` if nothing was changed.
-fn states(extensions: &mut Extensions, answered: &[u8]) -> Option<(Option<Value>, Option<Value>)> {
+/// What a handler and its answer tell of a change.
+#[derive(Default)]
+struct Told {
+    /// What it was about, where neither state says so: its id, and the caller's own name for it.
+    about: (Option<String>, Option<String>),
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
+/// What is told of a change; `None` if nothing was changed.
+fn told(extensions: &mut Extensions, answered: &[u8]) -> Option<Told> {
     let answered = || {
         let mut answered: Value = serde_json::from_slice(answered).unwrap_or_default();
         if let Value::Object(fields) = &mut answered {
@@ -150,19 +167,23 @@ fn states(extensions: &mut Extensions, answered: &[u8]) -> Option<(Option<Value>
         }
         Some(answered)
     };
-    let (before, after) = match extensions.remove::<Audited>() {
+    let told = match extensions.remove::<Audited>() {
         Some(Audited::Nothing) => return None,
-        Some(Audited::Before(before)) => (Some(before), answered()),
-        Some(Audited::States(before, after)) => (before, after),
-        None => (None, answered()),
+        Some(Audited::Before(before)) => Told { before: Some(before), after: answered(), ..Told::default() },
+        Some(Audited::About(id, uid)) => Told { about: (Some(id), uid), before: None, after: answered() },
+        Some(Audited::States(before, after)) => Told { before, after, ..Told::default() },
+        None => Told { after: answered(), ..Told::default() },
     };
-    (before.is_none() || before != after).then_some((before, after))
+    (told.before.is_none() || told.before != told.after).then_some(told)
 }
 
-fn entry(scene: Scene, before: Option<Value>, after: Option<Value>, now: Timestamp) -> AuditEntry {
+fn entry(scene: Scene, told: Told, now: Timestamp) -> AuditEntry {
     let Scene { caller, operation, named, request_id } = scene;
-    let id = |state: &Option<Value>| state.as_ref()?.get("id")?.as_str().map(str::to_owned);
-    let resource_id = id(&before).or(named).or_else(|| id(&after));
+    let Told { about: (id, uid), before, after } = told;
+    let text = |state: &Option<Value>, name: &str| state.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let resource_id = id.or_else(|| text(&before, "id")).or(named).or_else(|| text(&after, "id"));
+    // As it is called from now on; of what is gone, as it was called.
+    let resource_uid = uid.or_else(|| text(after.as_ref().map_or(&before, |_| &after), "uid"));
     let (before, after, omitted) = fitting(before, after);
     AuditEntry {
         // The store gives the number.
@@ -172,6 +193,7 @@ fn entry(scene: Scene, before: Option<Value>, after: Option<Value>, now: Timesta
         address: caller.address,
         operation,
         resource_id,
+        resource_uid,
         before,
         after,
         omitted,
@@ -218,8 +240,12 @@ pub(super) struct EntryView {
     address: Option<IpAddr>,
     /// The method and the route of the call.
     operation: String,
-    /// What was changed: its id, or what the path calls it.
+    /// What was changed or asked for something, by its id; what has none, by its name.
     resource_id: Option<String>,
+    /// The `uid` of an endpoint that has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    resource_uid: Option<String>,
     /// What it was, as the API shows it; null if there was nothing, or nothing that could be shown.
     before: Option<JsonText>,
     /// What it is, as the API shows it; null if nothing is left.
@@ -251,6 +277,7 @@ impl From<AuditEntry> for EntryView {
             address: entry.address,
             operation: entry.operation,
             resource_id: entry.resource_id,
+            resource_uid: entry.resource_uid,
             before: entry.before,
             after: entry.after,
             omitted: entry.omitted,

@@ -138,8 +138,9 @@ pub trait Upstream: Send + Sync {
 /// What the API asks of the deliveries.
 #[async_trait]
 pub trait Deliveries: Send + Sync {
-    /// Sends that type's example to an endpoint, now and once, outside its queue.
-    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt;
+    /// Sends that type's example to an endpoint, now and once, outside its queue. `None`: nothing is sent, because the
+    /// gateway was started so.
+    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Option<Attempt>;
 
     /// Whether a URL may be registered; the error says why not and what would permit it.
     async fn admit(&self, url: &Url) -> Result<(), String>;

@@ -10,12 +10,12 @@ use serde::Serialize;
 use super::audit::Audited;
 use super::auth::Caller;
 use super::error::{ApiError, ErrorKind, Problems};
-use super::events;
 use super::input::Input;
 use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
+use super::{endpoints, events};
 use crate::model::delivery::{Attempt, ByHand, DeliveryRecord, DeliveryStatus};
 use crate::model::event::EventType;
 use crate::model::id::{DeliveryId, EndpointId, EventId};
@@ -92,10 +92,9 @@ pub(super) async fn list(
     Query(mut input): Query,
 ) -> Result<Json<Page<DeliveryView>>, ApiError> {
     let page = PageQuery::<DeliveryId>::take(&mut input, List::Deliveries);
-    let endpoint_id = input.parsed::<EndpointId>("endpoint_id");
+    let endpoint = input.text("endpoint_id");
     let event_id = input.parsed::<EventId>("event_id");
     let query = DeliveryQuery {
-        endpoint: endpoint_id.map(|id| id.number),
         position: event_id.map(|id| id.position),
         resource_id: input.parsed("resource_id"),
         status: input.choice("status", &STATUSES),
@@ -104,12 +103,17 @@ pub(super) async fn list(
         ..DeliveryQuery::default()
     };
     input.finish()?;
+    let endpoint_id = match endpoint {
+        Some(name) => Some(endpoints::id_of(&api, &name).await?),
+        None => None,
+    };
     // Numbers and positions find records fast; whether they are those of the whole ids is another question.
     let meant = |record: &DeliveryRecord| {
         endpoint_id.is_none_or(|id| id == record.endpoint_id) && event_id.is_none_or(|id| id == record.event_id)
     };
     let ascending = page.order == Order::OldestFirst;
-    let query = DeliveryQuery { after: page.after, ascending, limit: page.limit, ..query };
+    let endpoint = endpoint_id.map(|id| id.number);
+    let query = DeliveryQuery { endpoint, after: page.after, ascending, limit: page.limit, ..query };
     let read = api.store.deliveries(query).await?;
     let rows = read.found.into_iter().filter(meant).map(DeliveryView::row).collect();
     Ok(Json(page.answer(rows, read.next)))
@@ -160,18 +164,13 @@ pub(super) async fn redeliver(
     Body(given): Body,
 ) -> Result<Json<DeliveryView>, ApiError> {
     let mut input = Input::of_body(given);
-    let endpoint_id = input.parsed::<EndpointId>("endpoint_id");
-    let mut problems = input.into_problems();
-    if endpoint_id.is_none() && problems.is_empty() {
-        problems.report("endpoint_id", "is required: the endpoint that gets the event");
+    if !input.has("endpoint_id") {
+        input.report("endpoint_id", "is required: the endpoint that gets the event");
     }
-    problems.finish()?;
+    let name = input.text("endpoint_id").unwrap_or_default();
+    input.finish()?;
     let event = events::find(&api, &id).await?;
-    let endpoint = match endpoint_id {
-        Some(id) => api.store.endpoint(id).await?,
-        None => None,
-    };
-    let endpoint = endpoint.ok_or_else(|| ApiError::new(ErrorKind::EndpointNotFound, "there is no such endpoint"))?;
+    let endpoint = endpoints::find(&api, &name).await?;
     if event.speaks_of() == Some(endpoint.id.number) {
         let mut problems = Problems::default();
         problems.report("endpoint_id", "is the one that the event speaks of, which is never told");

@@ -102,8 +102,8 @@ impl Input {
         }
     }
 
-    /// A list of at most `max` values, each read by `read`. What is wrong with an entry is reported with its place;
-    /// entries that are wrong are left out.
+    /// A list of at most `max` values, each read by `read`. What is wrong with an entry is reported with its place, and
+    /// then there is no list: what else could be said of it would speak of entries that nobody left out.
     pub(super) fn list<T>(
         &mut self,
         name: &'static str,
@@ -128,7 +128,7 @@ impl Input {
                 Err(why) => self.report(format!("{name}[{place}]"), why),
             }
         }
-        Some(values)
+        (values.len() == entries.len()).then_some(values)
     }
 
     /// The fields of an object.

@@ -142,9 +142,11 @@ fn name(input: &mut Input) -> String {
     if !input.has("name") {
         input.report("name", "is required: whose key it is, or what it is for");
     }
-    let name = input.text("name").unwrap_or_default();
+    let Some(name) = input.text("name") else { return String::new() };
     let length = name.chars().count();
-    if length > NAME_CHARS_MAX {
+    if name.trim().is_empty() {
+        input.report("name", "must not be empty: it says whose key it is, or what it is for");
+    } else if length > NAME_CHARS_MAX {
         input.report("name", format!("must have at most {NAME_CHARS_MAX} characters, not {length}"));
     } else if name.chars().any(char::is_control) {
         input.report("name", "must have no control characters");

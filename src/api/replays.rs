@@ -18,6 +18,7 @@ use super::openapi::examples;
 use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoQuery, Query};
 use super::state::Api;
+use crate::model::endpoint::Endpoint;
 use crate::model::event::{Event, EventType};
 use crate::model::filter::Filter;
 use crate::model::id::{EndpointId, EventId, Position, ReplayId, ReplayNumber};
@@ -205,7 +206,7 @@ pub(super) async fn begin(
         let preview = api.deliveries.preview(&endpoint, range).await?.ok_or_else(disabled)?;
         return Ok((Audited::Nothing, Json(PreviewView::from(preview))).into_response());
     }
-    Ok(accepted(api.deliveries.replay(&endpoint, range).await?.ok_or_else(disabled)?))
+    Ok(accepted(&endpoint, api.deliveries.replay(&endpoint, range).await?.ok_or_else(disabled)?))
 }
 
 /// Whether retention has cut nothing of a range.
@@ -249,12 +250,12 @@ pub(super) async fn resync(
     let filter = fields::filter(&mut input);
     input.finish()?;
     let endpoint = endpoints::find(&api, &name).await?;
-    Ok(accepted(api.deliveries.resync(&endpoint, filter).await?.ok_or_else(disabled)?))
+    Ok(accepted(&endpoint, api.deliveries.resync(&endpoint, filter).await?.ok_or_else(disabled)?))
 }
 
-fn accepted(replay: Replay) -> Response {
+fn accepted(endpoint: &Endpoint, replay: Replay) -> Response {
     let location = (header::LOCATION, format!("/v1/replays/{}", replay.id));
-    (StatusCode::ACCEPTED, [location], Json(ReplayView::from(replay))).into_response()
+    (StatusCode::ACCEPTED, Audited::about(endpoint), [location], Json(ReplayView::from(replay))).into_response()
 }
 
 fn disabled() -> ApiError {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -40,20 +41,24 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 /// All of a body.
 ///
 /// # Errors
-/// If it is too large, breaks off, or does not come.
+/// If it is too large, which one that says its length is before any of it was sent; if it breaks off, or does not come.
 pub(super) async fn collect(body: axum::body::Body) -> Result<Bytes, ApiError> {
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        return Err(too_large());
+    }
     match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body has more than {BODY_BYTES_MAX} bytes");
-            Err(ApiError::new(ErrorKind::BodyTooLarge, message))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
         Err(_) => {
             let message = format!("the body was not there within {} s", BODY_DEADLINE.as_secs());
             Err(ApiError::new(ErrorKind::BodyIncomplete, message))
         }
     }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(ErrorKind::BodyTooLarge, format!("the body has more than {BODY_BYTES_MAX} bytes"))
 }
 
 /// A body without `content-type` is taken for JSON; one that says that it is something else is not, because what

@@ -24,7 +24,7 @@ use crate::model::source::{PassKind, PassReport, RemovalDecision, SourceStatus};
 use crate::model::time::Timestamp;
 use crate::source::SourceError;
 use crate::source::command::{Command, Commands};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::watch::{self, CallFailed, Watcher};
 
 /// The sources, in the order of the configuration.
@@ -172,11 +172,11 @@ fn call_error(failed: CallFailed) -> CallError {
     }
 }
 
-/// A type's example as an event that was never in the log. Examples of one second differ by their `start`.
-fn example(event_type: EventType, now: Timestamp, start: u32) -> Event {
+/// A type's example as an event that was never in the log. Those of one epoch differ by their `start`.
+fn example(event_type: EventType, now: Timestamp, epoch: u32, start: u32) -> Event {
     let (sight, draft) = catalogue::example(event_type, now);
     // Before the first place in the log, so that it is never taken for an event that is there.
-    let id = EventId { position: Position::START, epoch: now.as_seconds() as u32, start };
+    let id = EventId { position: Position::START, epoch, start };
     let EventDraft { event_type, details } = draft;
     Event { id, event_type, details, sight: Arc::new(sight) }
 }
@@ -185,14 +185,17 @@ fn example(event_type: EventType, now: Timestamp, start: u32) -> Event {
 pub(super) struct Subscribers {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) guard: Arc<Guard>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 #[async_trait]
 impl Deliveries for Subscribers {
-    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt {
+    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Option<Attempt> {
         let start = u32::from_le_bytes(random_bytes());
-        self.deliverer.send_once(endpoint, &example(event_type, self.clock.now(), start)).await
+        // The epoch of the log, since a subscriber drops what has a smaller one than it has seen.
+        let event = example(event_type, self.clock.now(), self.store.epoch(), start);
+        self.deliverer.send_once(endpoint, &event).await
     }
 
     async fn admit(&self, url: &Url) -> Result<(), String> {
@@ -265,6 +268,6 @@ impl Catalogue for EventTypes {
     }
 
     fn example(&self, event_type: EventType) -> Json {
-        example(event_type, SHOWN_AT, 0).body()
+        example(event_type, SHOWN_AT, SHOWN_AT.as_seconds() as u32, 0).body()
     }
 }

@@ -91,12 +91,14 @@ impl Gateway {
         };
         let metrics = api::Metrics { scrape: Arc::new(scraper), requests, is_public: config.api.metrics_public };
         let upkeep = Arc::new(api::Upkeep::default());
+        let (deliveries, kept, now) = (Arc::clone(&deliverer), Arc::clone(&store), Arc::clone(&clock));
+        let subscribers = Subscribers { deliverer: deliveries, guard, store: kept, clock: now };
         let router = api::router(api::Parts {
             upkeep: Arc::clone(&upkeep),
             store: Arc::clone(&store),
             sources: Arc::new(WatchedSources(watchers.clone())),
             upstream: Arc::new(Accounts(accounts)),
-            deliveries: Arc::new(Subscribers { deliverer: Arc::clone(&deliverer), guard, clock: Arc::clone(&clock) }),
+            deliveries: Arc::new(subscribers),
             catalogue: Arc::new(EventTypes),
             clock: Arc::clone(&clock),
             api_key: config.api.api_key,

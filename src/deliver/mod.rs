@@ -150,8 +150,7 @@ impl Deliverer {
         }
     }
 
-    /// Sends nothing by itself when it runs: what is pending stays so, and what operators ask for is noted. Only
-    /// [`Self::send_once`] sends all the same.
+    /// Sends nothing: what is pending stays so, and what operators ask for is noted. To be asked for before it runs.
     pub fn hold(&self) {
         self.is_held.store(true, Ordering::Relaxed);
     }
@@ -175,9 +174,13 @@ impl Deliverer {
         result
     }
 
-    /// Sends an event to an endpoint now and once, outside its queue and without a record.
-    pub async fn send_once(&self, endpoint: &Endpoint, event: &Event) -> Attempt {
-        self.tools.send(endpoint, event, 1, Trigger::Manual, None, None).await.0
+    /// Sends an event to an endpoint now and once, outside its queue and without a record. `None`: nothing is sent,
+    /// because [`Self::hold`] was asked for.
+    pub async fn send_once(&self, endpoint: &Endpoint, event: &Event) -> Option<Attempt> {
+        if self.is_held.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(self.tools.send(endpoint, event, 1, Trigger::Manual, None, None).await.0)
     }
 
     /// Everything that waits for an endpoint becomes due; `false` if it is disabled.

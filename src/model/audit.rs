@@ -18,8 +18,10 @@ pub struct AuditEntry {
     pub address: Option<IpAddr>,
     /// What was asked for: a method and the path of its route, such as `PATCH /v1/endpoints/{name}`.
     pub operation: String,
-    /// What it was about, by its id or by what the path calls it.
+    /// What it was about, by its id; what has none, by its name.
     pub resource_id: Option<String>,
+    /// The subscriber's own name for the endpoint that it was about, if it has one.
+    pub resource_uid: Option<String>,
     /// What was changed, as the API showed it before; `None` where there was nothing, or nothing that was changed.
     pub before: Option<Json>,
     /// The same after it, or else what was answered; `None` where nothing is left.

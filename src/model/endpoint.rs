@@ -194,13 +194,16 @@ pub const LIVE_SECRETS_MAX: usize = 10;
 /// Why a secret cannot take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RotationError {
-    /// It is the current one.
-    #[error("is the secret that signs already; give another one, or leave it out to have one drawn")]
+    /// It is the current one, and those before it were to go on.
+    #[error(
+        "is the secret that signs already; give another one, or leave it out to have one drawn, or give \"overlap\": \
+         \"0s\", so that the older ones stop and this one stays"
+    )]
     SameSecret,
     /// Too many would sign.
     #[error(
         "{LIVE_SECRETS_MAX} secrets sign already, and no more can; wait until {until}, when the first of them stops, \
-         or give \"overlap\": \"0s\", so that the current one stops at once"
+         or give \"overlap\": \"0s\", so that all of them stop at once"
     )]
     TooMany {
         /// When there is room again.
@@ -209,16 +212,20 @@ pub enum RotationError {
 }
 
 /// An endpoint's secrets after `fresh` took over at `now`, the newest first: the former current one signs for another
-/// `overlap`, those before it for as long as they were promised, and one that signs no longer is left out.
+/// `overlap`, those before it for as long as they were promised, and one that signs no longer is left out. Without an
+/// overlap nothing but `fresh` signs, whatever was promised: somebody may have got hold of any of the others.
 ///
 /// # Errors
-/// If `fresh` is the current one, or more than [`LIVE_SECRETS_MAX`] would sign.
+/// If `fresh` is the current one and there is an overlap, or more than [`LIVE_SECRETS_MAX`] would sign.
 pub fn rotated(
     secrets: &[SigningSecret],
     fresh: SigningSecret,
     overlap: Duration,
     now: Timestamp,
 ) -> Result<Vec<SigningSecret>, RotationError> {
+    if overlap.is_zero() {
+        return Ok(vec![SigningSecret { expires_at: None, ..fresh }]);
+    }
     let is_fresh = |secret: &SigningSecret| secret.key.expose_secret() == fresh.key.expose_secret();
     if secrets.first().is_some_and(is_fresh) {
         return Err(RotationError::SameSecret);
@@ -430,7 +437,9 @@ mod tests {
         let third = rotate(&second, 3, 100, 50).expect("another secret");
         assert_eq!(third, [secret(3, None), secret(2, Some(150)), secret(1, Some(100))]);
         let at_once = rotate(&third, 4, 0, 60).expect("another secret");
-        assert_eq!(at_once, [secret(4, None), secret(2, Some(150)), secret(1, Some(100))]);
+        assert_eq!(at_once, [secret(4, None)], "nothing else signs, whatever was promised");
+        let kept = rotate(&third, 3, 0, 60).expect("the one that signs");
+        assert_eq!(kept, [secret(3, None)], "it stays, and the older ones end");
         let later = rotate(&third, 4, 10, 100).expect("another secret");
         assert_eq!(later, [secret(4, None), secret(3, Some(110)), secret(2, Some(150))], "1 ended at 100");
     }
@@ -456,7 +465,7 @@ mod tests {
             Err(RotationError::TooMany { until }),
             "the current one has no end yet"
         );
-        assert_eq!(rotate(&secrets, 10, 0, 10).map(|secrets| secrets.len()), Ok(10), "the current one stops at once");
+        assert_eq!(rotate(&secrets, 10, 0, 10).map(|secrets| secrets.len()), Ok(1), "all of them stop at once");
         assert_eq!(rotate(&secrets, 5, 1000, 10).map(|secrets| secrets.len()), Ok(10), "one of the ten comes back");
         assert_eq!(rotate(&secrets, 10, 1000, 1001).map(|secrets| secrets.len()), Ok(10), "the first one has ended");
     }

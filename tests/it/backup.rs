@@ -99,6 +99,9 @@ async fn a_backup_of_a_gateway_at_work_goes_on_elsewhere() {
     assert!(refused["message"].as_str().is_some_and(|message| message.contains("--paused")), "{refused}");
     let begun = quiet.get("/v1/sources/numeral").await["passes"].as_array().map(Vec::len);
     assert_eq!((begun, quiet.list("/v1/events").await.len()), (Some(0), restored.len()), "nothing is polled");
+    let endpoint = quiet.list("/v1/endpoints").await[0]["id"].as_str().expect("an id").to_owned();
+    let (status, refused) = quiet.try_post(&format!("/v1/endpoints/{endpoint}/test"), &json!({})).await;
+    assert_eq!((status, &refused["type"]), (409, &json!("GATEWAY_PAUSED")));
     assert!(quiet.terminate().await.success());
     assert_eq!(receiver.requests(), requests, "nothing is sent");
     let log = fs::read_to_string(second.path().join("gateway.log")).expect("a log");
@@ -122,6 +125,10 @@ async fn a_backup_of_a_gateway_at_work_goes_on_elsewhere() {
     assert!(!rest.is_empty() && rest.iter().all(|event| epoch(event) > former), "a new epoch");
     let again: Vec<_> = lost.iter().skip(restored.len()).cloned().collect();
     assert!(ids(&again).is_disjoint(&ids(&told)), "no id is given again");
+    gateway.post(&format!("/v1/endpoints/{endpoint}/test"), &json!({})).await;
+    let bodies = receiver.bodies().into_iter().map(|body| serde_json::from_slice::<Value>(&body).expect("JSON"));
+    let tests: Vec<u64> = bodies.filter(|event| event["type"] == "webhook.test").map(|event| epoch(&event)).collect();
+    assert_eq!(tests, [epoch(&rest[0])], "a test is of the log's epoch");
     assert!(gateway.terminate().await.success());
 }
 

@@ -36,7 +36,7 @@ async fn the_old_secret_signs_until_its_overlap_is_over() {
     gateway.post(&rotate, &json!({ "secret": OTHER, "overlap": "1s" })).await;
     receiver.assert_content();
     until("the overlap to be over", || async { (test(&gateway, id).await == "rejected").then_some(()) }).await;
-    assert_eq!(gateway.get(&format!("/v1/endpoints/{id}/secret")).await, json!({ "secret": OTHER }));
+    assert_eq!(gateway.get(&format!("/v1/endpoints/{id}/secret")).await, json!({ "secret": OTHER, "previous": [] }));
     assert!(gateway.terminate().await.success());
 }
 
@@ -78,7 +78,7 @@ async fn a_gateway_signs_after_a_rekey_as_it_did_before() {
     assert_ne!(key(), former);
     assert!(!text.contains(key().trim()) && !text.contains(former.trim()), "no key is shown");
     let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
-    assert_eq!(gateway.get(&format!("/v1/endpoints/{id}/secret")).await, json!({ "secret": SECRET }));
+    assert_eq!(gateway.get(&format!("/v1/endpoints/{id}/secret")).await, json!({ "secret": SECRET, "previous": [] }));
     assert_eq!(test(&gateway, id).await, "delivered");
     receiver.assert_content();
     assert!(gateway.terminate().await.success());

@@ -135,7 +135,7 @@ pub(super) async fn secret(
     _: NoQuery,
 ) -> Result<impl IntoResponse, ApiError> {
     let endpoint = find(&api, &name).await?;
-    Ok(([NOT_TO_BE_KEPT], Json(SecretView::new(&endpoint))))
+    Ok(([NOT_TO_BE_KEPT], Json(SecretView::new(&endpoint, api.clock.now()))))
 }
 
 /// `POST /v1/endpoints/{id or uid}/secret/rotate`: another secret takes over, and the former one signs too for a while.
@@ -153,7 +153,8 @@ pub(super) async fn rotate(
     let now = api.clock.now();
     let change = |before: &Endpoint| {
         let secrets = rotated(&before.secrets, fresh.clone(), overlap, now)?;
-        Ok(Endpoint { secrets, updated_at: now, ..before.clone() })
+        let updated_at = if secrets == before.secrets { before.updated_at } else { now };
+        Ok(Endpoint { secrets, updated_at, ..before.clone() })
     };
     let rewritten = rewrite(&api, find(&api, &name).await?.id, change).await?;
     let answer = Json(RotatedView::new(&rewritten.after, now.plus(overlap)));
@@ -188,10 +189,10 @@ pub(super) async fn recover(
     Named(name): Named,
     _: NoQuery,
     _: NoFields,
-) -> Result<Json<EndpointView>, ApiError> {
+) -> Result<Shown<EndpointView>, ApiError> {
     let endpoint = find(&api, &name).await?;
     if endpoint.status == EndpointStatus::Enabled && api.deliveries.recover(endpoint.id.number).await? {
-        return Ok(Json(view(&api, endpoint)));
+        return Ok((Audited::about(&endpoint), Json(view(&api, endpoint))));
     }
     let message = "the endpoint is disabled, so nothing is sent to it; enable it instead";
     Err(ApiError::new(ErrorKind::EndpointDisabled, message))
@@ -215,12 +216,16 @@ pub(super) async fn test(
     Named(name): Named,
     _: NoQuery,
     Body(given): Body,
-) -> Result<Json<Attempt>, ApiError> {
+) -> Result<Shown<Attempt>, ApiError> {
     let mut input = Input::of_body(given);
     let event_type = input.parsed("type").unwrap_or(EventType::WebhookTest);
     input.finish()?;
     let endpoint = find(&api, &name).await?;
-    Ok(Json(api.deliveries.send_test(&endpoint, event_type).await))
+    let attempt = api.deliveries.send_test(&endpoint, event_type).await.ok_or_else(|| {
+        let message = "the gateway was started with --paused, so nothing is sent; start it without";
+        ApiError::new(ErrorKind::GatewayPaused, message)
+    })?;
+    Ok((Audited::about(&endpoint), Json(attempt)))
 }
 
 /// An answer, and what the audit log says of it.
@@ -253,6 +258,14 @@ pub(super) async fn find(api: &Api, name: &str) -> Result<Endpoint, ApiError> {
         Err(_) => api.store.by_uid(name).await?,
     };
     found.ok_or_else(|| not_found(name))
+}
+
+/// The id of an endpoint that a request names by id or uid. An id may be that of one that was deleted.
+pub(super) async fn id_of(api: &Api, name: &str) -> Result<EndpointId, ApiError> {
+    match name.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => Ok(find(api, name).await?.id),
+    }
 }
 
 fn not_found(name: &str) -> ApiError {
@@ -302,8 +315,9 @@ async fn register(api: &Api, settings: Settings, start: Position) -> Result<Resp
     let endpoint = api.store.create(endpoint).await?;
     let location = (header::LOCATION, format!("/v1/endpoints/{}", endpoint.id));
     let health = api.deliveries.health(endpoint.id.number);
+    let audited = Audited::about(&endpoint);
     let view = EndpointView::registered(endpoint, health);
-    Ok((StatusCode::CREATED, [location], [NOT_TO_BE_KEPT], Json(view)).into_response())
+    Ok((StatusCode::CREATED, audited, [location], [NOT_TO_BE_KEPT], Json(view)).into_response())
 }
 
 impl From<RotationError> for ApiError {

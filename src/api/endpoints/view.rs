@@ -162,18 +162,33 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// The secret alone.
+/// All secrets that sign.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "EndpointSecret", example = examples::secret())]
 pub(in crate::api) struct SecretView {
-    /// The one that signs from now on: `whsec_` and the base64 of 24 to 64 bytes.
+    /// The one that signs until another takes over: `whsec_` and the base64 of 24 to 64 bytes.
     secret: Option<String>,
+    /// Those before it that still sign, the newest first.
+    previous: Vec<FormerSecret>,
+}
+
+/// A secret that another one took over from.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FormerEndpointSecret")]
+struct FormerSecret {
+    /// What it is, in the same form.
+    secret: String,
+    /// Until when it signs.
+    expires_at: Timestamp,
 }
 
 impl SecretView {
-    /// The one that signs from now on.
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
-        Self { secret: current_secret(endpoint) }
+    /// Those that sign at `now`.
+    pub(super) fn new(endpoint: &Endpoint, now: Timestamp) -> Self {
+        let former = endpoint.secrets.iter().filter(|secret| secret.is_live(now)).filter_map(|secret| {
+            Some(FormerSecret { secret: secret.to_text().expose_secret().into(), expires_at: secret.expires_at? })
+        });
+        Self { secret: current_secret(endpoint), previous: former.collect() }
     }
 }
 
@@ -181,8 +196,8 @@ impl SecretView {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "RotatedSecret", example = examples::rotated())]
 pub(in crate::api) struct RotatedView {
-    #[serde(flatten)]
-    current: SecretView,
+    /// The one that signs from now on: `whsec_` and the base64 of 24 to 64 bytes.
+    secret: Option<String>,
     /// Until when the former one signs too.
     previous_expires_at: Timestamp,
 }
@@ -190,7 +205,7 @@ pub(in crate::api) struct RotatedView {
 impl RotatedView {
     /// An endpoint whose former secret signs until that instant.
     pub(super) fn new(endpoint: &Endpoint, previous_expires_at: Timestamp) -> Self {
-        Self { current: SecretView::new(endpoint), previous_expires_at }
+        Self { secret: current_secret(endpoint), previous_expires_at }
     }
 }
 

@@ -104,6 +104,9 @@ error_kinds! {
     EndpointDisabled = CONFLICT "ENDPOINT_DISABLED",
         "The endpoint is disabled, so that nothing is sent to it.",
         "Enable it first.";
+    GatewayPaused = CONFLICT "GATEWAY_PAUSED",
+        "The gateway was started with `--paused`, so that nothing is sent.",
+        "Start it without `--paused`.";
     SourcePaused = CONFLICT "SOURCE_PAUSED",
         "The source is paused, so that it is not polled.",
         "Resume it first.";

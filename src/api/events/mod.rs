@@ -16,11 +16,13 @@ use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{Order, Page, PageQuery};
 use super::request::{Named, NoQuery, Query};
+use super::resources::asked::no_such_source;
 use super::state::Api;
 use crate::model::event::Event;
 use crate::model::id::EventId;
 use crate::model::json::Json;
-use crate::store::EventLog;
+use crate::model::resource::SourceName;
+use crate::store::{EventLog, StoreError};
 
 mod deliveries;
 mod reading;
@@ -43,6 +45,11 @@ pub(super) async fn list(
     let since = input.parsed("since");
     let until = input.parsed("until");
     let wait = take_wait(&mut input, page.order);
+    if let Some(name) = &wanted.source
+        && !is_known(&api, name).await?
+    {
+        input.report("source", no_such_source(name.as_str(), &api.sources.list()));
+    }
     input.finish()?;
     let log: &dyn EventLog = &*api.store;
     if let Some(id) = page.after {
@@ -74,6 +81,12 @@ pub(super) async fn list(
         reading::check_kept(log, id)?;
     }
     Ok(JsonAnswer(page.answer(reading.found.iter().map(|event| event.body()).collect(), next)))
+}
+
+/// Whether there may be events of a source: it is configured, or was at some time, so that the log may tell of it.
+async fn is_known(api: &Api, name: &SourceName) -> Result<bool, StoreError> {
+    let is_configured = api.sources.list().iter().any(|source| source.name == *name);
+    Ok(is_configured || api.store.progress(name).await?.is_some())
 }
 
 /// How long to wait for an event if there is none: whole seconds, as a number or as a duration.

@@ -12,7 +12,7 @@ pub(super) struct Wanted {
     /// Any of them; none at all means every type, what the gateway says about itself included.
     types: Option<Vec<Pattern>>,
     resource_id: Option<ResourceId>,
-    source: Option<SourceName>,
+    pub(super) source: Option<SourceName>,
     /// Customers and jurisdictions.
     filter: Filter,
 }

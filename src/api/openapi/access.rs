@@ -12,7 +12,8 @@ use crate::model::key::Scope;
 
 const GROUP: &str = "Access";
 
-const NO_CONTROL_CHARACTERS: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+/// Something that can be seen, and no control characters.
+const VISIBLE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$";
 
 /// `GET /v1/keys`.
 pub(in crate::api) fn keys() -> Operation {
@@ -28,7 +29,8 @@ pub(in crate::api) fn create() -> Operation {
     let words = Scope::ALL.map(Scope::as_str);
     let scope = json!({"type": "string", "enum": words});
     let name = json!({
-        "type": "string", "maxLength": NAME_CHARS_MAX, "pattern": NO_CONTROL_CHARACTERS, "description": "Whose key it is, or what it is for.",
+        "type": "string", "minLength": 1, "maxLength": NAME_CHARS_MAX, "pattern": VISIBLE,
+        "description": "Whose key it is, or what it is for.",
     });
     let scopes = "What it opens: `read` (whatever is merely shown), `endpoints` (and their secrets), `replay`, \
         `documents`, `upstream` (what changes something at the vendor), `admin` (everything).";

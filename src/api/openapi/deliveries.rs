@@ -2,19 +2,20 @@
 
 use serde_json::{Value, json};
 
+use super::endpoints::NAME;
 use super::events::event_id;
 use super::operation::Operation;
 use super::resources::resource_id;
-use super::words::{choice, id, instant, object};
+use super::words::{choice, form, id, instant, object};
 use crate::api::deliveries::{DeliveryView, STATUSES};
 use crate::api::error::ErrorKind;
 use crate::api::page::Page;
 
 const GROUP: &str = "Deliveries";
 
-/// The id of an endpoint.
-pub(super) fn endpoint_id(description: &str) -> Value {
-    id(description, "ep", "ep_00004BeXn2Qd7LxK9mTzRw")
+/// An endpoint, by its id or by its subscriber's name for it.
+fn endpoint(description: &str) -> Value {
+    form(description, NAME, "ep_00004BeXn2Qd7LxK9mTzRw")
 }
 
 fn about(id_: &'static str, summary: &'static str, description: &str) -> Operation {
@@ -27,13 +28,17 @@ pub(in crate::api) fn list() -> Operation {
     let description = "Those that were tried at least once. Without their attempts; a single one is shown with them.";
     Operation::new(GROUP, "listDeliveries", "List deliveries", description)
         .ordered_page()
-        .query("endpoint_id", endpoint_id("Only for this endpoint."))
+        .query(
+            "endpoint_id",
+            endpoint("Only for this endpoint: its id, also after it was deleted, or your `uid` for it."),
+        )
         .query("event_id", event_id("Only of this event."))
         .query("resource_id", resource_id("Only of events about this resource."))
         .query("status", choice("Only those that stand so.", &STATUSES))
         .query("since", instant("Only of events that were observed from then on."))
         .query("until", instant("Only of events that were observed before."))
         .answers::<Page<DeliveryView>>(200, "A page of deliveries.")
+        .fails(&[ErrorKind::EndpointNotFound])
 }
 
 /// `GET /v1/deliveries/{id}`.
@@ -66,7 +71,11 @@ fn by_hand(operation: Operation) -> Operation {
 
 /// `POST /v1/events/{id}/redeliver`.
 pub(in crate::api) fn redeliver() -> Operation {
-    let body = object("", &["endpoint_id"], json!({"endpoint_id": endpoint_id("The endpoint that gets the event.")}));
+    let body = object(
+        "",
+        &["endpoint_id"],
+        json!({"endpoint_id": endpoint("The endpoint that gets the event: its id, or your `uid` for it.")}),
+    );
     let description = "Sends an event to an endpoint once more, or for the first time, whatever its types and filter \
         say.";
     Operation::new(GROUP, "redeliverEvent", "Send an event again", description)

@@ -25,9 +25,12 @@ const DURATION: &str = "^[1-9][0-9]{0,2}[sm]$|^([1-9][0-9]?|1[0-5][0-9]|16[0-8])
 
 const NO_STORE: (&str, &str) = ("Cache-Control", "Always `no-store`.");
 
+/// An id or a uid.
+pub(super) const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$";
+
 /// The path of a call about one endpoint.
 pub(super) fn named(operation: Operation) -> Operation {
-    let name = form("The endpoint's id, or your `uid` for it.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", "crm");
+    let name = form("The endpoint's id, or your `uid` for it.", NAME, "crm");
     operation.path("name", name).fails(&[ErrorKind::EndpointNotFound])
 }
 
@@ -210,18 +213,24 @@ pub(in crate::api) fn delete() -> Operation {
 
 /// `GET /v1/endpoints/{name}/secret`.
 pub(in crate::api) fn secret() -> Operation {
-    about("getEndpointSecret", "Show an endpoint's secret", "The one that signs from now on.")
-        .answers::<SecretView>(200, "The secret.")
+    let description = "The one that signs, and those before it that still do, each with its end.";
+    about("getEndpointSecret", "Show an endpoint's secrets", description)
+        .answers::<SecretView>(200, "The secrets.")
         .with_headers(&[NO_STORE])
 }
 
 /// `POST /v1/endpoints/{name}/secret/rotate`.
 pub(in crate::api) fn rotate() -> Operation {
-    let overlap =
-        form("How long the former secret signs too, from 0s to 7d.", "^(0s|[1-9][0-9]{0,1}[smh]|[1-7]d)$", "24h");
+    let overlap = form(
+        "How long the former secret signs too, from 0s to 7d. With `0s` no older one signs any more, whatever an earlier \
+         rotation has promised it.",
+        "^(0s|[1-9][0-9]{0,1}[smh]|[1-7]d)$",
+        "24h",
+    );
     let body =
         object("", &[], json!({"overlap": or_null(by_default(overlap, "24h")), "secret": or_null(secret_field())}));
-    let description = "Another secret takes over. The former one signs too for a while, so that receivers can follow.";
+    let description = "Another secret takes over. The former one signs too for a while, so that receivers can follow. \
+        The one that signs already, with an `overlap` of `0s`, stays and ends the older ones.";
     about("rotateEndpointSecret", "Rotate an endpoint's secret", description)
         .body(body, json!({"overlap": "48h"}))
         .answers::<RotatedView>(200, "The secret that signs from now on.")
@@ -274,4 +283,5 @@ pub(in crate::api) fn test() -> Operation {
     about("testEndpoint", "Send an example", description)
         .body(body, json!({"type": "certificate.expiring"}))
         .answers::<Attempt>(200, "The attempt, whatever it meant.")
+        .fails(&[ErrorKind::GatewayPaused])
 }

@@ -40,7 +40,8 @@ pub(in crate::api) fn deleted() -> Value {
 
 /// A secret.
 pub(in crate::api) fn secret() -> Value {
-    json!({"secret": SECRET})
+    let former = json!({"secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX", "expires_at": "2026-11-22T04:31:20.017Z"});
+    json!({"secret": SECRET, "previous": [former]})
 }
 
 /// A secret that took over.

@@ -65,12 +65,18 @@ impl Asked {
 pub(in crate::api) fn sources(input: &mut Input, api: &Api) -> Vec<SourceStatus> {
     let all = api.sources.list();
     let Some(wanted) = input.text("source") else { return all };
-    let names: Vec<String> = all.iter().map(|source| source.name.to_string()).collect();
+    let unknown = no_such_source(&wanted, &all);
     let found: Vec<SourceStatus> = all.into_iter().filter(|source| source.name.as_str() == wanted).collect();
     if found.is_empty() {
-        input.report("source", format!("there is no source {wanted:?}; there are: {}", names.join(", ")));
+        input.report("source", unknown);
     }
     found
+}
+
+/// What is wrong with the name of a source that nobody knows.
+pub(in crate::api) fn no_such_source(name: &str, all: &[SourceStatus]) -> String {
+    let names: Vec<&str> = all.iter().map(|source| source.name.as_str()).collect();
+    format!("there is no source {name:?}; there are: {}", names.join(", "))
 }
 
 /// What an id of a customer is taken for.

@@ -71,6 +71,8 @@ struct AuditRow {
     operation: String,
     #[serde(default)]
     resource_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resource_uid: Option<String>,
     #[serde(default)]
     before: Option<Json>,
     #[serde(default)]
@@ -82,15 +84,37 @@ struct AuditRow {
 
 /// The row of an entry in the audit log.
 pub(crate) fn audit(entry: &AuditEntry) -> Vec<u8> {
-    let AuditEntry { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id } =
-        entry.clone();
-    let row = AuditRow { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id };
+    let entry = entry.clone();
+    let row = AuditRow {
+        id: entry.id,
+        key_id: entry.key_id,
+        key_name: entry.key_name,
+        address: entry.address,
+        operation: entry.operation,
+        resource_id: entry.resource_id,
+        resource_uid: entry.resource_uid,
+        before: entry.before,
+        after: entry.after,
+        omitted: entry.omitted,
+        request_id: entry.request_id,
+    };
     plain(VERSION, &row)
 }
 
 /// The entry of the audit log in a row.
 pub(crate) fn read_audit(bytes: &[u8]) -> Result<AuditEntry, StoreError> {
-    let AuditRow { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id } =
-        from_plain(VERSION, "an entry of the audit log", bytes)?;
-    Ok(AuditEntry { id, key_id, key_name, address, operation, resource_id, before, after, omitted, request_id })
+    let row: AuditRow = from_plain(VERSION, "an entry of the audit log", bytes)?;
+    Ok(AuditEntry {
+        id: row.id,
+        key_id: row.key_id,
+        key_name: row.key_name,
+        address: row.address,
+        operation: row.operation,
+        resource_id: row.resource_id,
+        resource_uid: row.resource_uid,
+        before: row.before,
+        after: row.after,
+        omitted: row.omitted,
+        request_id: row.request_id,
+    })
 }

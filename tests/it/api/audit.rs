@@ -88,22 +88,33 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
     door.json("PUT /v1/endpoints/crm", r#"{"url":"https://crm.example/2"}"#).await;
     door.json("POST /v1/endpoints/crm/disable", "").await;
     door.json("POST /v1/endpoints/crm/enable", "").await;
-    door.json("POST /v1/endpoints/crm/replay", "{}").await;
+    for asked in ["replay", "resync", "recover", "test"] {
+        door.json(&format!("POST /v1/endpoints/crm/{asked}"), "{}").await;
+    }
     door.json(&format!("POST /v1/deliveries/{}/cancel", pending.id), "").await;
     door.json("POST /v1/sources/numeral/poll", "").await;
     door.json("POST /v1/sources/numeral/removals", r#"{"decision":"keep"}"#).await;
     door.json(&format!("DELETE /v1/keys/{key}"), "").await;
     door.json("DELETE /v1/endpoints/crm", "").await;
-    let begun = log(&door).await.len();
+    let all = log(&door).await;
+    let begun = all.len();
+    // The store gives the id; every entry about an endpoint has its uid too, whatever the path calls it.
+    let id = |uid: &str| all.iter().find(|entry| entry["resource_uid"] == uid).unwrap()["resource_id"].clone();
+    let about = |entry: &Value| entry["operation"].as_str().unwrap().contains("/v1/endpoints/");
+    assert!(all.iter().all(|entry| about(entry) == entry.get("resource_uid").is_some()), "{all:?}");
+    assert_eq!(all.iter().filter(|entry| entry["resource_uid"] == "crm").count(), 9);
     let expected = json!([
-        ["PUT /v1/endpoints/{name}", "crm"],
-        ["PUT /v1/endpoints/{name}", "e1"],
-        ["PUT /v1/endpoints/{name}", "e2"],
+        ["PUT /v1/endpoints/{name}", crm],
+        ["PUT /v1/endpoints/{name}", id("e1")],
+        ["PUT /v1/endpoints/{name}", id("e2")],
         ["POST /v1/keys", key],
         ["PUT /v1/endpoints/{name}", crm],
         ["POST /v1/endpoints/{name}/disable", crm],
         ["POST /v1/endpoints/{name}/enable", crm],
-        ["POST /v1/endpoints/{name}/replay", "crm"],
+        ["POST /v1/endpoints/{name}/replay", crm],
+        ["POST /v1/endpoints/{name}/resync", crm],
+        ["POST /v1/endpoints/{name}/recover", crm],
+        ["POST /v1/endpoints/{name}/test", crm],
         ["POST /v1/deliveries/{id}/cancel", pending.id],
         ["POST /v1/sources/{name}/poll", "numeral"],
         ["POST /v1/sources/{name}/removals", "numeral"],
@@ -111,7 +122,7 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
         ["DELETE /v1/endpoints/{name}", crm],
     ]);
     assert_eq!(json!(outlines(&log(&door).await)), expected);
-    let deleted = &log(&door).await[12];
+    let deleted = &log(&door).await[15];
     assert_eq!((&deleted["before"]["url"], &deleted["after"]), (&json!("https://crm.example/2"), &Value::Null));
 
     // What is refused, what only would be done, what changes nothing and what is merely read.

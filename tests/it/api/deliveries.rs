@@ -96,6 +96,7 @@ async fn deliveries_are_found_by_what_they_are_for() {
         (String::new(), &[0, 1, 2, 3, 4, 5]),
         (format!("endpoint_id={endpoint}"), &[1, 3, 5]),
         (format!("endpoint_id={other_endpoint}"), &[]),
+        ("endpoint_id=e2".into(), &[1, 3, 5]),
         (format!("event_id={event}"), &[2, 3]),
         (format!("event_id={other_event}"), &[]),
         (format!("event_id={event}&endpoint_id={endpoint}"), &[3]),
@@ -150,7 +151,8 @@ async fn a_delivery_is_retried_and_canceled_and_an_event_redelivered_by_hand() {
     let unknown = EndpointId { random: 1, ..delivered.endpoint_id };
     for (body, word) in [
         (json!({}), "INVALID_REQUEST"),
-        (json!({"endpoint_id": "crm"}), "INVALID_REQUEST"),
+        (json!({"endpoint_id": "nobody"}), "ENDPOINT_NOT_FOUND"),
+        (json!({"endpoint_id": 7}), "INVALID_REQUEST"),
         (json!({"endpoint": "crm"}), "UNRECOGNIZED_FIELD"),
         (json!({"endpoint_id": unknown}), "ENDPOINT_NOT_FOUND"),
     ] {

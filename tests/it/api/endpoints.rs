@@ -57,7 +57,7 @@ async fn an_endpoint_begins_with_its_defaults() {
     assert_eq!(door.json(&format!("GET /v1/endpoints/{id}"), "").await, expected);
     let shown = door.call(&format!("GET /v1/endpoints/{id}/secret"), "").await;
     assert_eq!(shown.header("cache-control"), "no-store");
-    assert_eq!(shown.json(), json!({ "secret": secret }));
+    assert_eq!(shown.json(), json!({ "secret": secret, "previous": [] }));
     assert_eq!(secret.as_str().unwrap().len(), "whsec_".len() + 44, "32 bytes");
 }
 
@@ -261,6 +261,17 @@ async fn a_test_is_answered_with_its_attempt() {
     let id = id.as_str().unwrap().to_owned();
     let tests = door.deliveries.tests.lock().unwrap().clone();
     assert_eq!(tests, [(id.clone(), EventType::WebhookTest), (id, EventType::CertificateActive)]);
+}
+
+#[tokio::test]
+async fn a_gateway_that_sends_nothing_sends_no_test_either() {
+    let door = Door::open().await;
+    door.json("PUT /v1/endpoints/crm", r#"{"url":"https://a.example/"}"#).await;
+    *door.deliveries.is_held.lock().unwrap() = true;
+    let refused = door.call("POST /v1/endpoints/crm/test", "").await;
+    let message = "the gateway was started with --paused, so nothing is sent; start it without";
+    assert_eq!(refused.json(), json!({"code": 409, "type": "GATEWAY_PAUSED", "message": message}));
+    assert!(door.deliveries.tests.lock().unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sigh
 use certhook::model::id::{EventId, Position};
 use certhook::model::json::Json;
 use certhook::model::resource::{Kind, ResourceKey};
+use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::SightCommit;
 use serde_json::{Value, json};
@@ -128,7 +129,6 @@ async fn events_are_found_by_what_they_are_about() {
         ("types=*,gateway.*", &[&one, &two, &gap]),
         ("types=certificate.active,%20gateway.gap", &[&["c1 active", "c2 active"], &gap]),
         ("source=europe", &[&two, &gap]),
-        ("source=nowhere", &[]),
         ("resource_id=c1", &[&one]),
         ("customer_id=cus_b", &[&two]),
         ("customer_id=77", &[]),
@@ -176,4 +176,15 @@ async fn a_made_up_cursor_at_the_end_of_the_numbers_is_refused() {
     let cursor = URL_SAFE_NO_PAD.encode(format!("1 events asc {id}"));
     let answer = door.call(&format!("GET /v1/events?cursor={cursor}"), "").await;
     assert_eq!(answer.json()["errors"][0]["field"], "cursor", "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_source_that_was_configured_once_can_be_asked_for_while_the_log_tells_of_it() {
+    let door = Door::open().await;
+    let created = [EventType::CertificateCreated];
+    commit(&door, "former", Some("c1"), r#"{"id":"c1"}"#, seconds(1), &created).await;
+    assert_eq!(door.call("GET /v1/events?source=former", "").await.status.as_u16(), 400, "nothing was ever read of it");
+    let progress = SourceProgress::new("former".parse().unwrap(), seconds(1));
+    door.store.commit_sights(Vec::new(), Some(progress)).await.unwrap();
+    assert_eq!(listed(&door, "source=former").await, ["c1 created"]);
 }

@@ -42,8 +42,10 @@ async fn a_rotation_draws_a_secret_and_leaves_the_old_one_a_day() {
     let second = text(&answer["secret"]);
     assert_eq!(answer, json!({"secret": second, "previous_expires_at": "2026-11-22T04:00:00.000Z"}));
     assert!(second != first && second.len() == "whsec_".len() + 44);
-    assert_eq!(kept(&door).await, [(second.clone(), None), (first, Some("2026-11-22T04:00:00.000Z".into()))]);
-    assert_eq!(door.json("GET /v1/endpoints/crm/secret", "").await, json!({ "secret": second }));
+    assert_eq!(kept(&door).await, [(second.clone(), None), (first.clone(), Some("2026-11-22T04:00:00.000Z".into()))]);
+    let former = json!({"secret": first, "expires_at": "2026-11-22T04:00:00.000Z"});
+    let shown = door.json("GET /v1/endpoints/crm/secret", "").await;
+    assert_eq!(shown, json!({"secret": second, "previous": [former]}));
     let shown = door.call("GET /v1/endpoints/crm", "").await;
     assert!(!shown.text.contains("whsec_") && shown.json()["updated_at"] == BEGIN);
 }
@@ -88,15 +90,46 @@ async fn an_eleventh_secret_is_refused_with_what_to_do() {
     assert_eq!(ten.len(), 10);
     let answer = door.call("POST /v1/endpoints/crm/secret/rotate", "").await;
     let message = "10 secrets sign already, and no more can; wait until 2026-11-22T04:00:00.000Z, when the first of \
-                   them stops, or give \"overlap\": \"0s\", so that the current one stops at once";
+                   them stops, or give \"overlap\": \"0s\", so that all of them stop at once";
     assert_eq!(answer.json(), json!({"code": 409, "type": "TOO_MANY_SECRETS", "message": message}));
     assert_eq!(kept(&door).await, ten, "nothing changed");
     let at_once = rotate(&door, json!({"overlap": "0s"})).await;
-    assert_eq!(kept(&door).await[0].0, text(&at_once["secret"]));
-    assert_eq!(kept(&door).await[1..], ten[1..]);
+    assert_eq!(kept(&door).await, [(text(&at_once["secret"]), None)], "whatever they were promised");
+    for _ in 0..9 {
+        rotate(&door, json!({})).await;
+    }
+    assert_eq!(kept(&door).await.len(), 10);
     door.clock.advance(Duration::from_secs(24 * 3600));
     rotate(&door, json!({})).await;
     assert_eq!(kept(&door).await.len(), 2, "the overlaps are over");
+}
+
+#[tokio::test]
+async fn the_secret_that_signs_can_stay_while_the_older_ones_end() {
+    let (door, first) = door_with_endpoint().await;
+    let second = text(&rotate(&door, json!({"overlap": "7d"})).await["secret"]);
+    door.clock.advance(Duration::from_secs(60));
+    let third = text(&rotate(&door, json!({"overlap": "1h"})).await["secret"]);
+    let shown = door.json("GET /v1/endpoints/crm/secret", "").await;
+    let former = json!([
+        {"secret": second, "expires_at": "2026-11-21T05:01:00.000Z"},
+        {"secret": first, "expires_at": "2026-11-28T04:00:00.000Z"},
+    ]);
+    assert_eq!(shown, json!({"secret": third, "previous": former}));
+    door.clock.advance(Duration::from_secs(3600));
+    let shown = door.json("GET /v1/endpoints/crm/secret", "").await;
+    assert_eq!(
+        shown["previous"],
+        json!([former[1]]),
+        "what has ended is not shown, though it may not be forgotten yet"
+    );
+    let answer = rotate(&door, json!({"secret": third, "overlap": "0s"})).await;
+    assert_eq!(answer, json!({"secret": third, "previous_expires_at": "2026-11-21T05:01:00.000Z"}));
+    assert_eq!(door.json("GET /v1/endpoints/crm/secret", "").await, json!({"secret": third, "previous": []}));
+    let entries = || async { door.json("GET /v1/audit", "").await["data"].as_array().unwrap().len() };
+    let before = entries().await;
+    rotate(&door, json!({"secret": third, "overlap": "0s"})).await;
+    assert_eq!(entries().await, before, "nothing was changed");
 }
 
 #[tokio::test]
@@ -125,7 +158,8 @@ async fn what_is_no_rotation_is_refused_without_showing_it() {
     let (door, first) = door_with_endpoint().await;
     let seconds = "must be whole seconds, from 0s to 7d";
     let secret = "must be whsec_ and the base64 of 24 to 64 bytes";
-    let same = "is the secret that signs already; give another one, or leave it out to have one drawn";
+    let same = "is the secret that signs already; give another one, or leave it out to have one drawn, or give \
+                \"overlap\": \"0s\", so that the older ones stop and this one stays";
     for (body, field, message) in [
         (json!({"overlap": "8d"}), "overlap", seconds),
         (json!({"overlap": "500ms"}), "overlap", seconds),

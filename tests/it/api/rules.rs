@@ -1,11 +1,15 @@
 //! What holds for every call.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
 use certhook::store::StoreError;
 use futures_util::stream::{self, StreamExt};
+use hyper::body::{Frame, SizeHint};
 
 use super::door::{Door, KEY, reference};
 use super::openapi::filled;
@@ -192,5 +196,36 @@ async fn a_store_that_fails_is_reported_without_its_insides() {
         let ready = door.call("GET /readyz", "").await;
         assert_eq!((ready.status.as_u16(), ready.json()["type"].as_str()), (503, Some("STORE_UNAVAILABLE")));
         assert_eq!(door.call("GET /healthz", "").await.text, r#"{"status":"ok"}"#, "the process is alive all the same");
+    }
+}
+
+/// A body that says how long it is, and of which nothing comes.
+struct Announced(u64);
+
+impl hyper::body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_says_that_it_is_too_large_is_not_waited_for() {
+    let door = Door::open().await;
+    let began = tokio::time::Instant::now();
+    for (bytes, status, seconds) in [(262_145, 413, 0), (262_144, 400, 10)] {
+        let (bearer, key) = (bearer(), format!("try-{bytes}"));
+        for headers in [&[("authorization", &*bearer)][..], &[("authorization", &*bearer), ("idempotency-key", &*key)]]
+        {
+            let answer = door.send(request("POST /v1/keys", headers, Body::new(Announced(bytes)))).await;
+            assert_eq!(answer.status.as_u16(), status, "{bytes}: {}", answer.text);
+        }
+        assert_eq!(began.elapsed().as_secs(), 2 * seconds, "{bytes}");
     }
 }

@@ -35,7 +35,7 @@ async fn sent(event: &Event, change: impl FnOnce(&mut Endpoint)) -> (String, Str
     let deliverer = Deliverer::new(Arc::new(Memory::new()), transport, clock, settings(PATIENT));
     let mut endpoint = endpoint(&receiver.url("/hook"));
     change(&mut endpoint);
-    assert_eq!(deliverer.send_once(&endpoint, event).await.outcome, Outcome::Delivered);
+    assert_eq!(deliverer.send_once(&endpoint, event).await.expect("it is not held").outcome, Outcome::Delivered);
     let request = receiver.requests()[0].clone();
     let (head, body) = request.split_once("\r\n\r\n").expect("a head and a body");
     (head.to_lowercase(), body.to_owned())
@@ -177,7 +177,7 @@ async fn a_failure_that_echoes_a_header_or_the_query_is_kept_without_them() {
     let transport = Arc::new(transport(&settings(PATIENT)));
     let clock = Arc::new(SystemClock::default());
     let deliverer = Deliverer::new(Arc::new(Memory::new()), transport, clock, settings(PATIENT));
-    let attempt = deliverer.send_once(&endpoint, &event).await;
+    let attempt = deliverer.send_once(&endpoint, &event).await.expect("it is not held");
     assert_eq!(attempt.response_body.as_deref(), Some("you sent Bearer *** to /hook?token=***"));
     assert!(!format!("{attempt:?} {endpoint:?}").contains("canary"));
 }

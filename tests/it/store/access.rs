@@ -84,6 +84,7 @@ fn entry(instant: i64) -> AuditEntry {
         address: Some("2001:db8::7".parse().unwrap()),
         operation: "PATCH /v1/endpoints/{name}".into(),
         resource_id: Some("ep_1".into()),
+        resource_uid: Some("crm".into()),
         before: Some(Json::of(&json!({"description": "d".repeat(9_000)}))),
         after: None,
         omitted: vec!["types".into()],

@@ -31,6 +31,7 @@ fn entries_of_the_audit_log() {
         address: Some("2001:db8::7".parse().unwrap()),
         operation: "PATCH /v1/endpoints/{name}".into(),
         resource_id: Some("ep_1".into()),
+        resource_uid: None,
         before: Some(object()),
         after: Some(Json::of(&json!({"id": "ep_1"}))),
         omitted: vec!["types".into()],

@@ -21,6 +21,8 @@ use super::BEGIN;
 #[derive(Default)]
 pub(in crate::api) struct Receivers {
     pub(in crate::api) tests: Mutex<Vec<(String, EventType)>>,
+    /// Whether nothing is sent.
+    pub(in crate::api) is_held: Mutex<bool>,
     pub(in crate::api) looked_at: Mutex<Vec<String>>,
     /// The endpoint that has been failing, if any.
     pub(in crate::api) failing: Mutex<Option<EndpointNumber>>,
@@ -75,9 +77,12 @@ impl Receivers {
 
 #[async_trait]
 impl Deliveries for Receivers {
-    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Attempt {
+    async fn send_test(&self, endpoint: &Endpoint, event_type: EventType) -> Option<Attempt> {
+        if *self.is_held.lock().unwrap() {
+            return None;
+        }
         self.tests.lock().unwrap().push((endpoint.id.to_string(), event_type));
-        Attempt {
+        Some(Attempt {
             number: 1,
             at: BEGIN.parse().unwrap(),
             duration_ms: 12,
@@ -88,7 +93,7 @@ impl Deliveries for Receivers {
             address: Some("203.0.113.7:443".into()),
             signed_at: BEGIN.parse().unwrap(),
             trigger: Trigger::Manual,
-        }
+        })
     }
 
     async fn admit(&self, url: &Url) -> Result<(), String> {
