@@ -85,7 +85,7 @@ pub struct PassReport {
 pub enum SourceState {
     /// Passes succeed.
     Healthy,
-    /// The last pass did not complete, or the last call failed.
+    /// The last pass did not complete, the last call failed, or one has been out for ten seconds without an answer.
     Failing,
     /// The upstream refuses our key.
     Unauthorized,

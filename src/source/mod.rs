@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::model::resource::{Kind, ResourceId, Seen, SourceName};
@@ -184,6 +185,12 @@ pub trait Source: Send + Sync + fmt::Debug {
 
     /// The dated API version that calls name.
     fn api_version(&self) -> &str;
+
+    /// Since when the call that was sent first of those without an answer is out, if any is and that is counted; the wait
+    /// for a token is no part of it.
+    fn unanswered_since(&self) -> Option<Instant> {
+        None
+    }
 
     /// The top-level fields of a resource that upstream documents. What is not among them, and was never seen before,
     /// is new.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -16,6 +17,14 @@ use crate::source::{Cursor, Exchange, Fetched, Page, Selection, Source, SourceEr
 /// hiccup of half a minute without losing a long listing, and no more, because a listing's cursor does not live for
 /// ever.
 const FAILURES_MAX: u32 = 6;
+
+/// For so long calls are tried again while none is answered: where each takes its time to fail, as with an upstream that
+/// accepts a connection and says nothing for 30 s, it would be minutes otherwise until a pass has failed. It is enough to
+/// get over that hiccup of half a minute.
+const TROUBLE_MAX: Duration = Duration::from_secs(60);
+
+/// A call that nobody has answered for so long is trouble that is worth showing, as long as a connection may take.
+const SILENCE_SHOWN: Duration = Duration::from_secs(10);
 
 /// Why a call came to nothing.
 #[derive(Debug)]
@@ -43,6 +52,8 @@ struct State {
     /// Until when it is left alone because it failed.
     backed_off_until: Option<Instant>,
     failures: u32,
+    /// When the first of these was begun.
+    failing_since: Option<Instant>,
     /// Why the last call failed; `None` once one is answered.
     trouble: Option<String>,
     skew_seconds: Option<i64>,
@@ -60,9 +71,12 @@ impl Upstream {
         self.hurried.notify_waiters();
     }
 
-    /// Why the last call failed, as long as none was answered since.
+    /// Why the last call failed, as long as none was answered since; or that one has been out for long.
     pub(super) fn trouble(&self) -> Option<String> {
-        self.lock().trouble.clone()
+        let silence = self.source.unanswered_since().map(|since| since.elapsed());
+        let silent = silence.filter(|silence| *silence >= SILENCE_SHOWN);
+        let silent = silent.map(|silence| format!("upstream has not answered for {} s", silence.as_secs()));
+        self.lock().trouble.clone().or(silent)
     }
 
     /// How far upstream's clock is ahead of ours, as of its last answer.
@@ -110,23 +124,23 @@ impl Upstream {
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = tokio::select! {
+            let (begun, answer) = tokio::select! {
                 () = stop.cancelled() => return Err(NoAnswer::Stopped),
                 answer = async {
                     if !is_awaited {
                         self.pause_over().await;
                     }
-                    send().await
+                    (Instant::now(), send().await)
                 } => answer,
             };
             match answer {
                 Ok(answer) => {
                     let mut state = self.lock();
-                    (state.failures, state.trouble) = (0, None);
+                    (state.failures, state.failing_since, state.trouble) = (0, None, None);
                     return Ok(answer);
                 }
                 Err(error) => {
-                    let may_help = self.leave_alone(&error);
+                    let may_help = self.leave_alone(&error, begun);
                     if is_awaited || !may_help || tries >= FAILURES_MAX {
                         return Err(NoAnswer::Error(error));
                     }
@@ -135,8 +149,9 @@ impl Upstream {
         }
     }
 
-    /// Leaves the source alone as long as the error asks for. Tells whether trying again then can help.
-    fn leave_alone(&self, error: &SourceError) -> bool {
+    /// Leaves the source alone as long as the error asks for that a call which was begun then has met. Tells whether
+    /// trying again can help.
+    fn leave_alone(&self, error: &SourceError, begun: Instant) -> bool {
         let mut state = self.lock();
         let now = Instant::now();
         state.trouble = Some(error.to_string());
@@ -153,6 +168,9 @@ impl Upstream {
                 if state.backed_off_until.is_none_or(|until| until <= now) {
                     state.failures = state.failures.saturating_add(1);
                     state.backed_off_until = Some(now + wait_after(state.failures, chance()));
+                }
+                if now - *state.failing_since.get_or_insert(begun) >= TROUBLE_MAX {
+                    return false;
                 }
             }
         }

@@ -33,6 +33,7 @@ mod restored;
 mod running;
 mod shapes;
 mod sharing;
+mod silent;
 mod storage;
 mod strays;
 mod unread;

@@ -15,6 +15,7 @@ use url::Url;
 use super::super::{Exchange, Settings, SourceError, Urgency};
 use super::bucket::Bucket;
 use super::failure::{self, Said};
+use super::outstanding::Outstanding;
 use super::turns::Turns;
 use super::{Limits, SetupError, foreign};
 use crate::clock::Clock;
@@ -72,6 +73,7 @@ pub(in crate::source) struct Client {
     clock: Arc<dyn Clock>,
     limits: Limits,
     calls: Calls,
+    outstanding: Outstanding,
 }
 
 impl fmt::Debug for Client {
@@ -103,12 +105,18 @@ impl Client {
             clock,
             limits,
             calls: Calls::default(),
+            outstanding: Outstanding::default(),
         })
     }
 
     /// What its calls have measured.
     pub(in crate::source) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// Since when the call that was sent first of those without an answer is out; `None`: all are answered.
+    pub(in crate::source) fn unanswered_since(&self) -> Option<tokio::time::Instant> {
+        self.outstanding.since()
     }
 
     /// How many calls could be sent at once.
@@ -158,6 +166,7 @@ impl Client {
     ) -> Result<Answer, SourceError> {
         self.bucket.token(urgency).await.map_err(|retry_after| SourceError::Throttled { retry_after })?;
         let began = tokio::time::Instant::now();
+        let _out = self.outstanding.begin();
         let answer = self.send(request, is_done, judge).await;
         let result = match &answer {
             Ok(answer) => answer.body.as_ref().map_or_else(result_of, |_| CallResult::Ok),

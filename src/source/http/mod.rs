@@ -6,13 +6,14 @@
 //!
 //! In reading order: `limits`, `turns` (whose call is next, pure), `bucket` (the waiting itself), `retry` (how
 //! long to wait, pure), `foreign` (texts that others wrote), `failure` (what an answer other than 200 means,
-//! pure), `client` (one call).
+//! pure), `outstanding` (calls without an answer so far), `client` (one call).
 
 mod bucket;
 mod client;
 mod failure;
 mod foreign;
 mod limits;
+mod outstanding;
 mod retry;
 mod turns;
 

@@ -76,6 +76,10 @@ impl Source for Numeral {
         &self.api_version
     }
 
+    fn unanswered_since(&self) -> Option<tokio::time::Instant> {
+        self.client.unanswered_since()
+    }
+
     /// As the vendor's pages show them, version 2026-03-01: GET /tax/certificates and GET
     /// /tax/certificates/{certificate_id}, whose `download_url` does not get past this room and is not among them; GET
     /// /tax/certificate-requests and the page about both objects.

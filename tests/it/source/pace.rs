@@ -85,3 +85,19 @@ async fn after_a_429_nothing_is_asked_until_the_wait_is_over() {
     }
     assert_eq!(server.received_requests().await.expect("they are recorded").len(), 1);
 }
+
+#[tokio::test]
+async fn a_call_without_an_answer_is_seen_while_it_is_out() {
+    let slowly = ok(&page_of(&[], false, None)).set_delay(Duration::from_millis(50));
+    let (server, _) = upstream(CERTIFICATES, slowly).await;
+    let numeral = account(settings(&server.uri()), Limits::default());
+    assert_eq!(numeral.unanswered_since(), None);
+    let seen = async {
+        while numeral.unanswered_since().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let (page, ()) = tokio::join!(first_page(&numeral), seen);
+    page.expect("a page");
+    assert_eq!(numeral.unanswered_since(), None);
+}

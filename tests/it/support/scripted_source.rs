@@ -10,6 +10,7 @@ use certhook::model::resource::{Coverage, Download, Kind, ResourceId, ResourceKe
 use certhook::model::time::Timestamp;
 use certhook::source::{Cursor, Exchange, Fetched, Malformed, Page, Row, Selection, Source, SourceError, Urgency};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use self::book::Moments;
 use self::calls::{Answer, Call, Incident, Question};
@@ -127,6 +128,20 @@ impl ScriptedSource {
         self.lock().always = error;
     }
 
+    /// Every call is out for so long and then goes wrong, until `None`.
+    pub(crate) fn hang(&self, time_out: Option<Duration>) {
+        self.lock().time_out = time_out;
+    }
+
+    async fn hang_if_told(&self) -> Result<(), SourceError> {
+        let Some(time_out) = self.lock().time_out else { return Ok(()) };
+        let begun = Instant::now();
+        self.lock().unanswered.push(begun);
+        tokio::time::sleep(time_out).await;
+        self.lock().unanswered.retain(|other| *other != begun);
+        Err(SourceError::Unavailable(format!("no answer for {} s", time_out.as_secs())))
+    }
+
     /// The next answer at that place comes late.
     pub(crate) fn delay_page(&self, place: Place) -> Arc<Late> {
         let late = Arc::new(Late::default());
@@ -221,6 +236,10 @@ impl Source for ScriptedSource {
         "2026-03-01"
     }
 
+    fn unanswered_since(&self) -> Option<Instant> {
+        self.lock().unanswered.first().copied()
+    }
+
     fn documented_fields(&self, kind: Kind) -> &'static [&'static str] {
         match kind {
             Kind::Certificate => &[
@@ -260,6 +279,7 @@ impl Source for ScriptedSource {
         urgency: Urgency,
     ) -> Result<Page, SourceError> {
         tokio::task::yield_now().await;
+        self.hang_if_told().await?;
         let asked_at = self.now();
         let exchange = self.exchange(asked_at);
         let (made, call, fate) = {
@@ -292,6 +312,7 @@ impl Source for ScriptedSource {
 
     async fn get(&self, kind: Kind, id: &ResourceId, urgency: Urgency) -> Result<Fetched, SourceError> {
         tokio::task::yield_now().await;
+        self.hang_if_told().await?;
         let asked_at = self.now();
         let (answer, call, fate) = {
             let mut script = self.lock();

@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use certhook::model::resource::{Kind, ResourceId};
 use certhook::source::{Cursor, Exchange, Malformed, Page, Row, Selection, SourceError, Urgency};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::book::{Book, Item, trap};
 use super::calls::{Answer, Call, Fault, Hook, Incident, Malformation, Shown};
@@ -35,6 +37,10 @@ pub(super) struct Script {
     pub(super) creation_faults: VecDeque<Fault>,
     pub(super) get_faults: HashMap<String, VecDeque<SourceError>>,
     pub(super) always: Option<SourceError>,
+    /// How long every call is out before it goes wrong, if it does.
+    pub(super) time_out: Option<Duration>,
+    /// Since when those are out that are.
+    pub(super) unanswered: Vec<Instant>,
     pub(super) late_pages: HashMap<Place, Arc<Late>>,
     pub(super) late_gets: HashMap<String, Arc<Late>>,
     pub(super) after_page: HashMap<Place, Hook>,
