@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use super::commands::Paused;
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
-use super::page::{List, Page, PageQuery};
+use super::page::{List, Order, Page, PageQuery};
 use super::request::{Body, Named, NoFields, NoQuery, Query};
 use super::state::Api;
 use crate::model::resource::SourceName;
@@ -81,15 +81,18 @@ pub(super) async fn resume(
     Ok(Json(api.sources.resume(&source).await.ok_or_else(|| not_found(&name))??))
 }
 
-/// `GET /v1/sources/{name}/passes`, newest first: the last ones that this process ran.
+/// `GET /v1/sources/{name}/passes`: the last ones that this process ran.
 pub(super) async fn passes(
     State(api): State<Arc<Api>>,
     Named(name): Named,
     Query(mut input): Query,
 ) -> Result<Json<Page<PassReport>>, ApiError> {
-    let page = PageQuery::<String>::take_unordered(&mut input, List::Passes);
+    let page = PageQuery::<String>::take(&mut input, List::Passes);
     input.finish()?;
-    let all = name.parse().ok().and_then(|name| api.sources.passes(&name)).ok_or_else(|| not_found(&name))?;
+    let mut all = name.parse().ok().and_then(|name| api.sources.passes(&name)).ok_or_else(|| not_found(&name))?;
+    if page.order == Order::OldestFirst {
+        all.reverse();
+    }
     let begin = match &page.after {
         None => 0,
         Some(last) => all.iter().position(|pass| pass.id == *last).map_or(all.len(), |place| place + 1),

@@ -67,8 +67,8 @@ pub(in crate::api) fn resume() -> Operation {
 
 /// `GET /v1/sources/{name}/passes`.
 pub(in crate::api) fn passes() -> Operation {
-    about("listPasses", "List passes", "The last ones that this process ran, newest first.")
-        .page()
+    about("listPasses", "List passes", "The last ones that this process ran, newest first unless `order=asc`.")
+        .ordered_page()
         .answers::<Page<PassReport>>(200, "A page of passes.")
 }
 

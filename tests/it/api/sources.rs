@@ -51,7 +51,12 @@ async fn the_last_passes_are_listed_page_by_page() {
     }
     let (sizes, all) = door.pages("/v1/sources/europe/passes?limit=2").await;
     assert_eq!(sizes, [2, 1]);
-    assert_eq!(all.iter().map(|pass| pass["pass"].as_str().unwrap()).collect::<Vec<_>>(), ["sweep", "open", "changes"]);
+    let kinds = |all: &[serde_json::Value]| -> Vec<String> {
+        all.iter().map(|pass| pass["pass"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(&all), ["sweep", "open", "changes"]);
+    let (sizes, all) = door.pages("/v1/sources/europe/passes?limit=2&order=asc").await;
+    assert_eq!((sizes, kinds(&all)), (vec![2, 1], ["changes", "open", "sweep"].map(String::from).into()));
 }
 
 fn withheld(kind: Kind, id: &str) -> Absence {
