@@ -131,14 +131,13 @@ impl Scene {
 ///
 /// # Errors
 /// If it cannot be written down: the change is made all the same, and the error says so.
-pub(super) async fn record(api: &Api, scene: Scene, answer: Response) -> Result<Response, ApiError> {
+pub(super) async fn record(api: &Api, scene: &Scene, answer: Response) -> Result<Response, ApiError> {
     if !answer.status().is_success() {
         return Ok(answer);
     }
     let (mut parts, body) = answer.into_parts();
     let bytes = body.collect().await.map_err(|_| ApiError::internal())?.to_bytes();
-    if let Some(told) = told(&mut parts.extensions, &bytes) {
-        let entry = entry(scene, told, api.clock.now());
+    if let Some(entry) = entry_of(scene, &mut parts.extensions, &bytes, api.clock.now()) {
         let (operation, request_id) = (entry.operation.clone(), entry.request_id.clone());
         if let Err(error) = api.store.audit(entry).await {
             tracing::error!(%error, operation, request_id, "api.change_not_recorded");
@@ -147,6 +146,16 @@ pub(super) async fn record(api: &Api, scene: Scene, answer: Response) -> Result<
         }
     }
     Ok(Response::from_parts(parts, Body::from(bytes)))
+}
+
+/// The entry about what an answer tells, with what its handler knows better; `None` if nothing was changed.
+pub(super) fn entry_of(
+    scene: &Scene,
+    extensions: &mut Extensions,
+    answered: &[u8],
+    now: Timestamp,
+) -> Option<AuditEntry> {
+    told(extensions, answered).map(|told| entry(scene, told, now))
 }
 
 /// What a handler and its answer tell of a change.
@@ -177,11 +186,11 @@ fn told(extensions: &mut Extensions, answered: &[u8]) -> Option<Told> {
     (told.before.is_none() || told.before != told.after).then_some(told)
 }
 
-fn entry(scene: Scene, told: Told, now: Timestamp) -> AuditEntry {
+fn entry(scene: &Scene, told: Told, now: Timestamp) -> AuditEntry {
     let Scene { caller, operation, named, request_id } = scene;
     let Told { about: (id, uid), before, after } = told;
     let text = |state: &Option<Value>, name: &str| state.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let resource_id = id.or_else(|| text(&before, "id")).or(named).or_else(|| text(&after, "id"));
+    let resource_id = id.or_else(|| text(&before, "id")).or_else(|| named.clone()).or_else(|| text(&after, "id"));
     // As it is called from now on; of what is gone, as it was called.
     let resource_uid = uid.or_else(|| text(after.as_ref().map_or(&before, |_| &after), "uid"));
     let (before, after, omitted) = fitting(before, after);
@@ -189,15 +198,15 @@ fn entry(scene: Scene, told: Told, now: Timestamp) -> AuditEntry {
         // The store gives the number.
         id: AuditId { at: now, number: 0 },
         key_id: caller.id,
-        key_name: caller.name,
+        key_name: caller.name.clone(),
         address: caller.address,
-        operation,
+        operation: operation.clone(),
         resource_id,
         resource_uid,
         before,
         after,
         omitted,
-        request_id,
+        request_id: request_id.clone(),
     }
 }
 

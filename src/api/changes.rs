@@ -1,5 +1,8 @@
 //! Around every call that changes something: it is carried out to its end, even if its caller hangs up; with an
 //! idempotency key once; and it is in the audit log before its caller hears of it.
+//!
+//! What changes rows of ours is committed in one act with its entry and with the answer that is kept, see
+//! [`super::deed`]. What is asked of others (a poll, a replay, a call upstream) is written down right after.
 
 use std::sync::Arc;
 
@@ -11,7 +14,7 @@ use tracing::Instrument;
 
 use super::error::{ApiError, ErrorKind};
 use super::state::Api;
-use super::{audit, idempotency};
+use super::{audit, deed, idempotency};
 
 /// So many at a time; the next waits for a place. Whoever hangs up keeps his place until what he asked for is done.
 pub(super) const CHANGES_MAX: usize = 256;
@@ -45,7 +48,9 @@ fn is_change(method: &Method) -> bool {
 }
 
 async fn record(api: &Api, request: Request, next: Next) -> Result<Response, ApiError> {
-    let (scene, request) = audit::Scene::of(request, api).await?;
+    let (scene, mut request) = audit::Scene::of(request, api).await?;
+    let scene = Arc::new(scene);
+    request.extensions_mut().insert(Arc::clone(&scene));
     let answer = next.run(request).await;
-    audit::record(api, scene, answer).await
+    if deed::is_committed(&answer) { Ok(answer) } else { audit::record(api, &scene, answer).await }
 }

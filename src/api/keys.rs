@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::audit::Audited;
 use super::auth;
+use super::deed::Change;
 use super::error::{ApiError, ErrorKind};
 use super::input::{Input, must_be};
 use super::openapi::examples;
@@ -100,9 +101,10 @@ pub(super) async fn list(
 /// `POST /v1/keys`. The key itself is in this answer and nowhere else.
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
+    change: Change,
     _: NoQuery,
     Body(given): Body,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let now = api.clock.now();
     let mut input = Input::of_body(given);
     let (name, scopes, expires_at) = (name(&mut input), scopes(&mut input), expires_at(&mut input, now));
@@ -116,21 +118,30 @@ pub(super) async fn create(
     let id = KeyId { number: KeyNumber(0), random: u128::from_le_bytes(random_bytes()) >> 32 };
     let (prefix, digest) = (text[..SHOWN_BYTES].to_owned(), auth::digest(&text));
     let key = Key { id, name, prefix, digest, scopes, created_at: now, expires_at, last_used_at: None };
-    let view = KeyView { key: Some(text), ..api.store.create_key(key).await?.into() };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(view)))
+    let view = KeyView { key: Some(text), ..key.clone().into() };
+    let answer = (StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(view));
+    let prepared = change.prepare(&api, answer).await?;
+    let made = prepared.commit(|deed| api.store.create_key_with(key.clone(), deed)).await?;
+    Ok(prepared.done_as(&id, &made.id))
 }
 
 /// `DELETE /v1/keys/{id}`: it opens nothing from then on.
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
+    change: Change,
     Named(name): Named,
     _: NoQuery,
-) -> Result<(Audited, Json<DeletedView>), ApiError> {
+) -> Result<Response, ApiError> {
     let not_found = || ApiError::new(ErrorKind::KeyNotFound, format!("there is no key {name:?}"));
     let id: KeyId = name.parse().map_err(|_| not_found())?;
-    let deleted = api.store.delete_key(id).await?.ok_or_else(not_found)?;
-    let view = DeletedView { id: deleted.id, object: "key", deleted: true };
-    Ok((Audited::deleted(&KeyView::from(deleted)), Json(view)))
+    // The first one from its number on.
+    let before = id.number.0.checked_sub(1).map(KeyNumber);
+    let found = api.store.keys(before, true, 1).await?.pop().filter(|key| key.id == id);
+    let view = Json(DeletedView { id, object: "key", deleted: true });
+    let answer = (Audited::deleted(&KeyView::from(found.ok_or_else(not_found)?)), view);
+    let prepared = change.prepare(&api, answer).await?;
+    prepared.commit(|deed| api.store.delete_key_with(id, deed)).await?.ok_or_else(not_found)?;
+    Ok(prepared.done())
 }
 
 fn draw() -> String {

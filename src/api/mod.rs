@@ -9,7 +9,7 @@
 //!
 //! In reading order: `routes` (the whole API in one table), [`commands`] (what is asked of other parts), `state`
 //! (what handlers reach), `auth` with `address`, `guesses` and `pace`, `bounds`, `request_id` and `metrics` (around every
-//! call), `changes`, `idempotency` and `audit` (around every call that changes something), `request` and `input` (what a
+//! call), `changes`, `idempotency`, `audit` and `deed` (around every call that changes something), `request` and `input` (what a
 //! caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
 //! `upkeep` (what is done beside the calls), one file or folder for each resource, and `openapi` (what is said of all
@@ -23,6 +23,7 @@ mod auth;
 mod backup;
 mod bounds;
 mod changes;
+mod deed;
 mod deliveries;
 mod endpoints;
 mod error;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::StoreError;
+use super::{Deed, StoreError};
 use crate::model::audit::AuditEntry;
 use crate::model::id::{AuditId, KeyId, KeyNumber};
 use crate::model::key::{Key, KeyDigest};
@@ -11,8 +11,14 @@ use crate::model::time::Timestamp;
 /// Keys to our API. What is kept of a key's text is its digest.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// Keeps a new key. The store gives the number in its id; the rest of the id comes with the value.
-    async fn create_key(&self, key: Key) -> Result<Key, StoreError>;
+    /// Keeps a new key. The store gives the number in its id; the rest of the id comes with the value. The deed, which
+    /// has that id too, is committed in one act with it.
+    async fn create_key_with(&self, key: Key, deed: Deed) -> Result<Key, StoreError>;
+
+    /// The same where nothing tells of it.
+    async fn create_key(&self, key: Key) -> Result<Key, StoreError> {
+        self.create_key_with(key, Deed::default()).await
+    }
 
     /// The key with that digest, if there is one. It is found by the first half of the digest, and it is for the caller
     /// to compare the whole.
@@ -21,8 +27,14 @@ pub trait KeyStore: Send + Sync {
     /// Up to `limit` keys beyond a number, in the order in which they were given or against it.
     async fn keys(&self, beyond: Option<KeyNumber>, ascending: bool, limit: usize) -> Result<Vec<Key>, StoreError>;
 
-    /// Removes a key, which opens nothing from then on, and gives it as it was; `None` if there is none of that id.
-    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
+    /// Removes a key, which opens nothing from then on, and gives it as it was; `None` if there is none of that id, and
+    /// then nothing comes of the deed, which is committed in one act with it.
+    async fn delete_key_with(&self, id: KeyId, deed: Deed) -> Result<Option<Key>, StoreError>;
+
+    /// The same where nothing tells of it.
+    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.delete_key_with(id, Deed::default()).await
+    }
 
     /// Keeps when keys were used last. Those that are no longer there are passed over, and none goes back in time.
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use super::StoreError;
+use super::{Deed, StoreError};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
@@ -64,19 +64,35 @@ pub trait EndpointStore: Send + Sync {
     fn changes(&self) -> broadcast::Receiver<EndpointNumber>;
 
     /// Registers an endpoint, with its start as a position of its own. The store gives the number in its id; the rest
-    /// of the id comes with the value.
-    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError>;
+    /// of the id comes with the value. The deed, which has that id too, is committed in one act with it.
+    async fn create_with(&self, endpoint: Endpoint, deed: Deed) -> Result<Endpoint, StoreError>;
+
+    /// The same where nothing tells of it.
+    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+        self.create_with(endpoint, Deed::default()).await
+    }
 
     /// Replaces an endpoint, if it is still as it was `seen`: it may have been disabled meanwhile, and whoever changes
-    /// something else of it must not undo that.
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError>;
+    /// something else of it must not undo that. The deed is committed in one act with it, or comes to nothing.
+    async fn update_with(&self, seen: &Endpoint, endpoint: Endpoint, deed: Deed) -> Result<Updated, StoreError>;
+
+    /// The same where nothing tells of it.
+    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
+        self.update_with(seen, endpoint, Deed::default()).await
+    }
 
     /// Forgets those of an endpoint's secrets that no longer sign at `now`, and leaves everything else of it as it is;
     /// `false` if there are none such. While the disk is full it waits.
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id.
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError>;
+    /// Deletes an endpoint and cancels what waits for its next attempt; `false` if there is none of that id, and then
+    /// nothing comes of the deed, which is committed in one act with the deletion.
+    async fn delete_with(&self, id: EndpointId, deed: Deed) -> Result<bool, StoreError>;
+
+    /// The same where nothing tells of it.
+    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
+        self.delete_with(id, Deed::default()).await
+    }
 
     /// One endpoint by id.
     async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError>;

@@ -36,6 +36,7 @@ mod access;
 mod answers;
 pub mod backup;
 pub mod codec;
+mod deeds;
 mod endpoints;
 mod replays;
 pub mod retention;
@@ -46,6 +47,7 @@ pub mod vault;
 
 pub use access::{AuditQuery, AuditStore, KeyStore};
 pub use answers::{AnswerName, AnswerStore, Claim, Claims, KeptAnswer};
+pub use deeds::Deed;
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::ReplayStore;
 pub use states::{SnapshotQuery, StateStore};

@@ -72,6 +72,76 @@ async fn kill_9_at_any_moment_loses_nothing_and_repeats_only_the_same() {
     assert!(gateway.terminate().await.success());
 }
 
+/// How often the gateway is killed while it is asked for things.
+const ASKED_ROUNDS: u32 = 12;
+
+/// What is asked for at the same time: so many of each.
+const AT_ONCE: u32 = 6;
+
+/// The calls of a round, each with its idempotency key.
+fn calls(round: u32) -> Vec<(String, String, Value)> {
+    let all = (0..AT_ONCE).flat_map(|number| {
+        let url = json!({ "url": format!("https://93.184.215.14/{round}/{number}") });
+        let key = json!({ "name": format!("{round}/{number}"), "scopes": ["read"] });
+        [
+            ("/v1/endpoints".to_owned(), format!("endpoint-{round}-{number}"), url),
+            ("/v1/keys".to_owned(), format!("key-{round}-{number}"), key),
+        ]
+    });
+    let rotation =
+        ("/v1/endpoints/crm/secret/rotate".to_owned(), format!("rotation-{round}"), json!({"overlap": "7d"}));
+    all.chain((round < 9).then_some(rotation)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_at_any_moment_leaves_no_second_thing_of_a_call_that_is_repeated_with_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let gateway = Process::gateway(folder.path(), port, "http://127.0.0.1:1").await;
+    let crm = json!({ "url": "https://93.184.215.14/crm", "uid": "crm", "secret": SECRET });
+    gateway.post("/v1/endpoints", &crm).await;
+    gateway.kill().await;
+    let (mut answered, mut first_secret) = (0, SECRET.to_owned());
+    for round in 0..ASKED_ROUNDS {
+        let gateway = Process::gateway(folder.path(), port, "http://127.0.0.1:1").await;
+        let calls = calls(round);
+        let asked =
+            futures_util::future::join_all(calls.iter().map(|(path, key, body)| gateway.post_once(path, key, body)));
+        // Most of it is under way in the first hundredths of a second.
+        let killed = async {
+            tokio::time::sleep(Duration::from_secs_f64(0.12 * certhook::clock::chance())).await;
+            gateway.signal_kill();
+        };
+        let (before, ()) = tokio::join!(asked, killed);
+        gateway.kill().await;
+        let gateway = Process::gateway(folder.path(), port, "http://127.0.0.1:1").await;
+        for ((path, key, body), before) in calls.iter().zip(before) {
+            let after = gateway.post_once(path, key, body).await.expect("an answer");
+            assert!((200..300).contains(&after.0), "{path}: {after:?}");
+            if let Some(before) = before {
+                answered += 1;
+                assert_eq!(before, after, "what a caller was told");
+            }
+            if path.ends_with("rotate") {
+                let secrets = gateway.get("/v1/endpoints/crm/secret").await;
+                assert_eq!(secrets["secret"], after.1["secret"]);
+                assert_eq!(secrets["previous"][0]["secret"], first_secret.as_str(), "one rotation and no more");
+                first_secret = after.1["secret"].as_str().expect("a secret").to_owned();
+            }
+        }
+        gateway.kill().await;
+    }
+    let gateway = Process::gateway(folder.path(), port, "http://127.0.0.1:1").await;
+    let made = (ASKED_ROUNDS * AT_ONCE) as usize;
+    assert_eq!((gateway.list("/v1/endpoints").await.len(), gateway.list("/v1/keys").await.len()), (made + 1, made));
+    let entries = gateway.list("/v1/audit").await;
+    let ids: BTreeSet<_> = entries.iter().map(|entry| entry["resource_id"].to_string()).collect();
+    assert_eq!(entries.len(), 2 * made + 1 + 9, "each change once");
+    assert_eq!(ids.len(), 2 * made + 1, "each by the id that it has");
+    println!("{answered} of {} calls were answered before the kill", ASKED_ROUNDS * (2 * AT_ONCE) + 9);
+    assert!(gateway.terminate().await.success());
+}
+
 /// Asks for the pass that shows what is gone.
 async fn sweep(gateway: &Process) {
     gateway.post("/v1/sources/numeral/poll", &json!({ "pass": "sweep" })).await;

@@ -19,6 +19,7 @@ use serde_json::Value;
 use self::settings::{Draft, Settings, Start};
 use self::view::{DeletedView, EndpointView, Resumed, RotatedView, SecretView};
 use super::audit::Audited;
+use super::deed::Change;
 use super::error::{ApiError, ErrorKind, Problems};
 use super::input::Input;
 use super::page::{List, Order, Page, PageQuery};
@@ -46,17 +47,23 @@ pub(super) async fn list(
 }
 
 /// `POST /v1/endpoints`.
-pub(super) async fn create(State(api): State<Arc<Api>>, _: NoQuery, Body(given): Body) -> Result<Response, ApiError> {
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    doing: Change,
+    _: NoQuery,
+    Body(given): Body,
+) -> Result<Response, ApiError> {
     let mut draft = Draft::read(given);
     admit(&api, &mut draft, None).await;
     let start = locate(&api, &mut draft).await?;
-    register(&api, draft.finish()?, start).await
+    register(&api, &doing, draft.finish()?, start).await
 }
 
 /// `PUT /v1/endpoints/{uid}`: registers it, or replaces the settings of the one that is there. A status or secret
 /// that is not given stays as it is, so that the same call twice does nothing the second time.
 pub(super) async fn upsert(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(uid): Named,
     _: NoQuery,
     Body(mut given): Body,
@@ -74,9 +81,9 @@ pub(super) async fn upsert(
     match (api.store.by_uid(&uid).await?, start) {
         (Some(known), _) => {
             let change = |before: &Endpoint| Ok(settings.clone().apply(before, api.clock.now()));
-            Ok(rewrite(&api, known.id, change).await?.shown(&api).into_response())
+            rewrite(&api, &doing, known.id, change, |rewritten| rewritten.shown(&api)).await
         }
-        (None, Some(start)) => register(&api, settings, start).await,
+        (None, Some(start)) => register(&api, &doing, settings, start).await,
         // It was there, and was deleted while its new URL was looked at; the caller's next try registers it.
         (None, None) => Err(not_found(&uid)),
     }
@@ -96,10 +103,11 @@ pub(super) async fn show(
 /// `PATCH /v1/endpoints/{id or uid}`: a merge patch; null resets a field to its default, and a secret to a new one.
 pub(super) async fn change(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(name): Named,
     _: NoQuery,
     Body(patch): Body,
-) -> Result<Shown<EndpointView>, ApiError> {
+) -> Result<Response, ApiError> {
     let seen = find(&api, &name).await?;
     let mut draft = Draft::read_patch(&seen, &patch);
     admit(&api, &mut draft, Some(&seen.url)).await;
@@ -113,19 +121,21 @@ pub(super) async fn change(
             Some(_) | None => after,
         })
     };
-    Ok(rewrite(&api, seen.id, change).await?.shown(&api))
+    rewrite(&api, &doing, seen.id, change, |rewritten| rewritten.shown(&api)).await
 }
 
 /// `DELETE /v1/endpoints/{id or uid}`: 200 with what was deleted, as Stripe and the upstream vendor's cancel answer.
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(name): Named,
     _: NoQuery,
-) -> Result<Shown<DeletedView>, ApiError> {
+) -> Result<Response, ApiError> {
     let known = find(&api, &name).await?;
     let id = known.id;
-    let audited = Audited::deleted(&view(&api, known));
-    if api.store.delete(id).await? { Ok((audited, Json(DeletedView::new(id)))) } else { Err(not_found(&name)) }
+    let prepared = doing.prepare(&api, (Audited::deleted(&view(&api, known)), Json(DeletedView::new(id)))).await?;
+    let is_deleted = prepared.commit(|deed| api.store.delete_with(id, deed)).await?;
+    if is_deleted { Ok(prepared.done()) } else { Err(not_found(&name)) }
 }
 
 /// `GET /v1/endpoints/{id or uid}/secret`.
@@ -141,10 +151,11 @@ pub(super) async fn secret(
 /// `POST /v1/endpoints/{id or uid}/secret/rotate`: another secret takes over, and the former one signs too for a while.
 pub(super) async fn rotate(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(name): Named,
     _: NoQuery,
     Body(given): Body,
-) -> Result<impl IntoResponse, ApiError> {
+) -> Result<Response, ApiError> {
     let mut input = Input::of_body(given);
     let overlap = fields::overlap(&mut input);
     let fresh = fields::secret(&mut input).unwrap_or_else(draw_secret);
@@ -156,19 +167,22 @@ pub(super) async fn rotate(
         let updated_at = if secrets == before.secrets { before.updated_at } else { now };
         Ok(Endpoint { secrets, updated_at, ..before.clone() })
     };
-    let rewritten = rewrite(&api, find(&api, &name).await?.id, change).await?;
-    let answer = Json(RotatedView::new(&rewritten.after, now.plus(overlap)));
-    Ok((rewritten.audited(&api), [NOT_TO_BE_KEPT], answer))
+    let answer = |rewritten: &Rewritten| {
+        let view = Json(RotatedView::new(&rewritten.after, now.plus(overlap)));
+        (rewritten.audited(&api), [NOT_TO_BE_KEPT], view).into_response()
+    };
+    rewrite(&api, &doing, find(&api, &name).await?.id, change, answer).await
 }
 
 /// `POST /v1/endpoints/{id or uid}/enable`: it goes on where it stopped, and with what failed since its last success;
 /// without `catch_up`, with what comes from now on.
 pub(super) async fn enable(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(name): Named,
     _: NoQuery,
     Body(given): Body,
-) -> Result<Shown<EndpointView>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut input = Input::of_body(given);
     let catches_up = input.flag("catch_up").unwrap_or(true);
     input.finish()?;
@@ -178,9 +192,11 @@ pub(super) async fn enable(
         let skips = !catches_up && after != *before;
         Ok(if skips { Endpoint { start: *api.store.head().borrow(), ..after } } else { after })
     };
-    let rewritten = rewrite(&api, find(&api, &name).await?.id, change).await?;
-    let audited = rewritten.audited(&api);
-    Ok((audited, Json(view(&api, rewritten.after).with_resumed(rewritten.resumed))))
+    let answer = |rewritten: &Rewritten| {
+        let view = view(&api, rewritten.after.clone()).with_resumed(rewritten.resumed.clone());
+        (rewritten.audited(&api), Json(view)).into_response()
+    };
+    rewrite(&api, &doing, find(&api, &name).await?.id, change, answer).await
 }
 
 /// `POST /v1/endpoints/{id or uid}/recover`: everything that waits becomes due.
@@ -201,13 +217,14 @@ pub(super) async fn recover(
 /// `POST /v1/endpoints/{id or uid}/disable`.
 pub(super) async fn disable(
     State(api): State<Arc<Api>>,
+    doing: Change,
     Named(name): Named,
     _: NoQuery,
     _: NoFields,
-) -> Result<Shown<EndpointView>, ApiError> {
+) -> Result<Response, ApiError> {
     let _changing = api.changing_endpoints.lock().await;
     let change = |before: &Endpoint| Ok(switched(before, EndpointStatus::Disabled, api.clock.now()));
-    Ok(rewrite(&api, find(&api, &name).await?.id, change).await?.shown(&api))
+    rewrite(&api, &doing, find(&api, &name).await?.id, change, |rewritten| rewritten.shown(&api)).await
 }
 
 /// `POST /v1/endpoints/{id or uid}/test`: sends an example, and waits for what becomes of it.
@@ -244,8 +261,8 @@ impl Rewritten {
         Audited::change(&view(api, self.before.clone()), &view(api, self.after.clone()))
     }
 
-    fn shown(self, api: &Api) -> Shown<EndpointView> {
-        (self.audited(api), Json(view(api, self.after)))
+    fn shown(&self, api: &Api) -> Response {
+        (self.audited(api), Json(view(api, self.after.clone()))).into_response()
     }
 }
 
@@ -304,7 +321,7 @@ async fn locate(api: &Api, draft: &mut Draft) -> Result<Position, StoreError> {
     }
 }
 
-async fn register(api: &Api, settings: Settings, start: Position) -> Result<Response, ApiError> {
+async fn register(api: &Api, doing: &Change, settings: Settings, start: Position) -> Result<Response, ApiError> {
     if !api.store.space().borrow().can_grow() {
         let message = "there is too little room for more endpoints; make room on the store's file system";
         return Err(ApiError::new(ErrorKind::InsufficientStorage, message));
@@ -312,12 +329,12 @@ async fn register(api: &Api, settings: Settings, start: Position) -> Result<Resp
     // The store gives the number.
     let id = EndpointId { number: EndpointNumber(0), random: u128::from_le_bytes(random_bytes()) >> 32 };
     let endpoint = settings.register(id, draw_secret(), start, api.clock.now());
-    let endpoint = api.store.create(endpoint).await?;
-    let location = (header::LOCATION, format!("/v1/endpoints/{}", endpoint.id));
-    let health = api.deliveries.health(endpoint.id.number);
-    let audited = Audited::about(&endpoint);
-    let view = EndpointView::registered(endpoint, health);
-    Ok((StatusCode::CREATED, audited, [location], [NOT_TO_BE_KEPT], Json(view)).into_response())
+    let location = (header::LOCATION, format!("/v1/endpoints/{id}"));
+    let view = Json(EndpointView::registered(endpoint.clone(), api.deliveries.health(id.number)));
+    let answer = (StatusCode::CREATED, Audited::about(&endpoint), [location], [NOT_TO_BE_KEPT], view);
+    let prepared = doing.prepare(api, answer).await?;
+    let registered = prepared.commit(|deed| api.store.create_with(endpoint.clone(), deed)).await?;
+    Ok(prepared.done_as(&id, &registered.id))
 }
 
 impl From<RotationError> for ApiError {
@@ -343,21 +360,23 @@ fn switched(before: &Endpoint, status: EndpointStatus, now: Timestamp) -> Endpoi
     if after == *before { after } else { Endpoint { updated_at: now, ..after } }
 }
 
-/// Writes what `change` makes of an endpoint, unless that is nothing. The deliveries disable endpoints, and secrets
-/// that have ended are forgotten, whenever that may be: then the change meets what has become of the endpoint. Neither
-/// can happen again and again, so this ends.
+/// Writes what `change` makes of an endpoint, unless that is nothing, together with what is answered. The deliveries
+/// disable endpoints, and secrets that have ended are forgotten, whenever that may be: then the change meets what has
+/// become of the endpoint. Neither can happen again and again, so this ends.
 ///
 /// Needs `changing_endpoints` to be held: nobody else may enable an endpoint while what has failed is made pending.
 async fn rewrite(
     api: &Api,
+    doing: &Change,
     id: EndpointId,
     change: impl Fn(&Endpoint) -> Result<Endpoint, ApiError>,
-) -> Result<Rewritten, ApiError> {
+    answer: impl Fn(&Rewritten) -> Response,
+) -> Result<Response, ApiError> {
     loop {
         let before = api.store.endpoint(id).await?.ok_or_else(|| not_found(&id.to_string()))?;
         let after = change(&before)?;
         if after == before {
-            return Ok(Rewritten { before, after, resumed: Resumed::default() });
+            return Ok(answer(&Rewritten { before, after, resumed: Resumed::default() }));
         }
         let mut resumed = Resumed::default();
         if after.enabled_at > before.enabled_at {
@@ -368,8 +387,11 @@ async fn rewrite(
                 resumed.backlog = api.deliveries.backlog(&before).await?;
             }
         }
-        match api.store.update(&before, after.clone()).await? {
-            Updated::Yes => return Ok(Rewritten { before, after, resumed }),
+        let rewritten = Rewritten { before, after, resumed };
+        let prepared = doing.prepare(api, answer(&rewritten)).await?;
+        let Rewritten { before, after, .. } = &rewritten;
+        match prepared.commit(|deed| api.store.update_with(before, after.clone(), deed)).await? {
+            Updated::Yes => return Ok(prepared.done()),
             Updated::Changed => {}
             Updated::Gone => return Err(not_found(&id.to_string())),
         }

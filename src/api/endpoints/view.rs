@@ -149,7 +149,7 @@ impl EndpointView {
 }
 
 /// What an endpoint that was enabled goes on with, and what retention has removed meanwhile.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Resumed {
     /// What it has not got yet.
     pub(super) backlog: Backlog,

@@ -123,7 +123,7 @@ error_kinds! {
         "There are as many keys as there can be.",
         "Delete those that nobody uses; `last_used_at` tells.";
     IdempotencyConflict = CONFLICT "IDEMPOTENCY_CONFLICT",
-        "A call with this idempotency key is under way, or its answer was too large to be kept.",
+        "A call with this idempotency key is under way, or was begun and did not come to an answer that was kept.",
         "Ask again in a moment; if it stays so, look at what became of the first call.";
     CursorExpired = GONE "CURSOR_EXPIRED",
         "Retention has passed the event to go on from: what came next is no longer kept.",

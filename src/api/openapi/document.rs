@@ -120,7 +120,9 @@ fn with_idempotency_key(call: &Mounted, operation: Operation) -> Operation {
         return operation;
     }
     let description = "Drawn anew for each thing that is to be done: the same call with the same key, within 24 hours, \
-        does nothing and is answered as the first time, with the header `idempotency-replayed`.";
+        does nothing and is answered as the first time, with the header `idempotency-replayed`. That holds although \
+        certhook is killed in between: what no answer was kept to was not done, or the call is refused because nobody can \
+        tell (`IDEMPOTENCY_CONFLICT`).";
     operation.header("Idempotency-Key", form(description, "^[!-~]{1,255}$", "8e03978e-40d5-43e8-bc93-6894a57f9324"))
 }
 

@@ -12,7 +12,7 @@ use crate::model::id::{AuditId, KeyId, KeyNumber};
 use crate::model::key::{Key, KeyDigest};
 use crate::model::time::Timestamp;
 use crate::store::codec::access as rows;
-use crate::store::{AuditQuery, AuditStore, KeyStore, StoreError, codec};
+use crate::store::{AuditQuery, AuditStore, Deed, KeyStore, StoreError, codec};
 
 /// Entries of the audit log that are removed in one act, of up to some 70 KiB each to be read before.
 const FORGOTTEN_AT_ONCE: usize = 100;
@@ -22,7 +22,8 @@ const FIRST_NUMBER: u64 = 1;
 
 impl Stage<'_> {
     /// Keeps a key under the next number.
-    fn create_key(&mut self, mut key: Key) -> Result<Key, StoreError> {
+    fn create_key(&mut self, mut key: Key, deed: Deed) -> Result<Key, StoreError> {
+        let unnumbered = key.id;
         let number = self.number(keys::NEXT_KEY)?.unwrap_or(FIRST_NUMBER);
         let max = u32::MAX as usize;
         key.id.number = KeyNumber(u32::try_from(number).map_err(|_| StoreError::TooLarge {
@@ -33,14 +34,28 @@ impl Stage<'_> {
         self.put(keys::NEXT_KEY, codec::number(number + 1))?;
         self.put(&keys::access::by_digest(key.digest), codec::number(number))?;
         self.put(&keys::access::key(key.id.number), rows::key(&key))?;
+        self.keep_deed(deed.renamed(&unnumbered, &key.id))?;
         Ok(key)
     }
 
-    fn delete_key(&mut self, id: KeyId) -> Result<Option<Key>, StoreError> {
+    fn delete_key(&mut self, id: KeyId, deed: Deed) -> Result<Option<Key>, StoreError> {
         let Some(known) = self.key(id)? else { return Ok(None) };
         self.remove(&keys::access::by_digest(known.digest))?;
         self.remove(&keys::access::key(id.number))?;
+        self.keep_deed(deed)?;
         Ok(Some(known))
+    }
+
+    /// Keeps what tells of the change that this act makes.
+    pub(super) fn keep_deed(&mut self, deed: Deed) -> Result<(), StoreError> {
+        let Deed { entry, answer } = deed;
+        if let Some(entry) = entry {
+            self.audit(entry)?;
+        }
+        match answer {
+            Some((name, answer)) => self.keep_answer(name, &answer),
+            None => Ok(()),
+        }
     }
 
     fn keep_use(&mut self, id: KeyId, at: Timestamp) -> Result<(), StoreError> {
@@ -76,12 +91,12 @@ impl Writer {
     /// Works out what is asked for about who uses the API.
     pub(super) fn access(&mut self, act: Access) {
         match act {
-            Access::CreateKey { key, done } => {
-                let result = self.stage(|stage| stage.create_key(*key));
+            Access::CreateKey { key, deed, done } => {
+                let result = self.stage(|stage| stage.create_key(*key, *deed));
                 self.answer(done, result);
             }
-            Access::DeleteKey { id, done } => {
-                let result = self.stage(|stage| stage.delete_key(id));
+            Access::DeleteKey { id, deed, done } => {
+                let result = self.stage(|stage| stage.delete_key(id, *deed));
                 self.answer(done, result);
             }
             Access::Audit { entry, done } => {
@@ -168,8 +183,9 @@ impl Reader {
 
 #[async_trait]
 impl KeyStore for SledStore {
-    async fn create_key(&self, key: Key) -> Result<Key, StoreError> {
-        self.write(|done| Act::Access(Access::CreateKey { key: Box::new(key), done })).await
+    async fn create_key_with(&self, key: Key, deed: Deed) -> Result<Key, StoreError> {
+        let (key, deed) = (Box::new(key), Box::new(deed));
+        self.write(|done| Act::Access(Access::CreateKey { key, deed, done })).await
     }
 
     async fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError> {
@@ -180,8 +196,9 @@ impl KeyStore for SledStore {
         self.read(move |reader| reader.keys(beyond, ascending, limit)).await
     }
 
-    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        self.write(|done| Act::Access(Access::DeleteKey { id, done })).await
+    async fn delete_key_with(&self, id: KeyId, deed: Deed) -> Result<Option<Key>, StoreError> {
+        let deed = Box::new(deed);
+        self.write(|done| Act::Access(Access::DeleteKey { id, deed, done })).await
     }
 
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {

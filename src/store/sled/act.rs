@@ -15,7 +15,7 @@ use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::retention::GivenUp;
-use crate::store::{AnswerName, DeliveryCommit, KeptAnswer, SightCommit, StoreError, Updated};
+use crate::store::{AnswerName, Deed, DeliveryCommit, KeptAnswer, SightCommit, StoreError, Updated};
 
 /// Where the answer goes.
 pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -23,9 +23,9 @@ pub(super) type Done<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked for about who uses the API.
 pub(super) enum Access {
     /// A new key.
-    CreateKey { key: Box<Key>, done: Done<Key> },
+    CreateKey { key: Box<Key>, deed: Box<Deed>, done: Done<Key> },
     /// A key is no more.
-    DeleteKey { id: KeyId, done: Done<Option<Key>> },
+    DeleteKey { id: KeyId, deed: Box<Deed>, done: Done<Option<Key>> },
     /// Keys were used.
     KeepUses { uses: Vec<(KeyId, Timestamp)>, done: Done<()> },
     /// Something was changed through the API.
@@ -45,13 +45,13 @@ pub(super) enum Act {
     /// What deliveries leave behind.
     Deliveries { commit: Arc<DeliveryCommit>, done: Done<()> },
     /// A new endpoint.
-    Create { endpoint: Box<Endpoint>, done: Done<Endpoint> },
+    Create { endpoint: Box<Endpoint>, deed: Box<Deed>, done: Done<Endpoint> },
     /// An endpoint as it is now, if it was as it was seen.
-    Update { seen: Box<Endpoint>, endpoint: Box<Endpoint>, done: Done<Updated> },
+    Update { seen: Box<Endpoint>, endpoint: Box<Endpoint>, deed: Box<Deed>, done: Done<Updated> },
     /// Secrets of an endpoint that no longer sign are no more.
     ForgetSecrets { id: EndpointId, now: Timestamp, done: Done<bool> },
     /// An endpoint is no more.
-    Delete { id: EndpointId, done: Done<bool> },
+    Delete { id: EndpointId, deed: Box<Deed>, done: Done<bool> },
     /// A new replay.
     BeginReplay { replay: Box<Replay>, done: Done<Option<Replay>> },
     /// What resources are now, for a resync.

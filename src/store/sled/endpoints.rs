@@ -12,7 +12,7 @@ use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::id::{DeliveryId, EndpointId, EndpointNumber};
 use crate::model::time::Timestamp;
 use crate::store::codec::{self, endpoint as rows};
-use crate::store::{DeliveryQuery, Disabling, EndpointStore, Filtered, StoreError, Updated};
+use crate::store::{Deed, DeliveryQuery, Disabling, EndpointStore, Filtered, StoreError, Updated};
 
 /// A uid is a key, and long keys make the tree's inner nodes large.
 const UID_BYTES_MAX: usize = 256;
@@ -22,7 +22,8 @@ const FIRST_NUMBER: u64 = 1;
 
 impl Stage<'_> {
     /// Registers an endpoint under the next number.
-    pub(super) fn create(&mut self, mut endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+    pub(super) fn create(&mut self, mut endpoint: Endpoint, deed: Deed) -> Result<Endpoint, StoreError> {
+        let unnumbered = endpoint.id;
         let number = self.number(keys::NEXT_ENDPOINT)?.unwrap_or(FIRST_NUMBER);
         let next = codec::number(number + 1);
         let max = u32::MAX as usize;
@@ -38,11 +39,12 @@ impl Stage<'_> {
         // Until deliveries have taken it up: what it asked for may lie below the live mark.
         let start = self.kept_from(endpoint.start)?;
         self.put(&keys::own_position(endpoint.id.number), codec::number(start.0))?;
+        self.keep_deed(deed.renamed(&unnumbered, &endpoint.id))?;
         Ok(endpoint)
     }
 
     /// Replaces an endpoint, if it is still as it was seen.
-    pub(super) fn update(&mut self, seen: &Endpoint, endpoint: &Endpoint) -> Result<Updated, StoreError> {
+    pub(super) fn update(&mut self, seen: &Endpoint, endpoint: &Endpoint, deed: Deed) -> Result<Updated, StoreError> {
         let Some(former) = self.endpoint(endpoint.id)? else { return Ok(Updated::Gone) };
         if former != *seen {
             return Ok(Updated::Changed);
@@ -55,6 +57,7 @@ impl Stage<'_> {
             self.remove(&keys::missed(endpoint.id.number))?;
         }
         self.write_endpoint(endpoint)?;
+        self.keep_deed(deed)?;
         Ok(Updated::Yes)
     }
 
@@ -82,7 +85,7 @@ impl Stage<'_> {
     }
 
     /// Deletes an endpoint and marks that what waits for it must be canceled; `false` if there is none of that id.
-    pub(super) fn delete(&mut self, id: EndpointId) -> Result<bool, StoreError> {
+    pub(super) fn delete(&mut self, id: EndpointId, deed: Deed) -> Result<bool, StoreError> {
         let Some(former) = self.registered(id)? else { return Ok(false) };
         self.give_up_uid(former.uid.as_deref())?;
         self.remove(&keys::endpoint(id.number))?;
@@ -91,6 +94,7 @@ impl Stage<'_> {
         self.remove(&keys::missed(id.number))?;
         self.put(&keys::cancellation(id.number), Vec::new())?;
         self.tell_change(id.number);
+        self.keep_deed(deed)?;
         Ok(true)
     }
 
@@ -166,20 +170,23 @@ impl EndpointStore for SledStore {
         self.changes.subscribe()
     }
 
-    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
-        self.write(|done| Act::Create { endpoint: Box::new(endpoint), done }).await
+    async fn create_with(&self, endpoint: Endpoint, deed: Deed) -> Result<Endpoint, StoreError> {
+        let (endpoint, deed) = (Box::new(endpoint), Box::new(deed));
+        self.write(|done| Act::Create { endpoint, deed, done }).await
     }
 
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
-        self.write(|done| Act::Update { seen: Box::new(seen.clone()), endpoint: Box::new(endpoint), done }).await
+    async fn update_with(&self, seen: &Endpoint, endpoint: Endpoint, deed: Deed) -> Result<Updated, StoreError> {
+        let (seen, endpoint, deed) = (Box::new(seen.clone()), Box::new(endpoint), Box::new(deed));
+        self.write(|done| Act::Update { seen, endpoint, deed, done }).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
         self.write_some_day(|done| Act::ForgetSecrets { id, now, done }).await
     }
 
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
-        self.write(|done| Act::Delete { id, done }).await
+    async fn delete_with(&self, id: EndpointId, deed: Deed) -> Result<bool, StoreError> {
+        let deed = Box::new(deed);
+        self.write(|done| Act::Delete { id, deed, done }).await
     }
 
     async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {

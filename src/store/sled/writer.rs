@@ -178,19 +178,19 @@ impl Writer {
                 let result = self.deliveries(&commit);
                 self.answer(done, result);
             }
-            Act::Create { endpoint, done } => {
-                let result = self.stage(|stage| stage.create(*endpoint));
+            Act::Create { endpoint, deed, done } => {
+                let result = self.stage(|stage| stage.create(*endpoint, *deed));
                 self.answer(done, result);
             }
-            Act::Update { seen, endpoint, done } => {
-                let result = self.stage(|stage| stage.update(&seen, &endpoint));
+            Act::Update { seen, endpoint, deed, done } => {
+                let result = self.stage(|stage| stage.update(&seen, &endpoint, *deed));
                 self.answer(done, result);
             }
             Act::ForgetSecrets { id, now, done } => {
                 let result = self.stage(|stage| stage.forget_secrets(id, now));
                 self.answer(done, result);
             }
-            Act::Delete { id, done } => match self.stage(|stage| stage.delete(id)) {
+            Act::Delete { id, deed, done } => match self.stage(|stage| stage.delete(id, *deed)) {
                 Ok(true) => {
                     self.cancellations.push_back(Cancellation { endpoint: id.number, done: Some(done) });
                 }

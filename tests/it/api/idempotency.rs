@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use certhook::api::commands::CallError;
 use certhook::store::StoreError;
 use serde_json::{Value, json};
 
@@ -160,4 +161,101 @@ async fn what_has_expired_is_forgotten() {
     door.clock.advance(Duration::from_secs(24 * 60 * 60));
     door.upkeep.look(&*door.store, &*door.clock).await.unwrap();
     assert_eq!(door.store.answers_kept().await.unwrap(), 0);
+}
+
+/// What is there of what a call makes.
+struct Made {
+    endpoints: usize,
+    keys: usize,
+    secrets: usize,
+    /// Replays that were begun, and calls that were passed upstream.
+    elsewhere: usize,
+    entries: usize,
+}
+
+async fn made(door: &Door, operation: &str) -> Made {
+    let list = async |path: &str| door.pages(path).await.1;
+    let entries = list("/v1/audit").await;
+    let crm = door.store.by_uid("crm").await.unwrap().unwrap();
+    let (ranges, asked) = (door.deliveries.ranges.lock().unwrap().len(), door.upstream.asked.lock().unwrap().len());
+    Made {
+        endpoints: list("/v1/endpoints").await.len(),
+        keys: list("/v1/keys").await.len(),
+        secrets: crm.secrets.len(),
+        elsewhere: ranges + asked,
+        entries: entries.iter().filter(|entry| entry["operation"] == operation).count(),
+    }
+}
+
+/// Kills the process after each call of the store in turn, and asks again with the same key. Gives how often that was, and
+/// how often nobody could tell what had become of it.
+async fn killed_everywhere(line: &str, body: &str, is_right: impl Fn(&Made) -> bool) -> (u32, u32) {
+    let operation = line.split('?').next().unwrap().replace("/crm/", "/{name}/").replace("/cust_1/", "/{customer_id}/");
+    let mut unknown = 0;
+    for calls in 0.. {
+        let store = Arc::new(Memory::new());
+        let door = Door::over(Arc::clone(&store) as _);
+        door.json("PUT /v1/endpoints/crm", URL).await;
+        let opened = || Ok(super::upstream::request("req_1", "cust_1", "pending"));
+        door.upstream.changes.lock().unwrap().extend([opened(), opened()]);
+        store.answer_only(Some(calls));
+        let first = post(&door, line, "the-key", body).await;
+        store.answer_only(None);
+        let again = post(&door, line, "the-key", body).await;
+        let made = made(&door, &operation).await;
+        let shown = format!("{line} killed after {calls} calls: {} {}, then {}", first.status, first.text, again.text);
+        if !again.status.is_success() {
+            assert_eq!(word(&again), (409, json!("IDEMPOTENCY_CONFLICT")), "{shown}");
+            assert!(made.elsewhere <= 1, "{shown}");
+            unknown += 1;
+            continue;
+        }
+        assert!(is_right(&made) && made.entries == 1, "{shown}");
+        if first.status.is_success() {
+            assert_eq!(again.text, first.text, "{shown}");
+            return (calls, unknown);
+        }
+    }
+    unreachable!("some time it is answered")
+}
+
+#[tokio::test]
+async fn a_kill_at_any_moment_leaves_no_second_thing_and_the_answer_of_the_first() {
+    let key = r#"{"name":"x","scopes":["read"]}"#;
+    let own: [(&str, &str, fn(&Made) -> bool); 5] = [
+        ("POST /v1/endpoints", URL, |made| made.endpoints == 2),
+        ("POST /v1/keys", key, |made| made.keys == 1),
+        ("POST /v1/endpoints/crm/secret/rotate", "", |made| made.secrets == 2),
+        ("POST /v1/endpoints/crm/disable", "", |made| made.endpoints == 1),
+        ("POST /v1/endpoints/crm/test", "", |made| made.endpoints == 1),
+    ];
+    for (line, body, is_right) in own {
+        let (calls, unknown) = killed_everywhere(line, body, is_right).await;
+        assert!(calls > 2 && unknown == 0, "{line}: {calls} {unknown}");
+    }
+    let elsewhere = [
+        ("POST /v1/endpoints/crm/replay", ""),
+        ("POST /v1/endpoints/crm/resync", ""),
+        ("POST /v1/customers/cust_1/certificate-requests?source=numeral", r#"{"email":"a@b.example"}"#),
+    ];
+    for (line, body) in elsewhere {
+        let (calls, unknown) = killed_everywhere(line, body, |made| made.elsewhere <= 1).await;
+        assert!(unknown > 0 && unknown < calls, "{line}: {calls} {unknown}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_call_upstream_that_was_not_answered_nobody_asks_for_a_second_one_by_its_key() {
+    let door = Door::open().await;
+    let line = "POST /v1/customers/cust_1/certificate-requests?source=numeral";
+    assert_eq!(word(&post(&door, line, "k", "{}").await), (504, json!("UPSTREAM_OUTCOME_UNKNOWN")));
+    assert_eq!(word(&post(&door, line, "k", "{}").await), (409, json!("IDEMPOTENCY_CONFLICT")));
+    assert_eq!(door.upstream.asked.lock().unwrap().len(), 1);
+    assert_eq!(word(&post(&door, line, "another", "{}").await), (504, json!("UPSTREAM_OUTCOME_UNKNOWN")));
+    assert_eq!(door.upstream.asked.lock().unwrap().len(), 2);
+    // What says that nothing was done can be asked for again at once.
+    let refused = CallError::Throttled(Duration::from_secs(7));
+    door.upstream.changes.lock().unwrap().push_back(Err(refused));
+    assert_eq!(post(&door, line, "third", "{}").await.status.as_u16(), 429);
+    assert_eq!(word(&post(&door, line, "third", "{}").await), (504, json!("UPSTREAM_OUTCOME_UNKNOWN")));
 }

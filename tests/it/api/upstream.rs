@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::door::{BEGIN, Door};
 use super::resources::{put, snapshot};
 
-fn request(id: &str, customer: &str, status: &str) -> Snapshot {
+pub(super) fn request(id: &str, customer: &str, status: &str) -> Snapshot {
     let object = json!({
         "id": id, "object": "tax.certificate_request", "status": status, "certificate_type_id": "US-CA",
         "customer": {"id": customer, "reference_customer_id": "20506"}, "created_at": BEGIN,

@@ -19,7 +19,7 @@ use certhook::model::time::Timestamp;
 use certhook::store::backup::Backup;
 use certhook::store::space::Space;
 use certhook::store::{
-    DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
+    Deed, DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
     Roomy, SightCommit, SightStore, SnapshotQuery, StateStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -324,20 +324,20 @@ impl EndpointStore for Meddler {
         self.inner.changes()
     }
 
-    async fn create(&self, endpoint: Endpoint) -> Result<Endpoint, StoreError> {
-        self.inner.create(endpoint).await
+    async fn create_with(&self, endpoint: Endpoint, deed: Deed) -> Result<Endpoint, StoreError> {
+        self.inner.create_with(endpoint, deed).await
     }
 
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
-        self.inner.update(seen, endpoint).await
+    async fn update_with(&self, seen: &Endpoint, endpoint: Endpoint, deed: Deed) -> Result<Updated, StoreError> {
+        self.inner.update_with(seen, endpoint, deed).await
     }
 
     async fn forget_secrets(&self, id: EndpointId, now: Timestamp) -> Result<bool, StoreError> {
         self.inner.forget_secrets(id, now).await
     }
 
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
-        self.inner.delete(id).await
+    async fn delete_with(&self, id: EndpointId, deed: Deed) -> Result<bool, StoreError> {
+        self.inner.delete_with(id, deed).await
     }
 
     async fn endpoint(&self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {

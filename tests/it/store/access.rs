@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use certhook::model::audit::AuditEntry;
+use certhook::model::endpoint::Endpoint;
 use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::json::Json;
 use certhook::model::key::{Key, KeyDigest, Scope, Scopes};
-use certhook::store::{AuditQuery, Store};
+use certhook::store::{AuditQuery, Deed, KeptAnswer, Store, StoreError, Updated};
 use serde_json::json;
 
+use super::answers::{answer, name};
 use super::conformance::Reopen;
 use super::samples::*;
 
@@ -133,4 +135,48 @@ pub(super) async fn the_audit_log_loses_what_is_old_or_too_much(store: Arc<dyn S
     assert_eq!(left(&store).await, [6]);
     assert_eq!(store.forget_audited(at(9), 1).await.unwrap(), 1);
     assert_eq!(store.audit(entry(9)).await.unwrap().number, 7, "no number is given twice");
+}
+
+/// What tells of a change to something that has this id.
+fn deed(id: &impl ToString, number: u8) -> Deed {
+    let entry = AuditEntry {
+        resource_id: Some(id.to_string()),
+        after: Some(Json::of(&json!({"id": id.to_string()}))),
+        ..entry(1)
+    };
+    let answer = answer(&format!("{{\"id\":\"{}\"}}", id.to_string()), 9);
+    let headers = vec![("location".into(), format!("/v1/x/{}", id.to_string()))];
+    Deed { entry: Some(entry), answer: Some((name(number), KeptAnswer { headers, ..answer })) }
+}
+
+pub(super) async fn what_tells_of_a_change_is_committed_with_it_or_not_at_all(
+    store: Arc<dyn Store>,
+    reopen: Reopen<'_>,
+) {
+    let fresh = endpoint(Some("crm"));
+    let made = store.create_with(fresh.clone(), deed(&fresh.id, 1)).await.unwrap();
+    let refused = store.create_with(endpoint(Some("crm")), deed(&fresh.id, 2)).await;
+    assert!(matches!(refused, Err(StoreError::UidTaken(_))), "{refused:?}");
+    let changed = Endpoint { description: "changed".into(), ..made.clone() };
+    assert_eq!(store.update_with(&made, changed.clone(), deed(&made.id, 3)).await.unwrap(), Updated::Yes);
+    assert_eq!(store.update_with(&made, changed.clone(), deed(&made.id, 4)).await.unwrap(), Updated::Changed);
+    assert!(store.delete_with(made.id, deed(&made.id, 5)).await.unwrap());
+    assert!(!store.delete_with(made.id, deed(&made.id, 6)).await.unwrap());
+    assert_eq!(store.update_with(&changed, made.clone(), deed(&made.id, 7)).await.unwrap(), Updated::Gone);
+    let one = store.create_key_with(key(1), deed(&key(1).id, 8)).await.unwrap();
+    assert!(store.delete_key_with(one.id, deed(&one.id, 9)).await.unwrap().is_some());
+    assert!(store.delete_key_with(one.id, deed(&one.id, 10)).await.unwrap().is_none());
+    let store = reopen(store);
+    let told = [(1, made.id.to_string()), (3, made.id.to_string()), (5, made.id.to_string())];
+    let told = told.into_iter().chain([(8, one.id.to_string()), (9, one.id.to_string())]).collect::<Vec<_>>();
+    let query = AuditQuery { ascending: true, limit: 99, ..AuditQuery::default() };
+    let entries = store.audited(query).await.unwrap();
+    let ids: Vec<_> = entries.iter().map(|entry| entry.resource_id.clone().unwrap()).collect();
+    assert_eq!(ids, told.iter().map(|(_, id)| id.clone()).collect::<Vec<_>>());
+    for (entry, (number, id)) in entries.iter().zip(&told) {
+        assert_eq!(entry.after, Some(Json::of(&json!({ "id": id }))), "what is new has the id that it was given");
+        let kept = store.kept_answer(name(*number)).await.unwrap().unwrap();
+        assert_eq!(kept, deed(id, *number).answer.unwrap().1);
+    }
+    assert_eq!(store.answers_kept().await.unwrap(), told.len() as u64);
 }

@@ -44,6 +44,7 @@ conforms! {
     replays::a_replay_ends_once,
     replays::a_resync_puts_states_into_the_log_with_their_deliveries,
     access::keys_are_found_by_their_digests,
+    access::what_tells_of_a_change_is_committed_with_it_or_not_at_all,
     access::keys_are_listed_both_ways,
     access::a_deleted_key_is_gone_and_its_number_is_not_given_again,
     access::the_last_use_of_a_key_never_goes_back,

@@ -97,6 +97,7 @@ conforms! {
     history::a_page_reads_no_more_than_it_may,
     history::lists_hold_what_nobody_touches_while_all_around_it_changes,
     access::keys_are_found_by_their_digests,
+    access::what_tells_of_a_change_is_committed_with_it_or_not_at_all,
     access::keys_are_listed_both_ways,
     access::a_deleted_key_is_gone_and_its_number_is_not_given_again,
     access::the_last_use_of_a_key_never_goes_back,

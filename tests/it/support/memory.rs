@@ -56,6 +56,8 @@ struct State {
     access: Access,
     missed: BTreeMap<EndpointNumber, Missed>,
     failing: Option<fn() -> StoreError>,
+    /// After how many further calls the process is no more, if it is to end.
+    calls_left: Option<u32>,
     disabling: Option<DisabledReason>,
 }
 
@@ -104,13 +106,22 @@ impl Memory {
         self.state.lock().unwrap().failing = Some(error);
     }
 
+    /// So many further calls are answered, as by a process that is killed then; `None`: all of them.
+    pub(crate) fn answer_only(&self, calls: Option<u32>) {
+        self.state.lock().unwrap().calls_left = calls;
+    }
+
     /// An endpoint is disabled by its deliveries at the last moment before it is changed the next time.
     pub(crate) fn disable_before_the_next_change(&self, reason: DisabledReason) {
         self.state.lock().unwrap().disabling = Some(reason);
     }
 
     fn state(&self) -> Result<MutexGuard<'_, State>, StoreError> {
-        let state = self.state.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
+        if state.calls_left == Some(0) {
+            return Err(StoreError::Closed);
+        }
+        state.calls_left = state.calls_left.map(|calls| calls - 1);
         match state.failing {
             Some(error) => Err(error()),
             None => Ok(state),

@@ -119,6 +119,15 @@ impl Process {
         (status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("POST {path}: {error}: {text}")))
     }
 
+    /// Posts JSON with an idempotency key; `None` if no answer comes.
+    pub(crate) async fn post_once(&self, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
+        let request =
+            self.http.post(format!("{}{path}", self.url)).bearer_auth(self.key).header("idempotency-key", key);
+        let response = request.header("content-type", "application/json").body(body.to_string()).send().await.ok()?;
+        let status = response.status().as_u16();
+        Some((status, serde_json::from_str(&response.text().await.ok()?).ok()?))
+    }
+
     /// Every item of a list, page by page, oldest first.
     pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         let mut items = Vec::new();
@@ -171,11 +180,20 @@ impl Process {
         self.child.kill().await.expect("the child is killed");
     }
 
-    /// SIGTERM: gives the exit status.
-    pub(crate) async fn terminate(mut self) -> ExitStatus {
+    /// SIGKILL, sent while others talk to it; [`Self::kill`] waits for its end.
+    pub(crate) fn signal_kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().expect("a running child");
         let id = rustix::process::Pid::from_raw(i32::try_from(id).expect("a process id")).expect("above 0");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal is sent");
+        rustix::process::kill_process(id, signal).expect("a signal is sent");
+    }
+
+    /// SIGTERM: gives the exit status.
+    pub(crate) async fn terminate(mut self) -> ExitStatus {
+        self.signal(rustix::process::Signal::TERM);
         tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").expect("a status")
     }
 }

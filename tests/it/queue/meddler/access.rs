@@ -5,14 +5,14 @@ use certhook::model::audit::AuditEntry;
 use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
-use certhook::store::{AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, KeptAnswer, KeyStore, StoreError};
+use certhook::store::{AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, Deed, KeptAnswer, KeyStore, StoreError};
 
 use super::Meddler;
 
 #[async_trait]
 impl KeyStore for Meddler {
-    async fn create_key(&self, key: Key) -> Result<Key, StoreError> {
-        self.inner.create_key(key).await
+    async fn create_key_with(&self, key: Key, deed: Deed) -> Result<Key, StoreError> {
+        self.inner.create_key_with(key, deed).await
     }
 
     async fn key_of(&self, digest: KeyDigest) -> Result<Option<Key>, StoreError> {
@@ -23,8 +23,8 @@ impl KeyStore for Meddler {
         self.inner.keys(beyond, ascending, limit).await
     }
 
-    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
-        self.inner.delete_key(id).await
+    async fn delete_key_with(&self, id: KeyId, deed: Deed) -> Result<Option<Key>, StoreError> {
+        self.inner.delete_key_with(id, deed).await
     }
 
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {

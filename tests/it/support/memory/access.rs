@@ -8,7 +8,7 @@ use certhook::model::id::{AuditId, KeyId, KeyNumber};
 use certhook::model::key::{Key, KeyDigest};
 use certhook::model::time::Timestamp;
 use certhook::store::{
-    AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, Claims, KeptAnswer, KeyStore, StoreError,
+    AnswerName, AnswerStore, AuditQuery, AuditStore, Claim, Claims, Deed, KeptAnswer, KeyStore, StoreError,
 };
 
 use super::Memory;
@@ -24,13 +24,29 @@ pub(super) struct Access {
     claims: Claims,
 }
 
+impl Access {
+    pub(super) fn keep_deed(&mut self, deed: Deed) {
+        deed.entry.map(|entry| self.audit(entry));
+        self.answers.extend(deed.answer);
+    }
+
+    fn audit(&mut self, entry: AuditEntry) -> AuditId {
+        self.audited_ever += 1;
+        let id = AuditId { number: self.audited_ever, ..entry.id };
+        self.audited.insert(id, AuditEntry { id, ..entry });
+        id
+    }
+}
+
 #[async_trait]
 impl KeyStore for Memory {
-    async fn create_key(&self, mut key: Key) -> Result<Key, StoreError> {
+    async fn create_key_with(&self, mut key: Key, deed: Deed) -> Result<Key, StoreError> {
         let access = &mut self.state()?.access;
         access.keys_created += 1;
+        let unnumbered = key.id;
         key.id.number = KeyNumber(access.keys_created);
         access.keys.insert(key.id.number, key.clone());
+        access.keep_deed(deed.renamed(&unnumbered, &key.id));
         Ok(key)
     }
 
@@ -48,10 +64,13 @@ impl KeyStore for Memory {
         })
     }
 
-    async fn delete_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+    async fn delete_key_with(&self, id: KeyId, deed: Deed) -> Result<Option<Key>, StoreError> {
         let access = &mut self.state()?.access;
-        let is_known = access.keys.get(&id.number).is_some_and(|known| known.id == id);
-        Ok(if is_known { access.keys.remove(&id.number) } else { None })
+        if access.keys.get(&id.number).is_none_or(|known| known.id != id) {
+            return Ok(None);
+        }
+        access.keep_deed(deed);
+        Ok(access.keys.remove(&id.number))
     }
 
     async fn keep_uses(&self, uses: Vec<(KeyId, Timestamp)>) -> Result<(), StoreError> {
@@ -68,11 +87,7 @@ impl KeyStore for Memory {
 #[async_trait]
 impl AuditStore for Memory {
     async fn audit(&self, entry: AuditEntry) -> Result<AuditId, StoreError> {
-        let access = &mut self.state()?.access;
-        access.audited_ever += 1;
-        let id = AuditId { number: access.audited_ever, ..entry.id };
-        access.audited.insert(id, AuditEntry { id, ..entry });
-        Ok(id)
+        Ok(self.state()?.access.audit(entry))
     }
 
     async fn audited(&self, query: AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {

@@ -5,7 +5,7 @@ use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use certhook::model::time::Timestamp;
-use certhook::store::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, StoreError, Updated};
+use certhook::store::{Deed, DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, EventLog, Filtered, StoreError, Updated};
 use tokio::sync::broadcast;
 
 use super::Memory;
@@ -16,13 +16,15 @@ impl EndpointStore for Memory {
         self.changes.subscribe()
     }
 
-    async fn create(&self, mut endpoint: Endpoint) -> Result<Endpoint, StoreError> {
+    async fn create_with(&self, mut endpoint: Endpoint, deed: Deed) -> Result<Endpoint, StoreError> {
         self.disk
             .act("endpoint", || {
                 let mut state = self.state()?;
                 state.check_uid(&endpoint, None)?;
                 state.endpoints_created += 1;
+                let unnumbered = endpoint.id;
                 endpoint.id.number = EndpointNumber(state.endpoints_created);
+                state.access.keep_deed(deed.clone().renamed(&unnumbered, &endpoint.id));
                 let start = endpoint.start.max(self.first().previous());
                 state.positions.own.push((endpoint.id.number, start));
                 state.endpoints.insert(endpoint.id.number, endpoint.clone());
@@ -32,7 +34,7 @@ impl EndpointStore for Memory {
             .await
     }
 
-    async fn update(&self, seen: &Endpoint, endpoint: Endpoint) -> Result<Updated, StoreError> {
+    async fn update_with(&self, seen: &Endpoint, endpoint: Endpoint, deed: Deed) -> Result<Updated, StoreError> {
         self.disk
             .act("endpoint", || {
                 let mut state = self.state()?;
@@ -45,6 +47,7 @@ impl EndpointStore for Memory {
                     Some(_) => {}
                 }
                 state.check_uid(&endpoint, Some(endpoint.id.number))?;
+                state.access.keep_deed(deed.clone());
                 self.changed(endpoint.id.number);
                 let is_enabled = endpoint.status == EndpointStatus::Enabled;
                 let former = state.endpoints.insert(endpoint.id.number, endpoint.clone());
@@ -74,7 +77,7 @@ impl EndpointStore for Memory {
             .await
     }
 
-    async fn delete(&self, id: EndpointId) -> Result<bool, StoreError> {
+    async fn delete_with(&self, id: EndpointId, deed: Deed) -> Result<bool, StoreError> {
         self.disk
             .act("endpoint", || {
                 let mut state = self.state()?;
@@ -82,6 +85,7 @@ impl EndpointStore for Memory {
                     return Ok(false);
                 }
                 state.endpoints.remove(&id.number);
+                state.access.keep_deed(deed.clone());
                 state.healths.remove(&id.number);
                 state.positions.own.retain(|(known, _)| *known != id.number);
                 let waits = |record: &&DeliveryRecord| {
