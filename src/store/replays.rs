@@ -10,7 +10,8 @@ use crate::model::replay::{Replay, ReplayStatus};
 use crate::model::time::Timestamp;
 
 /// Replays as deliveries and the API need them. What a replay counts follows from the records of its deliveries: one
-/// that becomes pending for it is matched, and what it ends as is counted in the same act.
+/// that becomes pending for it is matched, and what it ends as is counted in the same act. So is one that would become
+/// pending but for the end of its endpoint or of its event: it is matched, and canceled.
 #[async_trait]
 pub trait ReplayStore: Send + Sync {
     /// Keeps a new replay, which begins to run. The store gives the number in its id; the rest of the id comes with

@@ -98,7 +98,12 @@ impl Deliverer {
         if store.replay(id).await?.is_none() {
             return Ok(None);
         }
-        if store.end_replay(id, ReplayStatus::Canceled, self.tools.clock.now()).await? {
+        let has_ended = {
+            // What is just becoming pending is not known to the queue yet, and would come after the answer.
+            let _one_at_a_time = self.by_hand.lock().await;
+            store.end_replay(id, ReplayStatus::Canceled, self.tools.clock.now()).await?
+        };
+        if has_ended {
             self.withdraw(id).await?;
         }
         self.news.tell();
@@ -212,6 +217,12 @@ impl Deliverer {
             }
         }
         Ok(())
+    }
+
+    /// Whether a replay still runs.
+    async fn runs(&self, id: ReplayId) -> Result<bool, StoreError> {
+        let replay = self.tools.store.replay(id).await?;
+        Ok(replay.is_some_and(|replay| replay.progress.status == ReplayStatus::Running))
     }
 
     /// Keeps deliveries of a replay, and how far that has come with them.

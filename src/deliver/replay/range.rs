@@ -42,8 +42,11 @@ impl Deliverer {
     ) -> Result<Step, StoreError> {
         let Course::Log(range) = &replay.course else { return Ok(Step::Waits) };
         let page = page(&*self.tools.store, range, after).await?;
-        // Nobody else changes what has ended meanwhile.
+        // Nobody else changes what has ended meanwhile, nor cancels the replay.
         let _one_at_a_time = self.by_hand.lock().await;
+        if !self.runs(replay.id).await? {
+            return Ok(Step::Moved);
+        }
         let now = self.tools.clock.now();
         let mut records = Vec::new();
         for (event, record) in meant(&*self.tools.store, endpoint, range, page.asked_for).await? {

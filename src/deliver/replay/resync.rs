@@ -64,6 +64,8 @@ impl Deliverer {
         if is_listed && left > 0 {
             cursor = Cursor::End;
         }
+        // Nobody cancels the resync between what it tells and the queue that hears of it.
+        let _one_at_a_time = self.by_hand.lock().await;
         let records = if told.is_empty() { Vec::new() } else { store.tell_snapshots(replay.id, told, now).await? };
         self.note(replay, Vec::new(), cursor).await?;
         self.hand_over(replay, records).await?;

@@ -20,10 +20,21 @@ impl Stage<'_> {
     pub(super) fn delivery(&mut self, record: &DeliveryRecord) -> Result<(), StoreError> {
         let is_pending = record.status == DeliveryStatus::Pending;
         if is_pending && (!self.is_registered(record.id.endpoint)? || record.id.position < self.first()?) {
+            if !self.is_in_its_replay(record)? {
+                // It is part of that all the same, as one that ends at once.
+                self.count_for_replay(record)?;
+            }
             self.record(&record.clone().ended(DeliveryStatus::Canceled))
         } else {
             self.record(record)
         }
+    }
+
+    /// Whether the store knows already that a delivery is or was part of the replay that it names.
+    fn is_in_its_replay(&self, record: &DeliveryRecord) -> Result<bool, StoreError> {
+        let row = self.get(&keys::delivery(record.id))?;
+        let known = row.map(|row| codec::read_delivery(record.id, &row)).transpose()?;
+        Ok(known.and_then(|known| known.replay).map(|known| known.id) == record.replay.map(|replay| replay.id))
     }
 
     /// What a record brings about for its endpoint.

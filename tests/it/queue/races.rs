@@ -7,11 +7,13 @@ use certhook::model::delivery::{DeliveryStatus, Outcome};
 use certhook::model::endpoint::{EndpointStatus, EndpointUrl, Ordering};
 use certhook::model::filter::Filter;
 use certhook::model::id::Position;
+use certhook::model::replay::Select;
 use certhook::model::resource::Kind;
 use certhook::store::DeliveryQuery;
 
 use super::dice::Dice;
 use super::meddler::{Gate, Meddler, Slow};
+use super::replay::{counts, everything};
 use super::resync::{keep, snapshot};
 use super::rig::{Bench, TestClock, endpoint, names, resources};
 use crate::support::process::until;
@@ -353,5 +355,35 @@ async fn a_replay_that_is_canceled_waits_for_what_its_disabled_endpoint_is_being
     settle().await;
     let progress = bench.store.replay(replay.id).await.expect("a look").expect("it is kept").progress;
     assert_eq!((progress.matched, progress.delivered, progress.canceled), (2, 1, 1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_is_canceled_while_it_lays_out_deliveries_answers_for_these_too() {
+    let clock = Arc::new(TestClock::new(Dice(1)));
+    let mut bench = Bench::in_memory(clock, |_, _, _| Outcome::Delivered);
+    let (meddler, slow) = (meddle(&mut bench), slow_down(&mut bench));
+    slow.answers.let_pass(5);
+    bench.start();
+    let crm = bench.register("crm", |endpoint| endpoint.max_in_flight = Some(1)).await;
+    bench.commit(names(0..5)).await;
+    bench.await_ended(DeliveryStatus::Delivered, 5).await;
+    let settle = || tokio::time::sleep(Duration::from_secs(60));
+    settle().await;
+    meddler.commits.shut();
+    let range = everything(&bench, Select::All).await;
+    let replay = bench.deliverer().replay(&crm, range).await.expect("it runs").expect("it is enabled");
+    settle().await;
+    let (answer, ()) = tokio::join!(bench.deliverer().cancel_replay(replay.id), async {
+        settle().await;
+        meddler.commits.let_all_pass();
+    });
+    let answer = answer.expect("it runs").expect("it is kept");
+    assert_eq!(counts(&answer), [5, 0, 0, 4], "one is being tried");
+    slow.answers.let_all_pass();
+    settle().await;
+    let after = bench.store.replay(replay.id).await.expect("a look").expect("it is kept");
+    assert_eq!(counts(&after), [5, 1, 0, 4], "nothing has come to it since");
+    assert_eq!(bench.sent().len(), 6);
     bench.stop().await;
 }

@@ -117,6 +117,29 @@ pub(super) async fn a_replay_counts_what_becomes_of_its_deliveries(store: Arc<dy
     assert_eq!(progress(&store, &replay).await.outstanding(), 0, "nothing is left for an endpoint that is gone");
 }
 
+pub(super) async fn a_replay_counts_what_is_laid_out_for_an_endpoint_that_is_gone(
+    store: Arc<dyn Store>,
+    reopen: Reopen<'_>,
+) {
+    fill_log(&store, 3).await;
+    let crm = store.create(endpoint(None)).await.unwrap();
+    let replay = begun(&store, &crm, of_the_log()).await;
+    let records = [1, 2, 3].map(|position| pending(&replay, &crm, position, None));
+    commit_records(&store, records[..1].to_vec()).await;
+    store.delete(crm.id).await.unwrap();
+    // Twice: what was under way may say once more that it is to be tried again.
+    for _ in 0..2 {
+        commit_records(&store, records.to_vec()).await;
+    }
+    let store = reopen(store);
+    let expected = Progress { matched: 3, canceled: 3, ..replay.progress.clone() };
+    assert_eq!(progress(&store, &replay).await, expected);
+    assert_eq!(store.outstanding(replay.id, 9).await.unwrap(), []);
+    for record in &records {
+        assert_eq!(store.delivery(record.id).await.unwrap().unwrap().status, DeliveryStatus::Canceled);
+    }
+}
+
 pub(super) async fn a_replay_ends_once(store: Arc<dyn Store>, reopen: Reopen<'_>) {
     let crm = store.create(endpoint(None)).await.unwrap();
     let replay = begun(&store, &crm, of_the_log()).await;

@@ -77,6 +77,7 @@ conforms! {
     lists::all_that_a_commit_tells_is_in_the_log_in_its_order,
     replays::replays_are_numbered_and_listed_both_ways,
     replays::a_replay_counts_what_becomes_of_its_deliveries,
+    replays::a_replay_counts_what_is_laid_out_for_an_endpoint_that_is_gone,
     replays::a_replay_ends_once,
     replays::a_resync_puts_states_into_the_log_with_their_deliveries,
     lists::a_commit_that_is_refused_leaves_nothing_of_itself,

@@ -82,6 +82,10 @@ impl Memory {
         let (endpoint, first) = (record.id.endpoint, self.first());
         let is_moot = record.id.position < first || !state.endpoints.contains_key(&endpoint);
         let is_lost = record.status == DeliveryStatus::Pending && is_moot;
+        let known = state.records.get(&record.id).and_then(|known| known.replay).map(|replay| replay.id);
+        if is_lost && known != record.replay.map(|replay| replay.id) {
+            state.replays.count(&record);
+        }
         state.record(if is_lost { record.ended(DeliveryStatus::Canceled) } else { record });
         let Consequence { health, told, disabling } = consequence;
         if let Some(health) = health.filter(|_| state.endpoints.contains_key(&endpoint)) {
