@@ -195,7 +195,10 @@ fn handled(outcome: ByHand, caller: &Caller) -> Result<Json<DeliveryView>, ApiEr
         ByHand::Ended(DeliveryStatus::Delivered) => {
             (ErrorKind::DeliveryEnded, "it was delivered; POST /v1/events/{id}/redeliver sends it once more".into())
         }
-        ByHand::Ended(status) => (ErrorKind::DeliveryEnded, format!("it has ended: {}", word(status))),
+        ByHand::Ended(status) => (ErrorKind::DeliveryEnded, format!("it has ended: it is {} already", word(status))),
+        ByHand::NotKept => {
+            (ErrorKind::DeliveryEnded, "its event is no longer kept, so that there is nothing to send".to_owned())
+        }
         ByHand::Disabled => {
             (ErrorKind::EndpointDisabled, "its endpoint is disabled or deleted, so nothing is sent to it".to_owned())
         }

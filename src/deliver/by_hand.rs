@@ -26,7 +26,7 @@ impl Deliverer {
         }
     }
 
-    /// Cancels a delivery that waits for its next attempt. One that is canceled already stays so.
+    /// Cancels a delivery that waits for its next attempt. One that has ended stays as it is.
     ///
     /// # Errors
     /// If the store fails, or the deliveries have ended.
@@ -38,8 +38,9 @@ impl Deliverer {
                 let (id, strand) = (record.id, Strand::of(&record));
                 self.ask(|done| Command::Cancel { id, strand, done }).await
             }
-            DeliveryStatus::Canceled => Ok(ByHand::Done(Box::new(record))),
-            DeliveryStatus::Delivered | DeliveryStatus::Failed => Ok(ByHand::Ended(record.status)),
+            DeliveryStatus::Delivered | DeliveryStatus::Failed | DeliveryStatus::Canceled => {
+                Ok(ByHand::Ended(record.status))
+            }
         }
     }
 
@@ -68,6 +69,10 @@ impl Deliverer {
         let endpoint = self.tools.store.endpoint(record.endpoint_id).await?;
         if endpoint.is_none_or(|endpoint| endpoint.status == EndpointStatus::Disabled) {
             return Ok(ByHand::Disabled);
+        }
+        // A record may be kept for longer than its event.
+        if record.id.position < self.tools.store.first() {
+            return Ok(ByHand::NotKept);
         }
         let record = record.anew(self.tools.clock.now(), None);
         let commit = DeliveryCommit { records: vec![record.clone()], ..DeliveryCommit::default() };

@@ -143,6 +143,8 @@ pub enum ByHand {
     Ended(DeliveryStatus),
     /// Nothing is sent to the endpoint.
     Disabled,
+    /// Its event is no longer kept, so that there is nothing to send.
+    NotKept,
 }
 
 /// How many attempts are kept from the beginning, and how many from the end.

@@ -99,8 +99,9 @@ error_kinds! {
         "The delivery is being tried, or its turn is about to come.",
         "Look again in a moment.";
     DeliveryEnded = CONFLICT "DELIVERY_ENDED",
-        "The delivery has ended, so that there is nothing to retry or cancel.",
-        "`POST /v1/events/{id}/redeliver` sends the event once more.";
+        "The delivery was delivered or its event is no longer kept, so that there is nothing to retry; or it has ended, so \
+         that there is nothing to cancel.",
+        "`POST /v1/events/{id}/redeliver` sends an event once more that was delivered.";
     EndpointDisabled = CONFLICT "ENDPOINT_DISABLED",
         "The endpoint is disabled, so that nothing is sent to it.",
         "Enable it first.";

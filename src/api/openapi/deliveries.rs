@@ -52,13 +52,15 @@ pub(in crate::api) fn retry() -> Operation {
     by_hand(about(
         "retryDelivery",
         "Try a delivery now",
-        "Whatever its schedule says. One that has failed is pending again.",
+        "Whatever its schedule says. One that has failed or was canceled is pending again; one that was delivered has \
+         ended.",
     ))
 }
 
 /// `POST /v1/deliveries/{id}/cancel`.
 pub(in crate::api) fn cancel() -> Operation {
-    by_hand(about("cancelDelivery", "Cancel a delivery", "It is not tried again. The event can be redelivered."))
+    let description = "It is not tried again, unless somebody retries it. One that has ended stays as it is.";
+    by_hand(about("cancelDelivery", "Cancel a delivery", description))
 }
 
 fn by_hand(operation: Operation) -> Operation {

@@ -1,5 +1,6 @@
 //! What operators do with one delivery.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::deliver::Deliverer;
@@ -8,7 +9,9 @@ use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::id::Position;
 use certhook::store::DeliveryQuery;
 
-use super::rig::{Bench, names};
+use super::dice::Dice;
+use super::rig::{Bench, TestClock, names};
+use crate::support::memory::Memory;
 use crate::support::process::until;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,7 +37,7 @@ async fn retry(bench: &Bench, record: &DeliveryRecord) -> DeliveryRecord {
         match bench.deliverer().retry(record).await.expect("it runs") {
             ByHand::Done(record) => Some(*record),
             ByHand::UnderWay => None,
-            other @ (ByHand::Ended(_) | ByHand::Disabled) => panic!("{other:?}"),
+            other @ (ByHand::Ended(_) | ByHand::Disabled | ByHand::NotKept) => panic!("{other:?}"),
         }
     })
     .await
@@ -102,12 +105,81 @@ async fn a_delivery_that_is_canceled_releases_those_behind_it() {
     assert_eq!(second.status, DeliveryStatus::Delivered);
     let delivered = bench.deliverer().cancel(&second).await.expect("it runs");
     assert_eq!(delivered, ByHand::Ended(DeliveryStatus::Delivered));
-    assert!(matches!(bench.deliverer().cancel(&first).await.expect("it runs"), ByHand::Done(_)), "as it was");
+    let canceled = bench.deliverer().cancel(&first).await.expect("it runs");
+    assert_eq!(canceled, ByHand::Ended(DeliveryStatus::Canceled));
     bench.crash().await;
     bench.start();
     bench.commit(names(0..1)).await;
     bench.await_ended(DeliveryStatus::Delivered, 2).await;
     assert_eq!(bench.sent().len(), 3, "and it stays so");
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_can_do_with_a_delivery_follows_from_its_status() {
+    use DeliveryStatus::{Canceled, Delivered, Failed, Pending};
+    let answers = |_: u64, _: &str, resource: &str| match resource {
+        "delivered" => Outcome::Delivered,
+        "failed" => Outcome::Aborted,
+        _ => Outcome::Rejected,
+    };
+    for (status, retry_ends, cancel_ends) in [
+        (Pending, None, None),
+        (Delivered, Some(Delivered), Some(Delivered)),
+        (Failed, None, Some(Failed)),
+        (Canceled, None, Some(Canceled)),
+    ] {
+        for (what, ends) in [("retry", retry_ends), ("cancel", cancel_ends)] {
+            let mut bench = Bench::in_memory(Arc::new(TestClock::new(Dice(1))), answers);
+            bench.start();
+            bench.register("crm", |endpoint| endpoint.retry = Some(vec![HOUR; 2])).await;
+            let name = [(Delivered, "delivered"), (Failed, "failed")].into_iter().find(|(known, _)| *known == status);
+            bench.commit([name.map_or("waits", |(_, name)| name).to_owned()]).await;
+            let settle = || tokio::time::sleep(Duration::from_secs(60));
+            settle().await;
+            if status == Canceled {
+                bench.deliverer().cancel(&record(&bench, 1).await).await.expect("it runs");
+            }
+            let before = record(&bench, 1).await;
+            assert_eq!(before.status, status);
+            let handled = match what {
+                "retry" => bench.deliverer().retry(&before).await.expect("it runs"),
+                _ => bench.deliverer().cancel(&before).await.expect("it runs"),
+            };
+            settle().await;
+            let after = record(&bench, 1).await;
+            match (ends, what) {
+                (Some(ended), _) => {
+                    assert_eq!((handled, after), (ByHand::Ended(ended), before), "{what} of {status:?}");
+                }
+                (None, "retry") => {
+                    assert!(matches!(handled, ByHand::Done(record) if record.status == Pending), "{status:?}");
+                    assert_eq!(after.attempt_count, before.attempt_count + 1, "{status:?} is tried again");
+                }
+                (None, _) => {
+                    assert!(matches!(handled, ByHand::Done(record) if record.status == Canceled), "{status:?}");
+                    assert_eq!(after.status, Canceled);
+                }
+            }
+            bench.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_whose_event_is_no_longer_kept_is_not_begun_anew() {
+    let memory = Arc::new(Memory::new());
+    let clock = Arc::new(TestClock::new(Dice(1)));
+    let mut bench = Bench::in_memory(clock, |_, _, _| Outcome::Aborted).with(Arc::clone(&memory) as _);
+    bench.start();
+    bench.register("crm", |_| {}).await;
+    bench.commit(names(0..2)).await;
+    bench.await_ended(DeliveryStatus::Failed, 2).await;
+    let failed = record(&bench, 1).await;
+    memory.cut(Position(1));
+    assert_eq!(bench.deliverer().retry(&failed).await.expect("it runs"), ByHand::NotKept);
+    let kept = bench.store.delivery(failed.id).await.expect("a look");
+    assert_eq!(kept, Some(failed), "it stays failed");
     bench.stop().await;
 }
 

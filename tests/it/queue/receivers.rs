@@ -163,7 +163,7 @@ impl Receivers {
     pub(super) fn answered_by_hand(&self, host: &str, handled: &ByHand) {
         let pending_after = match handled {
             ByHand::Done(record) => record.pending_for().is_none().then_some(record.attempt_count),
-            ByHand::UnderWay | ByHand::Ended(_) | ByHand::Disabled => None,
+            ByHand::UnderWay | ByHand::Ended(_) | ByHand::Disabled | ByHand::NotKept => None,
         };
         if !self.change(host, |host| host.asked(pending_after)) {
             let mut state = self.state();
