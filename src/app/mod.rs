@@ -69,7 +69,7 @@ impl Gateway {
 
         let guard = Arc::new(Guard::new(&config.delivery));
         let deliverer = open_deliverer(&config, &guard, &store, &clock)?;
-        let sources = open_sources(config.sources, !config.sandbox, &store, &clock).await?;
+        let sources = open_sources(config.sources, &store, &clock).await?;
         let watchers: Vec<_> = sources.iter().map(|(watcher, _)| Arc::clone(watcher)).collect();
         let accounts = sources.iter().map(|(watcher, source)| (Arc::clone(watcher), Arc::clone(source) as _)).collect();
         if config.paused {
@@ -202,21 +202,21 @@ fn open_deliverer(
         .sources
         .iter()
         .map(|one| ResyncSource { name: one.source.name.clone(), api_version: one.source.api_version.clone() });
-    let (sources, livemode) = (sources.collect(), !config.sandbox);
-    let settings = deliver::Settings { sources, livemode, ..config.delivery.clone() };
+    let livemode = config.sources.iter().any(|one| one.source.is_live());
+    let settings = deliver::Settings { sources: sources.collect(), livemode, ..config.delivery.clone() };
     Ok(Arc::new(Deliverer::new(Arc::clone(store), transport, Arc::clone(clock), settings)))
 }
 
 /// The upstream accounts, each with what watches it.
 async fn open_sources(
     configured: Vec<SourceSettings>,
-    livemode: bool,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<Vec<(Arc<Watcher>, Arc<Numeral>)>> {
     let mut sources = Vec::new();
     for SourceSettings { source, watch } in configured {
-        let description = Description { kind: "numeral".into(), base_url: source.base_url.to_string(), livemode };
+        let (base_url, livemode) = (source.base_url.to_string(), source.is_live());
+        let description = Description { kind: "numeral".into(), base_url, livemode };
         let source = Arc::new(Numeral::new(source, Arc::clone(clock))?);
         let (watched, sights) = (Arc::clone(&source), Arc::clone(store));
         let watcher = Watcher::open(watched, sights, Arc::clone(clock), watch, description).await?;

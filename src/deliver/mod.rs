@@ -96,7 +96,7 @@ pub struct Settings {
     pub disable_after: Duration,
     /// Those whose resources a resync tells.
     pub sources: Vec<ResyncSource>,
-    /// Whether the resources are live ones: what is told of endpoints says the same.
+    /// Whether the resources of any source are live ones: what is told of endpoints says the same.
     pub livemode: bool,
     /// When to leave a failing endpoint alone, and when to look whether it is back.
     pub circuit: Circuit,

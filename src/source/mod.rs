@@ -47,6 +47,14 @@ pub struct Settings {
     pub proxy: Option<Url>,
 }
 
+impl Settings {
+    /// Whether what the source holds is real: the vendor is called over https alone, so that whatever answers over plain
+    /// http takes its place.
+    pub fn is_live(&self) -> bool {
+        self.base_url.scheme() == "https"
+    }
+}
+
 /// How urgent a call is. The bucket's next token goes to the most urgent caller, among equals to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Urgency {

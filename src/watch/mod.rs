@@ -41,7 +41,7 @@ pub struct Description {
     pub kind: String,
     /// Where it is.
     pub base_url: String,
-    /// Whether what it holds is real; `false` for the sandbox.
+    /// Whether what it holds is real; `false` for a simulated upstream.
     pub livemode: bool,
 }
 

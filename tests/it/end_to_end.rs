@@ -5,6 +5,8 @@ use std::path::Path;
 
 use certhook::model::event::EventType;
 use serde_json::{Value, json};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::support::process::{Process, UPSTREAM_KEY, free_port, until};
 use crate::support::receiver::{Receiver, SECRET};
@@ -73,6 +75,24 @@ async fn a_change_upstream_becomes_one_verified_webhook() {
     assert_chains(&log);
     assert_described(&gateway, &log).await;
     assert!(gateway.terminate().await.success(), "SIGTERM ends with 0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_is_told_over_a_simulated_upstream_is_live() {
+    let (_folder, upstream, gateway) = house().await;
+    let gone = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(410)).mount(&gone).await;
+    gateway.post("/v1/endpoints", &json!({ "url": gone.uri() })).await;
+    gateway.baseline().await;
+    happen(&upstream, "certificate.expiring").await;
+    let log = until("the endpoint to be disabled", || async {
+        let log = gateway.list("/v1/events").await;
+        log.iter().any(|event| event["type"] == "endpoint.disabled").then_some(log)
+    })
+    .await;
+    let live: Vec<&Value> = log.iter().filter(|event| event["livemode"] != false).collect();
+    assert!(log.len() >= 3 && live.is_empty(), "{live:#?}");
+    gateway.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,9 @@ mod own;
 mod resource;
 mod status;
 
+const LIVEMODE: &str = "Whether it is about live data. What the gateway says of a source, or of endpoints and \
+    deliveries, is live if that source, or any, is: one that is called over plain http is a simulated one.";
+
 /// The JSON Schema of a type's events.
 pub fn schema(event_type: EventType) -> Value {
     let entry = entry(event_type);
@@ -34,7 +37,7 @@ pub fn schema(event_type: EventType) -> Value {
         "timestamp": instant("When it was observed; the same as detection.observed_before."),
         "source": source(&entry),
         "api_version": text("The version of the vendor's API in force; empty for what is not about a source."),
-        "livemode": flag("Whether it is about live data."),
+        "livemode": flag(LIVEMODE),
         "data": data(&entry),
         "detection": detection(),
     });
