@@ -51,6 +51,11 @@ pub enum Refusal {
         /// The address, or one of them.
         address: IpAddr,
     },
+    /// Plain http to a name, where no address may be called so.
+    #[error(
+        "is plain http; use https, or add the receiver's network to delivery.allow_networks, or set delivery.allow_http"
+    )]
+    PlainHttpNowhere,
     /// Plain http through a proxy: nobody here can say to which address.
     #[error("is plain http to a name behind the proxy; use https, or set delivery.allow_http")]
     PlainHttpBehindProxy,
@@ -127,7 +132,8 @@ impl Guard {
         }
     }
 
-    /// Whether a URL may be registered. A name that does not resolve yet may: it is checked at every connection.
+    /// Whether a URL may be registered. A name that does not resolve yet may, if any address could be right: it is checked
+    /// at every connection.
     ///
     /// # Errors
     /// What [`Guard::check`] refuses, and names of which an address is refused today.
@@ -139,10 +145,17 @@ impl Guard {
         match url.host() {
             Some(Host::Domain(host)) => match self.resolve(host, scheme).await {
                 Err(NoAddress::Refused(refusal)) => Err(refusal),
+                Err(NoAddress::Unresolved { .. }) if scheme == Scheme::Http && self.refuses_http_everywhere() => {
+                    Err(Refusal::PlainHttpNowhere)
+                }
                 Ok(_) | Err(NoAddress::Unresolved { .. }) => Ok(()),
             },
             Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => Ok(()),
         }
+    }
+
+    fn refuses_http_everywhere(&self) -> bool {
+        !self.allow_http && self.allow_networks.is_empty()
     }
 
     /// What can be said of a URL without a look-up: its form, and its address if it holds one. Must be asked at

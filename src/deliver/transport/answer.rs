@@ -18,10 +18,13 @@ const RETRY_AFTER_BYTES_MAX: usize = 64;
 
 /// What a response means, by its status and the receiver's express word.
 pub fn outcome_of_response(status: StatusCode, headers: &HeaderMap) -> Outcome {
-    match headers.get(VERDICT_HEADER).map(|verdict| verdict.as_bytes().trim_ascii()) {
-        Some(b"disable") => Outcome::Gone,
-        Some(b"abort-message") => Outcome::Aborted,
-        Some(_) | None => outcome_of_status(status),
+    let verdict = headers.get(VERDICT_HEADER).map_or(&b""[..], |verdict| verdict.as_bytes().trim_ascii());
+    if verdict.eq_ignore_ascii_case(b"disable") {
+        Outcome::Gone
+    } else if verdict.eq_ignore_ascii_case(b"abort-message") {
+        Outcome::Aborted
+    } else {
+        outcome_of_status(status)
     }
 }
 
@@ -213,6 +216,7 @@ mod tests {
             for (said, expected) in [
                 ("disable", Outcome::Gone),
                 (" abort-message ", Outcome::Aborted),
+                ("Disable", Outcome::Gone),
                 ("something else", outcome_of_status(status(code))),
             ] {
                 assert_eq!(outcome_of_response(status(code), &headers(&[(VERDICT_HEADER, said)])), expected);

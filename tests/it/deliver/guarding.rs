@@ -169,6 +169,17 @@ async fn plain_http_to_a_name_is_judged_by_what_it_resolves_to() {
 }
 
 #[tokio::test]
+async fn plain_http_to_a_name_that_does_not_resolve_is_admitted_only_where_it_may_turn_out_to_be_right() {
+    let admitted = async |settings: Settings| {
+        let (guard, _) = guard(&settings, Names::default(), KEPT);
+        guard.admit(&url("http://later.test/")).await
+    };
+    assert_eq!(admitted(strict(PATIENT)).await, Err(Refusal::PlainHttpNowhere));
+    assert_eq!(admitted(settings(PATIENT)).await, Ok(()), "its network may be one that is allowed");
+    assert_eq!(admitted(Settings { allow_http: true, ..strict(PATIENT) }).await, Ok(()));
+}
+
+#[tokio::test]
 async fn behind_a_proxy_only_the_proxy_itself_may_be_anywhere() {
     let settings = Settings { proxy: Some(url("http://proxy.test:3128")), ..strict(PATIENT) };
     let names = Names::default().with("proxy.test", &["10.0.0.1"]).with("private.test", &["10.0.0.1"]);
