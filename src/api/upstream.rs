@@ -44,11 +44,18 @@ pub(super) async fn cancel(
     input.finish()?;
     let wanted = Wanted::of(REQUEST, &name)?;
     let source = wanted.holder(&api, &sources).await?;
-    // One that was never seen has nothing to show.
-    let before = show_now(&api, &source, REQUEST, &wanted.id).await.ok();
+    let before = show_now(&api, &source, REQUEST, &wanted.id).await?;
     cancel_one(&api, &source, &wanted.id, &request_id).await?;
-    let after = show_now(&api, &source, REQUEST, &wanted.id).await?;
+    let after = changed(&api, &source, &wanted.id).await?;
     Ok((Audited::states(before.as_ref().map(|before| &before.0), Some(&after.0)), after))
+}
+
+/// A request as it is after a change that upstream has made.
+async fn changed(api: &Api, source: &SourceName, id: &ResourceId) -> Result<Json<Fields>, ApiError> {
+    show_now(api, source, REQUEST, id).await?.ok_or_else(|| {
+        let message = format!("upstream has done it, and what became of {id} could not be read; the next pass tells");
+        ApiError::new(ErrorKind::UpstreamOutcomeUnknown, message)
+    })
 }
 
 async fn cancel_one(api: &Api, source: &SourceName, id: &ResourceId, request_id: &RequestId) -> Result<(), ApiError> {
@@ -153,7 +160,7 @@ pub(super) async fn trigger(
     };
     let opened = api.upstream.trigger(&source.name, &customer, fields, request_id.as_str()).await;
     let id = opened.ok_or_else(ApiError::internal)?.map_err(|error| error.of_a_change())?;
-    Ok((StatusCode::CREATED, show_now(&api, &source.name, REQUEST, &id).await?))
+    Ok((StatusCode::CREATED, changed(&api, &source.name, &id).await?))
 }
 
 /// Where a document can be read.

@@ -38,7 +38,8 @@ pub(super) fn rule(
 ) -> Ruling {
     let is_row = seen.coverage == Coverage::Row;
     let Some(before) = before else {
-        return if is_row && (lacks_status(seen) || may_lack_document(seen)) { Ruling::AskById } else { Ruling::Apply };
+        let is_partial = lacks_status(seen) || may_lack_document(seen) || is_sparse_answer(seen, way);
+        return if is_row && is_partial { Ruling::AskById } else { Ruling::Apply };
     };
     if before.removed.is_some() && way == Way::ById {
         // What was archived may answer to its id for ever. Only a list brings it back.
@@ -68,6 +69,11 @@ pub(super) fn rule(
 fn may_lack_document(seen: &Seen) -> bool {
     seen.key.kind == Kind::Certificate
         && matches!(OpenList::of(seen.key.kind, seen.status()), Some(OpenList::Processing | OpenList::NeedsInfo))
+}
+
+/// Whether an answer to a change shows so little that nobody could tell by its event whom it is about.
+fn is_sparse_answer(seen: &Seen, way: Way) -> bool {
+    way == Way::ById && !seen.fields.contains_key("customer")
 }
 
 /// Whether a resource was there before the baseline began, as far as upstream tells. An instant in whole seconds does

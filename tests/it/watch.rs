@@ -17,6 +17,7 @@ use crate::support::sight_memory::SightMemory;
 
 mod baseline;
 mod calls;
+mod changes;
 mod crossing;
 mod documents;
 mod due;

@@ -163,17 +163,17 @@ async fn show(
     Ok(Json(view(snapshot, is_withheld)))
 }
 
-/// The snapshot of a resource as it is now, shown.
+/// The snapshot of a resource as it is now, shown, if there is one.
 pub(super) async fn show_now(
     api: &Api,
     source: &SourceName,
     kind: Kind,
     id: &ResourceId,
-) -> Result<Json<Fields>, ApiError> {
+) -> Result<Option<Json<Fields>>, ApiError> {
     let known = api.store.snapshots(source, kind, std::slice::from_ref(id)).await?;
-    let snapshot = known.into_iter().flatten().next().ok_or_else(|| unknown(kind, id.as_str()))?;
+    let Some(snapshot) = known.into_iter().flatten().next() else { return Ok(None) };
     let is_withheld = !withheld(api, kind, std::slice::from_ref(&snapshot)).await?.is_empty();
-    Ok(Json(view(snapshot, is_withheld)))
+    Ok(Some(Json(view(snapshot, is_withheld))))
 }
 
 /// One resource, by what names it.

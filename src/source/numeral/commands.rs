@@ -41,7 +41,8 @@ impl Commands for Numeral {
             return Err(useless("it speaks of another resource"));
         }
         let raw = projection::whole(&body).map_err(useless)?;
-        let seen = projection::project(&self.name, kind, &id, raw, Coverage::Whole);
+        // The vendor has not published all that such an answer holds: what it does not show is not known to be null.
+        let seen = projection::project(&self.name, kind, &id, raw, Coverage::Row);
         Ok((Box::new(seen.map_err(|malformed| useless(&malformed.reason))?), exchange))
     }
 
