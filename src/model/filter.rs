@@ -41,7 +41,7 @@ pub enum Condition {
     Jurisdiction,
     /// Its certificate type is one of `certificate_type_ids`.
     CertificateType,
-    /// Its threshold is one of `will_expire_days`.
+    /// One of the thresholds that it has crossed is one of `will_expire_days`.
     WillExpireDays,
 }
 
@@ -80,7 +80,8 @@ pub struct Facets {
     reference_customer_ids: Vec<String>,
     jurisdictions: Vec<String>,
     certificate_type_ids: Vec<String>,
-    threshold_days: Option<u64>,
+    /// Those that a reminder tells of, which are several after an outage.
+    thresholds_crossed: Vec<u64>,
 }
 
 impl Facets {
@@ -111,7 +112,10 @@ impl Facets {
             facets.jurisdictions = vec![jurisdiction.into()];
         }
         let reminds = matches!(event_type, EventType::CertificateWillExpire | EventType::RequestWillExpire);
-        facets.threshold_days = details.get("threshold_days").and_then(Value::as_u64).filter(|_| reminds);
+        if reminds {
+            let crossed = details.get("thresholds_crossed").and_then(Value::as_array).into_iter().flatten();
+            facets.thresholds_crossed = crossed.filter_map(Value::as_u64).collect();
+        }
         facets
     }
 
@@ -195,8 +199,10 @@ impl Filter {
         if !self.certificate_type_ids.is_empty() && !any(&self.certificate_type_ids, &facets.certificate_type_ids) {
             return Some(Condition::CertificateType);
         }
-        let days = self.will_expire_days.is_empty()
-            || facets.threshold_days.is_none_or(|days| self.will_expire_days.iter().any(|&one| u64::from(one) == days));
+        let crossed = &facets.thresholds_crossed;
+        let is_wanted = |days: &u32| crossed.contains(&u64::from(*days));
+        let days =
+            self.will_expire_days.is_empty() || crossed.is_empty() || self.will_expire_days.iter().any(is_wanted);
         if days { None } else { Some(Condition::WillExpireDays) }
     }
 }

@@ -63,7 +63,7 @@ async fn every_endpoint_has_a_row_that_says_why_it_stands_so() {
         "certificate_type":{"certificate_identifier":"exempt"}}"#;
     let reminder = EventDraft {
         event_type: EventType::CertificateWillExpire,
-        details: Json::of(&json!({"jurisdiction_id": "US-CA", "threshold_days": 30})),
+        details: Json::of(&json!({"jurisdiction_id": "US-CA", "threshold_days": 30, "thresholds_crossed": [60, 30]})),
     };
     commit_sight(&door, sight("numeral", Some("c1"), object, seconds(1)), vec![reminder]).await;
     register(&door, "registered_later", json!({})).await;
