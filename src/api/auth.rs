@@ -126,6 +126,18 @@ async fn holder(api: &Api, presented: &str, digest: KeyDigest) -> Result<Caller,
     }
 }
 
+/// Whether the key that somebody came with, who has been waiting since, still opens anything.
+///
+/// # Errors
+/// If it was deleted or has expired meanwhile, or the store fails.
+pub(super) async fn still_holds(api: &Api, caller: &Caller) -> Result<(), ApiError> {
+    let Some(id) = caller.id else { return Ok(()) };
+    match keys::find(api, id).await? {
+        Some(key) if key.is_live(api.clock.now()) => Ok(()),
+        Some(_) | None => Err(ApiError::new(ErrorKind::WrongKey, "this key has expired or was deleted meanwhile")),
+    }
+}
+
 /// Lets a request through whose key has the scope.
 pub(super) async fn require_scope(
     State(scope): State<Scope>,

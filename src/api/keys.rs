@@ -23,6 +23,7 @@ use crate::clock::random_bytes;
 use crate::model::id::{KeyId, KeyNumber, base62};
 use crate::model::key::{Key, Scope, Scopes};
 use crate::model::time::Timestamp;
+use crate::store::StoreError;
 
 /// What every key begins with, so that whoever looks for leaked secrets finds one.
 pub(super) const PREFIX: &str = "ck_";
@@ -134,14 +135,19 @@ pub(super) async fn delete(
 ) -> Result<Response, ApiError> {
     let not_found = || ApiError::new(ErrorKind::KeyNotFound, format!("there is no key {name:?}"));
     let id: KeyId = name.parse().map_err(|_| not_found())?;
-    // The first one from its number on.
-    let before = id.number.0.checked_sub(1).map(KeyNumber);
-    let found = api.store.keys(before, true, 1).await?.pop().filter(|key| key.id == id);
+    let found = find(&api, id).await?;
     let view = Json(DeletedView { id, object: "key", deleted: true });
     let answer = (Audited::deleted(&KeyView::from(found.ok_or_else(not_found)?)), view);
     let prepared = change.prepare(&api, answer).await?;
     prepared.commit(|deed| api.store.delete_key_with(id, deed)).await?.ok_or_else(not_found)?;
     Ok(prepared.done())
+}
+
+/// The key of an id.
+pub(super) async fn find(api: &Api, id: KeyId) -> Result<Option<Key>, StoreError> {
+    // The first one from its number on.
+    let before = id.number.0.checked_sub(1).map(KeyNumber);
+    Ok(api.store.keys(before, true, 1).await?.pop().filter(|key| key.id == id))
 }
 
 fn draw() -> String {

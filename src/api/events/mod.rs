@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use self::reading::{Reading, Span};
 use self::wanted::Wanted;
+use super::auth::{self, Caller};
 use super::error::{ApiError, ErrorKind};
 use super::input::Input;
 use super::page::{Order, Page, PageQuery};
@@ -38,6 +39,7 @@ pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 /// `GET /v1/events`.
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Query(mut input): Query,
 ) -> Result<JsonAnswer<Page<Json>>, ApiError> {
     let page = PageQuery::take_log(&mut input);
@@ -76,6 +78,7 @@ pub(super) async fn list(
             () = tokio::time::sleep_until(deadline) => break None,
             _ = head.changed() => {}
         }
+        auth::still_holds(&api, &caller).await?;
     };
     if let Some(id) = page.after {
         reading::check_kept(log, id)?;

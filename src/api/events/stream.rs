@@ -16,6 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::reading;
 use super::wanted::Wanted;
+use crate::api::auth::{self, Caller};
 use crate::api::error::ApiError;
 use crate::api::followers::Follower;
 use crate::api::input::Input;
@@ -23,7 +24,7 @@ use crate::api::request::Query;
 use crate::api::state::Api;
 use crate::model::event::Event;
 use crate::model::id::{EventId, Position};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// The header with which a client says how far it has come.
 const LAST_EVENT_ID: &str = "Last-Event-ID";
@@ -40,6 +41,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// `GET /v1/events/stream`.
 pub(in crate::api) async fn stream(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     headers: HeaderMap,
     Query(mut input): Query,
 ) -> Result<Response, ApiError> {
@@ -54,11 +56,15 @@ pub(in crate::api) async fn stream(
         }
         None => *head.borrow(),
     };
-    let begin = match last {
-        Some(id) => Some(id),
+    let untold = match last {
+        Some(_) => None,
         None => api.store.event(after).await?.map(|event| event.id),
     };
-    let stream = Stream::new(&api, head, wanted, after, begin)?;
+    let place = api.followers.enter()?;
+    let mut beat = interval_at(Instant::now() + BEAT, BEAT);
+    // A client that was slow is not owed the comments that it missed.
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stream = Stream { api, caller, head, wanted, after, untold, begun: false, beat, place };
     let pieces = futures_util::stream::unfold(stream, |mut stream| async {
         let piece = stream.next().await?;
         Some((Ok::<_, Infallible>(piece), stream))
@@ -79,12 +85,13 @@ fn take_last_event_id(input: &mut Input, headers: &HeaderMap) -> Option<EventId>
 
 /// What one client is being sent.
 struct Stream {
-    store: Arc<dyn Store>,
+    api: Arc<Api>,
+    caller: Caller,
     head: watch::Receiver<Position>,
     wanted: Wanted,
     /// Everything up to here was dealt with.
     after: Position,
-    /// The event that the client is to go on from if it comes again, where it has not been told so yet.
+    /// The event that the client is to go on from if it comes again, where it does not know that yet.
     untold: Option<EventId>,
     begun: bool,
     beat: Interval,
@@ -92,20 +99,6 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(
-        api: &Api,
-        head: watch::Receiver<Position>,
-        wanted: Wanted,
-        after: Position,
-        untold: Option<EventId>,
-    ) -> Result<Self, ApiError> {
-        let place = api.followers.enter()?;
-        let mut beat = interval_at(Instant::now() + BEAT, BEAT);
-        // A client that was slow is not owed the comments that it missed.
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { store: Arc::clone(&api.store), head, wanted, after, untold, begun: false, beat, place })
-    }
-
     /// The next piece; `None` at the end, after which the client comes again.
     async fn next(&mut self) -> Option<String> {
         if !self.begun {
@@ -113,11 +106,16 @@ impl Stream {
             return Some(self.sign_of_life());
         }
         loop {
-            tokio::select! {
+            let is_beat = tokio::select! {
                 biased;
                 () = self.place.stopped() => return None,
-                _ = self.beat.tick() => return Some(self.sign_of_life()),
-                moved = moved_beyond(&mut self.head, self.after) => if !moved { return None },
+                _ = self.beat.tick() => true,
+                moved = moved_beyond(&mut self.head, self.after) => if moved { false } else { return None },
+            };
+            // A client whose key was deleted comes again, and is told so.
+            auth::still_holds(&self.api, &self.caller).await.ok()?;
+            if is_beat {
+                return Some(self.sign_of_life());
             }
             match self.read().await {
                 Ok(Some(piece)) if piece.is_empty() => {}
@@ -140,8 +138,8 @@ impl Stream {
 
     /// What comes next of what is in the log, empty if none of it is meant. `None` if retention was faster.
     async fn read(&mut self) -> Result<Option<String>, StoreError> {
-        let events = self.store.events_after(self.after, EVENTS_READ).await?;
-        if self.after.next() < self.store.first() {
+        let events = self.api.store.events_after(self.after, EVENTS_READ).await?;
+        if self.after.next() < self.api.store.first() {
             tracing::info!(position = self.after.0, "events.stream_overtaken");
             return Ok(None);
         }
