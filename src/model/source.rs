@@ -121,10 +121,29 @@ pub enum RemovalDecision {
 /// How far the first full listing has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BaselineStatus {
-    /// Whether it is done; until then nothing is told.
+    /// Whether it is done; until then what is seen for the first time belongs to it.
     pub complete: bool,
     /// Resources that it has seen.
     pub seen: u64,
+    /// How many of them a second, so far; null once it is done.
+    pub rate: Option<u64>,
+}
+
+impl BaselineStatus {
+    /// Of a baseline that is done.
+    pub const fn done(seen: u64) -> Self {
+        Self { complete: true, seen, rate: None }
+    }
+
+    /// How far that of a source has come at `now`. One that has not begun has no rate.
+    pub fn of(progress: Option<&SourceProgress>, seen: u64, now: Timestamp) -> Self {
+        let Some(progress) = progress else { return Self { complete: false, seen, rate: None } };
+        if progress.baseline_completed_at.is_some() {
+            return Self::done(seen);
+        }
+        let seconds = now.since(progress.baseline_started_at).as_secs().max(1);
+        Self { complete: false, seen, rate: Some(seen.div_ceil(seconds)) }
+    }
 }
 
 /// A source, as the API shows it.

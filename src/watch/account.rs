@@ -97,14 +97,13 @@ impl Account {
     /// Something to say about the source.
     pub(super) fn tell(&self, draft: EventDraft, progress: &SourceProgress, now: Timestamp) -> Told {
         let standing = *self.standing();
-        let seen = standing.baseline_seen;
-        let baseline = BaselineStatus { complete: progress.baseline_completed_at.is_some(), seen };
+        let baseline = BaselineStatus::of(Some(progress), standing.baseline_seen, now);
         (self.shown(standing.shown(Some(progress)), baseline, None).sight(now), vec![draft])
     }
 
     /// That the baseline is complete, and what it found.
     pub(super) fn tell_baseline(&self, counts: Counts, now: Timestamp) -> Told {
-        let baseline = BaselineStatus { complete: true, seen: counts.iter().sum() };
+        let baseline = BaselineStatus::done(counts.iter().sum());
         let shown = self.shown(SourceState::Healthy, baseline, Some(named(counts)));
         (shown.sight(now), vec![gateway::baseline_completed()])
     }

@@ -117,6 +117,7 @@ impl Watcher {
     /// Where the source stands.
     pub fn status(&self) -> SourceStatus {
         let progress = self.applier.progress();
+        let now = self.clock.now();
         let watermark = progress.as_ref().and_then(|progress| progress.watermark);
         let trouble = self.upstream.trouble();
         let standing = *self.account.standing();
@@ -130,8 +131,8 @@ impl Watcher {
             kind: self.account.description.kind.clone(),
             base_url: self.account.description.base_url.clone(),
             status: state,
-            lag_seconds: watermark.map(|watermark| self.clock.now().since(watermark).as_secs()),
-            baseline: BaselineStatus { complete: has_baseline(progress.as_ref()), seen: standing.baseline_seen },
+            lag_seconds: watermark.map(|watermark| now.since(watermark).as_secs()),
+            baseline: BaselineStatus::of(progress.as_ref(), standing.baseline_seen, now),
             watermark,
             clock_skew_seconds: self.upstream.skew_seconds(),
             passes: passes.map(|report| with_trouble(report, trouble.as_deref())).collect(),

@@ -177,7 +177,7 @@ pub(in crate::api) fn pass() -> Value {
 pub(in crate::api) fn source() -> Value {
     json!({
         "name": "numeral", "object": "source", "kind": "numeral", "base_url": "https://api.numeralhq.com/",
-        "status": "healthy", "lag_seconds": 12, "baseline": {"complete": true, "seen": 350}, "watermark": WHEN,
+        "status": "healthy", "lag_seconds": 12, "baseline": {"complete": true, "seen": 350, "rate": null}, "watermark": WHEN,
         "clock_skew_seconds": 0, "passes": [pass()],
     })
 }

@@ -156,7 +156,7 @@ fn about_the_source(event_type: EventType, now: Timestamp) -> (Sight, EventDraft
         api_version: API_VERSION,
         livemode: false,
         status: if is_failing { SourceState::Failing } else { SourceState::Healthy },
-        baseline: BaselineStatus { complete: true, seen: 350 },
+        baseline: BaselineStatus::done(350),
         counts: is_baseline.then_some(counts),
     };
     (source.sight(now), draft)

@@ -379,7 +379,7 @@ fn status(name: &str) -> SourceStatus {
         base_url: "https://api.numeralhq.com/".into(),
         status: SourceState::Healthy,
         lag_seconds: Some(7),
-        baseline: BaselineStatus { complete: true, seen: 350 },
+        baseline: BaselineStatus::done(350),
         watermark: Some(Timestamp::from_millis(1_795_233_600_000)),
         clock_skew_seconds: Some(-1),
         passes: Vec::new(),

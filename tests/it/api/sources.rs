@@ -21,7 +21,7 @@ async fn a_source_is_shown_whole() {
     let door = Door::open().await;
     let expected = json!({
         "name": "numeral", "object": "source", "kind": "numeral", "base_url": "https://api.numeralhq.com/",
-        "status": "healthy", "lag_seconds": 7, "baseline": {"complete": true, "seen": 350},
+        "status": "healthy", "lag_seconds": 7, "baseline": {"complete": true, "seen": 350, "rate": null},
         "watermark": "2026-11-21T04:00:00.000Z", "clock_skew_seconds": -1, "passes": [],
     });
     assert_eq!(door.json("GET /v1/sources/numeral", "").await, expected);

@@ -58,7 +58,7 @@ async fn a_few_are_told_as_new_and_too_many_are_taken_into_the_baseline() {
             assert_eq!((sights.len(), sights[0].1[0].event_type.as_str()), (1, "gateway.baseline_completed"), "{what}");
             let object = sights[0].0.object.fields();
             assert_eq!(object["counts"], json!({"certificate": known + new, "certificate_request": 0}), "{what}");
-            assert_eq!(object["baseline"], json!({"complete": true, "seen": known + new}), "{what}");
+            assert_eq!(object["baseline"], json!({"complete": true, "seen": known + new, "rate": null}), "{what}");
             assert_eq!(watcher.status().baseline.seen, known + new, "{what}");
         } else {
             assert_eq!(report.changed, new, "{what}");

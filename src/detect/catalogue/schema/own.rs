@@ -8,8 +8,9 @@ use crate::model::event::EventType;
 /// A source.
 pub(super) fn source(event_type: EventType) -> Value {
     let baseline = json!({
-        "complete": flag("Whether it is done; until then no change is told."),
+        "complete": flag("Whether it is done; until then what is seen for the first time belongs to it."),
         "seen": count("How many resources it has seen."),
+        "rate": nullable(count("How many of them a second, so far; null once it is done.")),
     });
     let mut properties = json!({
         "object": {"const": "source", "description": "The word for a source."},
@@ -21,7 +22,7 @@ pub(super) fn source(event_type: EventType) -> Value {
              paused (somebody wants it to be left alone).",
             &["healthy", "failing", "unauthorized", "paused"],
         ),
-        "baseline": object("The first full listing.", &["complete", "seen"], &baseline),
+        "baseline": object("The first full listing.", &["complete", "seen", "rate"], &baseline),
     });
     let mut required = vec!["object", "name", "kind", "base_url", "status", "baseline"];
     if event_type == EventType::GatewayBaselineCompleted {
