@@ -93,15 +93,10 @@ async fn a_backup_of_a_gateway_at_work_goes_on_elsewhere() {
     let quiet = Process::paused_gateway(second.path(), port, &upstream.url).await;
     let restored = quiet.list("/v1/events").await;
     let requests = receiver.requests();
-    assert_eq!(quiet.get("/v1/sources/numeral").await["status"], "paused");
-    let (status, refused) = quiet.try_post("/v1/sources/numeral/poll", &json!({})).await;
-    assert_eq!((status, &refused["type"]), (409, &json!("SOURCE_PAUSED")));
-    assert!(refused["message"].as_str().is_some_and(|message| message.contains("--paused")), "{refused}");
+    let test = format!("/v1/endpoints/{}/test", quiet.list("/v1/endpoints").await[0]["id"].as_str().expect("an id"));
+    assert_refuses(&quiet, &test).await;
     let begun = quiet.get("/v1/sources/numeral").await["passes"].as_array().map(Vec::len);
     assert_eq!((begun, quiet.list("/v1/events").await.len()), (Some(0), restored.len()), "nothing is polled");
-    let endpoint = quiet.list("/v1/endpoints").await[0]["id"].as_str().expect("an id").to_owned();
-    let (status, refused) = quiet.try_post(&format!("/v1/endpoints/{endpoint}/test"), &json!({})).await;
-    assert_eq!((status, &refused["type"]), (409, &json!("GATEWAY_PAUSED")));
     assert!(quiet.terminate().await.success());
     assert_eq!(receiver.requests(), requests, "nothing is sent");
     let log = fs::read_to_string(second.path().join("gateway.log")).expect("a log");
@@ -125,11 +120,25 @@ async fn a_backup_of_a_gateway_at_work_goes_on_elsewhere() {
     assert!(!rest.is_empty() && rest.iter().all(|event| epoch(event) > former), "a new epoch");
     let again: Vec<_> = lost.iter().skip(restored.len()).cloned().collect();
     assert!(ids(&again).is_disjoint(&ids(&told)), "no id is given again");
-    gateway.post(&format!("/v1/endpoints/{endpoint}/test"), &json!({})).await;
-    let bodies = receiver.bodies().into_iter().map(|body| serde_json::from_slice::<Value>(&body).expect("JSON"));
-    let tests: Vec<u64> = bodies.filter(|event| event["type"] == "webhook.test").map(|event| epoch(&event)).collect();
-    assert_eq!(tests, [epoch(&rest[0])], "a test is of the log's epoch");
+    gateway.post(&test, &json!({})).await;
+    assert_eq!(epochs_of_tests(&receiver), [epoch(&rest[0])], "a test is of the log's epoch");
     assert!(gateway.terminate().await.success());
+}
+
+/// Asks a paused gateway for a pass and for a test.
+async fn assert_refuses(quiet: &Process, test: &str) {
+    assert_eq!(quiet.get("/v1/sources/numeral").await["status"], "paused");
+    let (status, refused) = quiet.try_post("/v1/sources/numeral/poll", &json!({})).await;
+    assert_eq!((status, &refused["type"]), (409, &json!("SOURCE_PAUSED")));
+    assert!(refused["message"].as_str().is_some_and(|message| message.contains("--paused")), "{refused}");
+    let (status, refused) = quiet.try_post(test, &json!({})).await;
+    assert_eq!((status, &refused["type"]), (409, &json!("GATEWAY_PAUSED")));
+}
+
+/// The epoch of each example that was received.
+fn epochs_of_tests(receiver: &Receiver) -> Vec<u64> {
+    let bodies = receiver.bodies().into_iter().map(|body| serde_json::from_slice::<Value>(&body).expect("JSON"));
+    bodies.filter(|event| event["type"] == "webhook.test").map(|event| epoch(&event)).collect()
 }
 
 fn event_id(event: &Value) -> String {
