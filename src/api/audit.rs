@@ -70,19 +70,20 @@ impl Audited {
         Self::About(endpoint.id.to_string(), endpoint.uid.clone())
     }
 
-    /// What it was before, and what it is after.
+    /// What it was before, and what it is after, which differs if only in what is not shown.
     pub(super) fn change<T: Serialize>(before: &T, after: &T) -> Self {
-        Self::states(Some(before), Some(after))
+        Self::States(Some(json!(before)), Some(json!(after)))
     }
 
     /// What it was before it was deleted.
     pub(super) fn deleted<T: Serialize>(before: &T) -> Self {
-        Self::states(Some(before), None)
+        Self::States(Some(json!(before)), None)
     }
 
-    /// What it was before, if that can be shown, and what it is after, if anything is left.
-    pub(super) fn states<T: Serialize>(before: Option<&T>, after: Option<&T>) -> Self {
-        Self::States(before.map(|before| json!(before)), after.map(|after| json!(after)))
+    /// What it was before, if that can be shown, and what it is after; the same means that nothing was changed.
+    pub(super) fn states<T: Serialize>(before: Option<&T>, after: &T) -> Self {
+        let (before, after) = (before.map(|before| json!(before)), Some(json!(after)));
+        if before == after { Self::Nothing } else { Self::States(before, after) }
     }
 }
 
@@ -176,14 +177,16 @@ fn told(extensions: &mut Extensions, answered: &[u8]) -> Option<Told> {
         }
         Some(answered)
     };
-    let told = match extensions.remove::<Audited>() {
-        Some(Audited::Nothing) => return None,
-        Some(Audited::Before(before)) => Told { before: Some(before), after: answered(), ..Told::default() },
-        Some(Audited::About(id, uid)) => Told { about: (Some(id), uid), before: None, after: answered() },
-        Some(Audited::States(before, after)) => Told { before, after, ..Told::default() },
-        None => Told { after: answered(), ..Told::default() },
-    };
-    (told.before.is_none() || told.before != told.after).then_some(told)
+    match extensions.remove::<Audited>() {
+        Some(Audited::Nothing) => None,
+        Some(Audited::Before(before)) => {
+            let (before, after) = (Some(before), answered());
+            (before != after).then_some(Told { before, after, ..Told::default() })
+        }
+        Some(Audited::About(id, uid)) => Some(Told { about: (Some(id), uid), before: None, after: answered() }),
+        Some(Audited::States(before, after)) => Some(Told { before, after, ..Told::default() }),
+        None => Some(Told { after: answered(), ..Told::default() }),
+    }
 }
 
 fn entry(scene: &Scene, told: Told, now: Timestamp) -> AuditEntry {
@@ -191,8 +194,8 @@ fn entry(scene: &Scene, told: Told, now: Timestamp) -> AuditEntry {
     let Told { about: (id, uid), before, after } = told;
     let text = |state: &Option<Value>, name: &str| state.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let resource_id = id.or_else(|| text(&before, "id")).or_else(|| named.clone()).or_else(|| text(&after, "id"));
-    // As it is called from now on; of what is gone, as it was called.
-    let resource_uid = uid.or_else(|| text(after.as_ref().map_or(&before, |_| &after), "uid"));
+    // As it is called from now on; of what is not called so any more, as it was called.
+    let resource_uid = uid.or_else(|| text(&after, "uid")).or_else(|| text(&before, "uid"));
     let (before, after, omitted) = fitting(before, after);
     AuditEntry {
         // The store gives the number.

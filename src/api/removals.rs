@@ -120,7 +120,7 @@ pub(super) async fn decide(
     let decided = api.sources.decide(&source, decision, ids.clone()).await.ok_or_else(|| not_found(&name))?;
     match decided {
         Ok(decided) => {
-            let audited = Audited::states(None, Some(&json!({"decision": decision, "decided": decided, "ids": ids})));
+            let audited = Audited::states(None, &json!({"decision": decision, "decided": decided, "ids": ids}));
             Ok((audited, Json(Decided { object: "removal_decision", decision, decided })))
         }
         Err(Undecided::Store(error)) => Err(error.into()),

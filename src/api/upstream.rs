@@ -47,7 +47,7 @@ pub(super) async fn cancel(
     let before = show_now(&api, &source, REQUEST, &wanted.id).await?;
     cancel_one(&api, &source, &wanted.id, &request_id).await?;
     let after = changed(&api, &source, &wanted.id).await?;
-    Ok((Audited::states(before.as_ref().map(|before| &before.0), Some(&after.0)), after))
+    Ok((Audited::states(before.as_ref().map(|before| &before.0), &after.0), after))
 }
 
 /// A request as it is after a change that upstream has made.

@@ -258,7 +258,8 @@ struct Rewritten {
 
 impl Rewritten {
     fn audited(&self, api: &Api) -> Audited {
-        Audited::change(&view(api, self.before.clone()), &view(api, self.after.clone()))
+        let [before, after] = [&self.before, &self.after].map(|state| view(api, state.clone()));
+        if self.before == self.after { Audited::Nothing } else { Audited::change(&before, &after) }
     }
 
     fn shown(&self, api: &Api) -> Response {

@@ -125,6 +125,11 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
     let deleted = &log(&door).await[15];
     assert_eq!((&deleted["before"]["url"], &deleted["after"]), (&json!("https://crm.example/2"), &Value::Null));
 
+    let renamed = door.json("PATCH /v1/endpoints/e2", r#"{"uid":null}"#).await;
+    let last = log(&door).await.pop().unwrap();
+    assert_eq!((&last["resource_uid"], &last["resource_id"]), (&json!("e2"), &renamed["id"]), "as it was called");
+    let begun = begun + 1;
+
     // What is refused, what only would be done, what changes nothing and what is merely read.
     door.call("POST /v1/endpoints", "{}").await;
     door.call("DELETE /v1/endpoints/crm", "").await;

@@ -25,6 +25,8 @@ async fn door_with_endpoint() -> (Door, String) {
     (door, secret)
 }
 
+const ROTATE: &str = "POST /v1/endpoints/{name}/secret/rotate";
+
 async fn rotate(door: &Door, body: Value) -> Value {
     door.json("POST /v1/endpoints/crm/secret/rotate", &body.to_string()).await
 }
@@ -151,6 +153,9 @@ async fn of_two_rotations_at_a_time_both_secrets_sign() {
     let kept: Vec<String> = kept(&door).await.into_iter().map(|(secret, _)| secret).collect();
     assert_eq!(kept.len(), 3);
     assert!([text(&one["secret"]), text(&other["secret"]), first].iter().all(|secret| kept.contains(secret)));
+    let entries = door.json("GET /v1/audit", "").await["data"].clone();
+    let rotations = entries.as_array().unwrap().iter().filter(|entry| entry["operation"] == ROTATE);
+    assert_eq!(rotations.count(), 2, "each, although nothing that is shown has changed: {entries}");
 }
 
 #[tokio::test]
