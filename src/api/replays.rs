@@ -60,6 +60,13 @@ pub(super) struct ReplayView {
     failed: u64,
     /// Those of them that were canceled.
     canceled: u64,
+    /// How many events of the range retention had removed before the replay came to them. Whether they were meant is
+    /// not known any more.
+    cut: u64,
+    /// The instant that was asked for as the beginning; null: the earliest event that was kept then.
+    since: Option<Timestamp>,
+    /// The instant that was asked for as the end; null: when the replay was asked for.
+    until: Option<Timestamp>,
     /// Which events were asked for, by what became of them; not in a resync.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Select")]
@@ -73,6 +80,9 @@ pub(super) struct ReplayView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ResourceId")]
     resource_id: Option<ResourceId>,
+    /// The events that were asked for; absent if any.
+    #[serde(skip_serializing_if = "<[EventId]>::is_empty")]
+    event_ids: Vec<EventId>,
     /// When it was asked for.
     created_at: Timestamp,
     /// When it ended; null while it runs.
@@ -83,14 +93,15 @@ impl From<Replay> for ReplayView {
     fn from(replay: Replay) -> Self {
         let Replay { id, endpoint_id, created_at, course, progress } = replay;
         let done = done(&course, &progress.cursor);
-        let (kind, select, types, filter, resource_id) = match course {
-            Course::Log(range) => ("replay", Some(range.select), range.types, range.filter, range.resource_id),
-            Course::Snapshots(filter) => ("resync", None, Vec::new(), filter, None),
+        let (filter, range) = match course {
+            Course::Log(range) => (range.filter.clone(), Some(range)),
+            Course::Snapshots(filter) => (filter, None),
         };
+        let (since, until) = range.as_ref().map_or((None, None), |range| (range.asked_since, range.asked_until));
         Self {
             id,
             object: "replay",
-            kind,
+            kind: if range.is_some() { "replay" } else { "resync" },
             endpoint_id,
             status: progress.status,
             progress: done,
@@ -98,10 +109,14 @@ impl From<Replay> for ReplayView {
             delivered: progress.delivered,
             failed: progress.failed,
             canceled: progress.canceled,
-            select,
-            types,
+            cut: progress.cut,
+            since,
+            until,
+            select: range.as_ref().map(|range| range.select),
+            types: range.as_ref().map_or_else(Vec::new, |range| range.types.clone()),
             filter,
-            resource_id,
+            resource_id: range.as_ref().and_then(|range| range.resource_id.clone()),
+            event_ids: range.map_or_else(Vec::new, |range| range.event_ids),
             created_at,
             ended_at: progress.ended_at,
         }
@@ -186,7 +201,7 @@ pub(super) async fn begin(
     let is_dry = input.flag("dry_run").unwrap_or(false);
     input.finish()?;
     let endpoint = endpoints::find(&api, &name).await?;
-    check_kept(&api, since, until).await?;
+    check_kept(&api, since, until, &event_ids).await?;
     let range = Range {
         after: match since {
             Some(since) => api.store.position_at(since).await?.previous(),
@@ -196,6 +211,8 @@ pub(super) async fn begin(
             Some(until) => api.store.position_at(until).await?.previous(),
             None => *api.store.head().borrow(),
         },
+        asked_since: since,
+        asked_until: until,
         types,
         filter,
         resource_id,
@@ -210,10 +227,21 @@ pub(super) async fn begin(
 }
 
 /// Whether retention has cut nothing of a range.
-async fn check_kept(api: &Api, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), ApiError> {
+async fn check_kept(
+    api: &Api,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    event_ids: &[EventId],
+) -> Result<(), ApiError> {
     let first = api.store.events_after(Position::START, 1).await?;
     let Some(first) = first.first().filter(|first| first.position() > Position::START.next()) else { return Ok(()) };
     let earliest = first.timestamp();
+    let expired = |field, message: String| {
+        Err(ApiError::of_field(field, message).of_kind(ErrorKind::RangeExpired).with_earliest(earliest))
+    };
+    if let Some(gone) = event_ids.first().filter(|id| id.position < first.position()) {
+        return expired("event_ids", format!("{gone} is no longer kept; what was observed since {earliest} is"));
+    }
     let field = if since.is_some_and(|since| since < earliest) {
         "since"
     } else if until.is_some_and(|until| until <= earliest) {
@@ -221,8 +249,7 @@ async fn check_kept(api: &Api, since: Option<Timestamp>, until: Option<Timestamp
     } else {
         return Ok(());
     };
-    let message = format!("what was observed before {earliest} is no longer kept; begin there, or leave since out");
-    Err(ApiError::of_field(field, message).of_kind(ErrorKind::RangeExpired).with_earliest(earliest))
+    expired(field, format!("what was observed before {earliest} is no longer kept; begin there, or leave since out"))
 }
 
 fn event_ids(input: &mut Input) -> Vec<EventId> {

@@ -112,6 +112,8 @@ pub(super) async fn wait(session: &Session, mut replay: Value, detach: bool) -> 
     let failed = replay.get("failed").and_then(Value::as_u64).unwrap_or(0);
     anyhow::ensure!(failed == 0, "not everything was taken: certhook deliveries list --status failed");
     anyhow::ensure!(text(&replay, "/status") != "canceled", "somebody has canceled it");
+    let cut = replay.get("cut").and_then(Value::as_u64).unwrap_or(0);
+    anyhow::ensure!(cut == 0, "{cut} events of its range were no longer kept when it came to them");
     Ok(())
 }
 

@@ -205,7 +205,7 @@ impl Ledger {
         self.saving = records.iter().map(|record| (delivery(record), record.attempt_count)).collect();
         self.saving_replayed = records.iter().any(|record| record.replay.is_some());
         let positions = std::mem::take(&mut self.positions).into_iter().collect();
-        DeliveryCommit { records, consequences, live_mark, positions, cursors: Vec::new() }
+        DeliveryCommit { records, consequences, live_mark, positions, advances: Vec::new() }
     }
 }
 

@@ -46,6 +46,12 @@ pub struct Range {
     pub after: Position,
     /// Its last place.
     pub until: Position,
+    /// The instant that was asked for as its beginning; `None`: the earliest event that was kept then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_since: Option<Timestamp>,
+    /// The instant that was asked for as its end, itself excluded; `None`: when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_until: Option<Timestamp>,
     /// Only types that one of these means; all if there are none.
     pub types: Vec<Pattern>,
     /// What else an event must meet.
@@ -122,6 +128,14 @@ pub struct Progress {
     pub failed: u64,
     /// and that were canceled.
     pub canceled: u64,
+    /// Events of its range that retention had removed before it came to them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub cut: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Progress {
@@ -131,7 +145,16 @@ impl Progress {
             Course::Log(range) => Cursor::Log(range.after),
             Course::Snapshots(_) => Cursor::Snapshots(None),
         };
-        Self { cursor, status: ReplayStatus::Running, ended_at: None, matched: 0, delivered: 0, failed: 0, canceled: 0 }
+        Self {
+            cursor,
+            status: ReplayStatus::Running,
+            ended_at: None,
+            matched: 0,
+            delivered: 0,
+            failed: 0,
+            canceled: 0,
+            cut: 0,
+        }
     }
 
     /// Deliveries that have not ended.

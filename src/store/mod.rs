@@ -22,8 +22,7 @@ use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::{DisabledReason, EndpointUrl};
 use crate::model::event::{Event, EventDraft, Sight};
 use crate::model::health::HealthRecord;
-use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId};
-use crate::model::replay::Cursor;
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
@@ -49,7 +48,7 @@ pub use access::{AuditQuery, AuditStore, KeyStore};
 pub use answers::{AnswerName, AnswerStore, Claim, Claims, KeptAnswer};
 pub use deeds::Deed;
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
-pub use replays::ReplayStore;
+pub use replays::{Advance, ReplayStore};
 pub use states::{SnapshotQuery, StateStore};
 
 /// What configuration says about keeping.
@@ -312,7 +311,7 @@ pub struct DeliveryCommit {
     /// Own positions that were set, moved (`Some`) or given up (`None`). None is before the first event that is kept.
     pub positions: Vec<(EndpointNumber, Option<Position>)>,
     /// How far replays have come with these records.
-    pub cursors: Vec<(ReplayId, Cursor)>,
+    pub advances: Vec<Advance>,
 }
 
 /// The store as deliveries need it.
@@ -342,7 +341,7 @@ pub trait DeliveryStore: EventLog {
     async fn health(&self, endpoint: EndpointNumber) -> Result<Option<HealthRecord>, StoreError>;
 
     /// Commits all of it in one act. Returns once it is durable. What is too large for one act is committed in its
-    /// order: each record with its consequence, then the cursors and the positions, and last the mark, which may rely
+    /// order: each record with its consequence, then the replays and the positions, and last the mark, which may rely
     /// on every one of them. A delivery for an endpoint that was deleted meanwhile, or of an event that was cut, is kept
     /// as canceled if it would be pending; the health of such an endpoint is not kept. While the disk is full it waits.
     async fn commit_deliveries(&self, commit: DeliveryCommit) -> Result<(), StoreError>;

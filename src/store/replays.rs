@@ -6,8 +6,19 @@ use super::StoreError;
 use crate::model::delivery::DeliveryRecord;
 use crate::model::event::{EventDraft, Sight};
 use crate::model::id::{DeliveryId, ReplayId, ReplayNumber};
-use crate::model::replay::{Replay, ReplayStatus};
+use crate::model::replay::{Cursor, Replay, ReplayStatus};
 use crate::model::time::Timestamp;
+
+/// How far a replay has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Which replay.
+    pub id: ReplayId,
+    /// Where it goes on.
+    pub cursor: Cursor,
+    /// How many of the events between that and where it was are no longer kept.
+    pub cut: u64,
+}
 
 /// Replays as deliveries and the API need them. What a replay counts follows from the records of its deliveries: one
 /// that becomes pending for it is matched, and what it ends as is counted in the same act. So is one that would become

@@ -81,7 +81,7 @@ pub(in crate::api) fn replay() -> Value {
     json!({
         "id": "rp_00004BeXn2Qd7LxK9mTzRw", "object": "replay", "kind": "replay", "endpoint_id": ENDPOINT,
         "status": "running", "progress": 0.25, "matched": 40, "delivered": 31, "failed": 1, "canceled": 0,
-        "select": "missed", "filter": filter(), "created_at": WHEN, "ended_at": null,
+        "cut": 0, "since": WHEN, "until": null, "select": "missed", "filter": filter(), "created_at": WHEN, "ended_at": null,
     })
 }
 

@@ -34,7 +34,8 @@ pub(in crate::api) fn begin() -> Operation {
         }),
     );
     let description = "Sends events of the log to an endpoint again, or for the first time, in order and beside what \
-        is live. With `dry_run`, only tells which ones.";
+        is live. With `dry_run`, only tells which ones. Retention waits for it as for an endpoint that is behind; what it \
+        removes all the same before the replay comes to it is counted as `cut`.";
     named(Operation::new(GROUP, "replayEvents", "Replay events", description))
         .body(body, json!({"since": "2026-11-20T18:00:00Z", "types": ["certificate.*"], "select": "failed"}))
         .answers::<PreviewView>(200, "What would be sent, with `dry_run`.")

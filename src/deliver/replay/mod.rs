@@ -21,7 +21,7 @@ use crate::model::endpoint::{Endpoint, EndpointStatus};
 use crate::model::filter::Filter;
 use crate::model::id::{ReplayId, ReplayNumber};
 use crate::model::replay::{Course, Cursor, Preview, Progress, Range, Replay, ReplayStatus};
-use crate::store::{DeliveryCommit, StoreError};
+use crate::store::{Advance, DeliveryCommit, StoreError};
 
 mod range;
 pub mod resync;
@@ -226,9 +226,9 @@ impl Deliverer {
     }
 
     /// Keeps deliveries of a replay, and how far that has come with them.
-    async fn note(&self, replay: &Replay, records: Vec<DeliveryRecord>, cursor: Cursor) -> Result<(), StoreError> {
-        let cursors = vec![(replay.id, cursor)];
-        self.tools.store.commit_deliveries(DeliveryCommit { records, cursors, ..DeliveryCommit::default() }).await
+    async fn note(&self, advance: Advance, records: Vec<DeliveryRecord>) -> Result<(), StoreError> {
+        let advances = vec![advance];
+        self.tools.store.commit_deliveries(DeliveryCommit { records, advances, ..DeliveryCommit::default() }).await
     }
 
     /// Gives durable deliveries to the endpoint's queue. If it has none at the moment, the next one finds them.

@@ -11,7 +11,7 @@ use crate::model::endpoint::Endpoint;
 use crate::model::event::Event;
 use crate::model::id::{DeliveryId, EventId, Position};
 use crate::model::replay::{Course, Cursor, Preview, Range, Replay, Replayed};
-use crate::store::{Store, StoreError};
+use crate::store::{Advance, Store, StoreError};
 
 /// Events that are looked at in one step.
 const PAGE: usize = 256;
@@ -30,6 +30,8 @@ struct Page {
     next: Option<Position>,
     /// How many events were looked at.
     read: usize,
+    /// How many there would have been besides, but for retention.
+    cut: u64,
 }
 
 impl Deliverer {
@@ -57,7 +59,8 @@ impl Deliverer {
             let replayed = Replayed { id: replay.id, former: record.as_ref().map(|record| record.status), ended: None };
             records.push(record.unwrap_or_else(|| untried(endpoint, &event)).anew(now, Some(replayed)));
         }
-        self.note(replay, records.clone(), page.next.map_or(Cursor::End, Cursor::Log)).await?;
+        let cursor = page.next.map_or(Cursor::End, Cursor::Log);
+        self.note(Advance { id: replay.id, cursor, cut: page.cut }, records.clone()).await?;
         self.hand_over(replay, records).await?;
         Ok(Step::Moved)
     }
@@ -88,12 +91,16 @@ pub(super) async fn preview(store: &dyn Store, endpoint: &Endpoint, range: &Rang
 /// The next part of a range: by their ids if they are named, or one after the other.
 async fn page(store: &dyn Store, range: &Range, after: Position) -> Result<Page, StoreError> {
     let mut events = Vec::new();
+    let mut cut = 0;
     let next;
     if range.event_ids.is_empty() {
         let left = range.until.0.saturating_sub(after.0);
         let limit = PAGE.min(usize::try_from(left).unwrap_or(PAGE));
         if limit > 0 {
             events = store.events_after(after, limit).await?;
+            // The log has no holes: what is missing was cut from its beginning.
+            let found = events.first().map_or(range.until, |first| first.position().previous());
+            cut = found.min(range.until).0 - after.0;
         }
         next = events.last().map(|event| event.position()).filter(|last| *last < range.until);
     } else {
@@ -102,13 +109,15 @@ async fn page(store: &dyn Store, range: &Range, after: Position) -> Result<Page,
         let mut last = None;
         for id in ids.by_ref().take(PAGE) {
             last = Some(id.position);
-            events.extend(store.event(id.position).await?);
+            let event = store.event(id.position).await?;
+            cut += u64::from(event.is_none());
+            events.extend(event);
         }
         next = last.filter(|_| ids.peek().is_some());
     }
     let read = events.len();
     events.retain(|event| range.asks_for(event));
-    Ok(Page { asked_for: events, next, read })
+    Ok(Page { asked_for: events, next, read, cut })
 }
 
 /// Those events that are meant, by what became of them, each with its delivery if it has one.

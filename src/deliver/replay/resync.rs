@@ -11,7 +11,7 @@ use crate::model::json::{Fields, Json};
 use crate::model::replay::{Course, Cursor, Replay};
 use crate::model::resource::{Kind, ResourceKey, Snapshot, SourceName};
 use crate::model::time::Timestamp;
-use crate::store::StoreError;
+use crate::store::{Advance, StoreError};
 
 /// Snapshots that are looked at in one step.
 const PAGE: usize = 100;
@@ -67,7 +67,7 @@ impl Deliverer {
         // Nobody cancels the resync between what it tells and the queue that hears of it.
         let _one_at_a_time = self.by_hand.lock().await;
         let records = if told.is_empty() { Vec::new() } else { store.tell_snapshots(replay.id, told, now).await? };
-        self.note(replay, Vec::new(), cursor).await?;
+        self.note(Advance { id: replay.id, cursor, cut: 0 }, Vec::new()).await?;
         self.hand_over(replay, records).await?;
         Ok(Step::Moved)
     }

@@ -1,8 +1,9 @@
 //! What is removed by its age: events and their sights, and the records of deliveries.
 //!
 //! An event goes when it is old enough and pending for nobody. It waits for an endpoint that is behind, disabled or not,
-//! until it is twice as old; then the endpoint gives up everything that is old enough, and that is told. The live mark,
-//! which endpoints that keep up share, always holds: nobody is behind it by more than a few events.
+//! until it is twice as old; then the endpoint gives up everything that is old enough, and that is told. So it does for
+//! a replay that has not come to it, which then counts what it has missed. The live mark, which endpoints that keep up
+//! share, always holds: nobody is behind it by more than a few events.
 //!
 //! Records go some time after their last attempt, replays as long after their end. Records lie in the order of their events, so a look through those whose
 //! event is old enough meets little else than what it removes; it goes on in small steps where it stopped, and begins
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::model::delivery::DeliveryStatus;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
+use crate::model::replay::{Cursor, Replay, ReplayStatus};
 use crate::model::time::Timestamp;
 use crate::store::retention::{GivenUp, Missed};
 use crate::store::{DeliveryQuery, Store, StoreError};
@@ -43,7 +45,7 @@ const STEPS: usize = 10;
 /// Deliveries of one endpoint that are canceled at once; further ones are found at the next look.
 const CANCELED_MAX: usize = 10_000;
 
-/// Deliveries in one read.
+/// Deliveries, or replays, in one read.
 const PAGE: usize = 100;
 
 /// What configuration says about removing.
@@ -131,6 +133,7 @@ impl Retention {
         for (number, own) in positions.own {
             dealt_with.push(if look.ages.is_overdue(own) { self.overdue(number, own, look).await? } else { own });
         }
+        dealt_with.extend(self.replaying().await?.into_iter().filter(|at| !look.ages.is_overdue(*at)));
         let last = self.before_what_waits(look.ages.last(dealt_with), look).await?;
         let (begun, mut first) = (self.store.first(), self.store.first());
         while first <= last && !stop.is_cancelled() {
@@ -144,6 +147,20 @@ impl Retention {
             tracing::info!(events = first.0 - begun.0, first = first.0, "retention.cut");
         }
         Ok(())
+    }
+
+    /// How far the replays have come that go through the log.
+    async fn replaying(&self) -> Result<Vec<Position>, StoreError> {
+        let (mut running, mut beyond) = (Vec::new(), None);
+        loop {
+            let page = self.store.replays(beyond, true, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(running) };
+            beyond = Some(last.id.number);
+            running.extend(page.into_iter().filter_map(|Replay { progress, .. }| match progress.cursor {
+                Cursor::Log(at) if progress.status == ReplayStatus::Running => Some(at),
+                Cursor::Log(_) | Cursor::Snapshots(_) | Cursor::End => None,
+            }));
+        }
     }
 
     /// An endpoint's own position is overdue, unless it has given up already what lies behind it. Where it goes on.

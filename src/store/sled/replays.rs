@@ -12,7 +12,7 @@ use crate::model::id::{DeliveryId, ReplayId, ReplayNumber};
 use crate::model::replay::{Cursor, Progress, Replay, ReplayStatus, Replayed};
 use crate::model::time::Timestamp;
 use crate::store::codec::rare::{self, Asked};
-use crate::store::{ReplayStore, StoreError, codec};
+use crate::store::{Advance, ReplayStore, StoreError, codec};
 
 /// Replays that are removed in one act.
 const REMOVED_AT_ONCE: usize = 100;
@@ -59,8 +59,12 @@ impl Stage<'_> {
     }
 
     /// How far a replay has come.
-    pub(super) fn cursor(&mut self, id: ReplayId, cursor: &Cursor) -> Result<(), StoreError> {
-        self.change_progress(id, |progress| progress.cursor = cursor.clone()).map(|_| ())
+    pub(super) fn advance(&mut self, Advance { id, cursor, cut }: &Advance) -> Result<(), StoreError> {
+        let change = |progress: &mut Progress| {
+            progress.cursor = cursor.clone();
+            progress.cut += cut;
+        };
+        self.change_progress(*id, change).map(|_| ())
     }
 
     /// What a resource is now, as the next event, with its delivery for a resync; `None` if that has ended.
@@ -77,7 +81,7 @@ impl Stage<'_> {
         let replay = Some(Replayed { id, former: None, ended: None });
         let record = DeliveryRecord::untried(event_id, event_type, endpoint_id, resource.clone()).anew(now, replay);
         self.delivery(&record)?;
-        self.cursor(id, &Cursor::Snapshots(resource))?;
+        self.advance(&Advance { id, cursor: Cursor::Snapshots(resource), cut: 0 })?;
         Ok(Some(record))
     }
 

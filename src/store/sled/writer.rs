@@ -281,7 +281,7 @@ impl Writer {
         };
         let at_once = self.stage(|stage| {
             records().try_for_each(|record| save(stage, record))?;
-            commit.cursors.iter().try_for_each(|(id, cursor)| stage.cursor(*id, cursor))?;
+            commit.advances.iter().try_for_each(|advance| stage.advance(advance))?;
             stage.positions(&commit.positions)?;
             stage.live_mark(commit.live_mark)
         });
@@ -291,7 +291,7 @@ impl Writer {
         for record in records() {
             self.stage(|stage| save(stage, record))?;
         }
-        self.stage(|stage| commit.cursors.iter().try_for_each(|(id, cursor)| stage.cursor(*id, cursor)))?;
+        self.stage(|stage| commit.advances.iter().try_for_each(|advance| stage.advance(advance)))?;
         for positions in commit.positions.chunks(POSITIONS_AT_ONCE) {
             self.stage(|stage| stage.positions(positions))?;
         }

@@ -88,8 +88,9 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
     door.json("PUT /v1/endpoints/crm", r#"{"url":"https://crm.example/2"}"#).await;
     door.json("POST /v1/endpoints/crm/disable", "").await;
     door.json("POST /v1/endpoints/crm/enable", "").await;
-    for asked in ["replay", "resync", "recover", "test"] {
-        door.json(&format!("POST /v1/endpoints/crm/{asked}"), "{}").await;
+    let since = r#"{"since":"2026-11-20T00:00:00Z"}"#;
+    for (asked, body) in [("replay", since), ("resync", "{}"), ("recover", "{}"), ("test", "{}")] {
+        door.json(&format!("POST /v1/endpoints/crm/{asked}"), body).await;
     }
     door.json(&format!("POST /v1/deliveries/{}/cancel", pending.id), "").await;
     door.json("POST /v1/sources/numeral/poll", "").await;
@@ -122,6 +123,7 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
         ["DELETE /v1/endpoints/{name}", crm],
     ]);
     assert_eq!(json!(outlines(&log(&door).await)), expected);
+    assert_eq!(log(&door).await[7]["after"]["since"], "2026-11-20T00:00:00.000Z");
     let deleted = &log(&door).await[15];
     assert_eq!((&deleted["before"]["url"], &deleted["after"]), (&json!("https://crm.example/2"), &Value::Null));
 

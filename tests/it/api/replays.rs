@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use certhook::model::event::EventType;
+use certhook::model::event::{Event, EventType};
 use certhook::model::id::Position;
 use certhook::model::replay::Select;
 use certhook::model::time::Timestamp;
+use certhook::store::EventLog;
 use serde_json::json;
 
 use super::door::{BEGIN, Door};
@@ -30,7 +31,7 @@ async fn a_replay_is_accepted_with_where_to_look_for_it() {
         json!({
             "id": replay["id"], "object": "replay", "kind": "replay", "endpoint_id": endpoint["id"],
             "status": "running", "progress": 0.0, "matched": 0, "delivered": 0, "failed": 0, "canceled": 0,
-            "select": "missed", "filter": replay["filter"], "created_at": BEGIN, "ended_at": null,
+            "cut": 0, "since": null, "until": null, "select": "missed", "filter": replay["filter"], "created_at": BEGIN, "ended_at": null,
         })
     );
     assert_eq!(answer.header("location"), format!("/v1/replays/{}", replay["id"].as_str().unwrap()));
@@ -48,6 +49,9 @@ async fn what_is_to_be_replayed_is_said_in_the_body() {
     let replay = door.json("POST /v1/endpoints/crm/replay", body).await;
     assert_eq!((&replay["select"], &replay["types"]), (&json!("failed"), &json!(["certificate.*"])));
     assert_eq!(replay["filter"]["jurisdictions"], json!(["US-CA"]));
+    assert_eq!(replay["resource_id"], "cert_1");
+    assert_eq!([&replay["since"], &replay["until"]], ["2026-11-20T00:00:00.000Z", "2026-11-21T00:00:00.000Z"]);
+    assert_eq!(replay["event_ids"], json!(["evt_0000000000000000000001", "evt_000000000000000000009a"]));
     let range = door.deliveries.ranges.lock().unwrap()[0].clone();
     assert_eq!((range.event_ids.len(), range.event_ids.is_sorted()), (2, true));
     assert_eq!(range.resource_id.map(|id| id.to_string()).as_deref(), Some("cert_1"));
@@ -65,8 +69,11 @@ async fn what_retention_has_cut_cannot_be_replayed() {
     let replay = async |body: &str| door.call("POST /v1/endpoints/crm/replay", body).await;
     let since = |number| json!({ "since": second(number) }).to_string();
     assert_eq!(replay(&since(0)).await.status, StatusCode::ACCEPTED, "everything is kept");
+    let log = store.events_after(Position::START, 9).await.unwrap();
     store.cut(Position(4));
-    for body in [since(0), since(4), json!({ "until": second(5) }).to_string()] {
+    let named = |event: &Event| json!({ "event_ids": [event.id] }).to_string();
+    let [cut, kept] = [&log[3], &log[4]].map(|event| named(event));
+    for body in [since(0), since(4), json!({ "until": second(5) }).to_string(), cut] {
         for dry_run in ["", r#", "dry_run": true"#] {
             let answer = replay(&body.replace('}', &format!("{dry_run}}}"))).await;
             let refused = answer.json();
@@ -75,7 +82,7 @@ async fn what_retention_has_cut_cannot_be_replayed() {
             assert!(refused["message"].as_str().unwrap().contains("1970-01-01T00:00:05.000Z"), "{refused}");
         }
     }
-    for (body, after) in [(since(5), 4), (String::new(), 4), (since(6), 5)] {
+    for (body, after) in [(since(5), 4), (String::new(), 4), (since(6), 5), (kept, 4)] {
         assert_eq!(replay(&body).await.status, StatusCode::ACCEPTED, "{body}");
         assert_eq!(door.deliveries.ranges.lock().unwrap().last().unwrap().after, Position(after), "{body}");
     }

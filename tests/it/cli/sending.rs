@@ -73,6 +73,7 @@ async fn a_replay_is_tried_dry_then_done_and_waited_for() {
     let done = &shell.json(&replay).await[0];
     assert_eq!((&done["status"], &done["matched"]), (&json!("completed"), &json!(log.len())));
     assert_eq!((&done["delivered"], &done["failed"]), (&json!(log.len()), &json!(0)));
+    assert_eq!((done["since"].is_string(), &done["until"], &done["cut"]), (true, &Value::Null, &json!(0)));
     assert_eq!(receiver.events().len(), log.len());
     receiver.assert_content();
 

@@ -371,7 +371,7 @@ async fn a_replay_that_is_canceled_while_it_lays_out_deliveries_answers_for_thes
     let settle = || tokio::time::sleep(Duration::from_secs(60));
     settle().await;
     meddler.commits.shut();
-    let range = everything(&bench, Select::All).await;
+    let range = everything(&*bench.store, Select::All);
     let replay = bench.deliverer().replay(&crm, range).await.expect("it runs").expect("it is enabled");
     settle().await;
     let (answer, ()) = tokio::join!(bench.deliverer().cancel_replay(replay.id), async {

@@ -9,14 +9,16 @@ use certhook::deliver::retention::{Retention, Settings};
 use certhook::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
 use certhook::model::endpoint::{Endpoint, EndpointStatus};
 use certhook::model::event::{Event, EventType};
-use certhook::model::id::{EndpointNumber, Position};
+use certhook::model::id::{EndpointNumber, Position, ReplayId, ReplayNumber};
 use certhook::model::pattern::Pattern;
+use certhook::model::replay::{Course, Cursor, Progress, Range, Replay, ReplayStatus, Select};
 use certhook::model::time::Timestamp;
 use certhook::store::retention::Missed;
-use certhook::store::{DeliveryCommit, Store};
+use certhook::store::{Advance, DeliveryCommit, Store};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use super::replay::everything;
 use super::rig::{Bench, endpoint, settings, sight};
 use crate::support::memory::Memory;
 use crate::support::schemas::assert_fits;
@@ -134,6 +136,40 @@ async fn what_is_old_goes_and_what_is_not_stays() {
     assert_eq!(world.look().await, 31, "all of it goes if nothing comes");
     world.tell("cert_1").await;
     assert_eq!(world.look().await, 31);
+}
+
+#[tokio::test]
+async fn what_a_replay_has_not_come_to_is_waited_for_until_it_is_twice_as_old() {
+    let begun = async |world: &World, after| {
+        world.tell_hourly(60).await;
+        let crm = world.register("crm", |_| {}).await;
+        world.stand(60, &[]).await;
+        let range = Range { after: Position(after), ..everything(&*world.store, Select::All) };
+        let course = Course::Log(range);
+        let id = ReplayId { number: ReplayNumber(0), random: 1 };
+        let progress = Progress::before(&course);
+        let replay = Replay { id, endpoint_id: crm.id, created_at: world.clock.now(), course, progress };
+        world.store.begin_replay(replay).await.expect("the store works").expect("it is registered").id
+    };
+    let advance = async |world: &World, id, cursor| {
+        let advances = vec![Advance { id, cursor, cut: 0 }];
+        let commit = DeliveryCommit { advances, ..DeliveryCommit::default() };
+        world.store.commit_deliveries(commit).await.expect("it is committed");
+    };
+    let mut world = World::new().await;
+    let id = begun(&world, 12).await;
+    assert_eq!(world.look().await, 13, "it is not twice as old");
+    advance(&world, id, Cursor::Log(Position(20))).await;
+    assert_eq!(world.look().await, 21);
+    advance(&world, id, Cursor::End).await;
+    assert_eq!(world.look().await, 37, "it has come to everything");
+    let mut world = World::new().await;
+    begun(&world, 11).await;
+    assert_eq!(world.look().await, 37, "one is too old, and so none is waited for");
+    let mut world = World::new().await;
+    let id = begun(&world, 12).await;
+    world.store.end_replay(id, ReplayStatus::Canceled, world.clock.now()).await.expect("the store works");
+    assert_eq!(world.look().await, 37, "it no longer runs");
 }
 
 #[tokio::test]

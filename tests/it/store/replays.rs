@@ -8,7 +8,7 @@ use certhook::model::event::{EventDraft, EventType};
 use certhook::model::filter::Filter;
 use certhook::model::id::{EventId, Position, ReplayId, ReplayNumber};
 use certhook::model::replay::{Course, Cursor, Progress, Range, Replay, ReplayStatus, Replayed, Select};
-use certhook::store::{DeliveryCommit, Store};
+use certhook::store::{Advance, DeliveryCommit, Store};
 
 use super::conformance::Reopen;
 use super::samples::*;
@@ -31,6 +31,8 @@ pub(super) fn of_the_log() -> Course {
         filter: Filter { jurisdictions: vec!["US-CA".into()], ..Filter::default() },
         resource_id: Some(resource_id(1)),
         event_ids: vec![EventId { position: Position(2), epoch: EPOCH, start: 7 }],
+        asked_since: Some(at(3)),
+        asked_until: None,
         select: Select::Failed,
     })
 }
@@ -84,16 +86,16 @@ pub(super) async fn a_replay_counts_what_becomes_of_its_deliveries(store: Arc<dy
         .zip(1..)
         .map(|(former, position)| pending(&replay, &crm, position, former))
         .collect();
-    let cursors = vec![(replay.id, Cursor::Log(Position(4)))];
-    let commit = DeliveryCommit { records: records.clone(), cursors, ..DeliveryCommit::default() };
-    // Twice, as after a crash in between.
-    store.commit_deliveries(commit.clone()).await.unwrap();
+    let advances = vec![Advance { id: replay.id, cursor: Cursor::Log(Position(4)), cut: 2 }];
+    let commit = DeliveryCommit { records: records.clone(), advances, ..DeliveryCommit::default() };
+    // The records twice, as after a crash in between.
+    store.commit_deliveries(DeliveryCommit { advances: Vec::new(), ..commit.clone() }).await.unwrap();
     store.commit_deliveries(commit).await.unwrap();
     let store = reopen(store);
     let ids: Vec<_> = records.iter().map(|record| record.id).collect();
     assert_eq!(store.outstanding(replay.id, 9).await.unwrap(), ids);
     assert_eq!(store.outstanding(replay.id, 2).await.unwrap(), ids[..2]);
-    let before = Progress { cursor: Cursor::Log(Position(4)), matched: 4, ..replay.progress.clone() };
+    let before = Progress { cursor: Cursor::Log(Position(4)), matched: 4, cut: 2, ..replay.progress.clone() };
     assert_eq!(progress(&store, &replay).await, before);
     let ends = [DeliveryStatus::Delivered, DeliveryStatus::Failed, DeliveryStatus::Canceled];
     let ended: Vec<_> = records.iter().cloned().zip(ends).map(|(record, end)| record.ended(end)).collect();

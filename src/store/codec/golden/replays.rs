@@ -11,6 +11,8 @@ fn replays_as_asked_for_and_how_they_are_doing() {
     let range = Range {
         after: Position(4),
         until: Position(1 << 40),
+        asked_since: None,
+        asked_until: None,
         types: vec![Pattern::Everything, "certificate.active".parse().unwrap()],
         filter: Filter { jurisdictions: vec!["US-CA".into()], ..Filter::default() },
         resource_id: Some("cert_1".parse().unwrap()),
@@ -18,7 +20,8 @@ fn replays_as_asked_for_and_how_they_are_doing() {
         select: Select::Failed,
     };
     let asked = |course| Asked { id, endpoint_id, created_at: at(1), course };
-    let courses = [Course::Log(range), Course::Snapshots(Filter::default())];
+    let dated = Range { asked_since: Some(at(2)), asked_until: Some(at(3)), ..range.clone() };
+    let courses = [Course::Log(range), Course::Snapshots(Filter::default()), Course::Log(dated)];
     check(include_str!("replay.hex"), &courses.map(asked), replay, |_, bytes| read_replay(bytes));
     let progress = |cursor, status, ended_at| Progress {
         cursor,
@@ -28,12 +31,14 @@ fn replays_as_asked_for_and_how_they_are_doing() {
         delivered: 5,
         failed: 3,
         canceled: 2,
+        cut: 0,
     };
     let values = [
         progress(Cursor::Log(Position(7)), ReplayStatus::Running, None),
         progress(Cursor::Snapshots(None), ReplayStatus::Running, None),
         progress(Cursor::Snapshots(Some(key(Kind::Certificate))), ReplayStatus::Canceled, Some(at(2))),
         progress(Cursor::End, ReplayStatus::Completed, Some(at(3))),
+        Progress { cut: 7, ..progress(Cursor::Log(Position(7)), ReplayStatus::Running, None) },
     ];
     check(include_str!("replay_progress.hex"), &values, replay_progress, |_, bytes| read_replay_progress(bytes));
 }

@@ -68,6 +68,8 @@ impl World {
                     filter: self.filter(),
                     resource_id: None,
                     event_ids: Vec::new(),
+                    asked_since: None,
+                    asked_until: None,
                     select: [Select::Missed, Select::Failed, Select::All][self.dice.index(3)],
                 };
                 self.bench.deliverer().replay(&endpoint, range).await

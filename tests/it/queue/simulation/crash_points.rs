@@ -282,6 +282,8 @@ impl Play {
                 filter: Filter::default(),
                 resource_id: None,
                 event_ids: Vec::new(),
+                asked_since: None,
+                asked_until: None,
                 select: Select::All,
             };
             deliverer.replay(&endpoint, range).await

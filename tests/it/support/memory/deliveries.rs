@@ -3,10 +3,9 @@
 use async_trait::async_trait;
 use certhook::model::delivery::{DeliveryRecord, DeliveryStatus};
 use certhook::model::health::HealthRecord;
-use certhook::model::id::{DeliveryId, EndpointNumber, Position, ReplayId};
-use certhook::model::replay::Cursor;
+use certhook::model::id::{DeliveryId, EndpointNumber, Position};
 use certhook::store::{
-    Consequence, DeliveryCommit, DeliveryStore, Disabling, EventLog, Positions, StoreError, Waiting,
+    Advance, Consequence, DeliveryCommit, DeliveryStore, Disabling, EventLog, Positions, StoreError, Waiting,
 };
 use std::ops::RangeInclusive;
 
@@ -59,8 +58,8 @@ impl DeliveryStore for Memory {
             self.keep_record(record, consequences.remove(&place).unwrap_or_default())?;
             self.disk.step("record").await;
         }
-        if !commit.cursors.is_empty() {
-            self.keep_cursors(commit.cursors)?;
+        if !commit.advances.is_empty() {
+            self.keep_advances(commit.advances)?;
             self.disk.step("cursor").await;
         }
         for (number, position) in commit.positions {
@@ -102,9 +101,9 @@ impl Memory {
         Ok(())
     }
 
-    fn keep_cursors(&self, cursors: Vec<(ReplayId, Cursor)>) -> Result<(), StoreError> {
+    fn keep_advances(&self, advances: Vec<Advance>) -> Result<(), StoreError> {
         let mut state = self.state()?;
-        cursors.into_iter().for_each(|(id, cursor)| state.replays.cursor(id, cursor));
+        advances.into_iter().for_each(|advance| state.replays.advance(advance));
         Ok(())
     }
 

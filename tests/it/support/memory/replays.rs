@@ -8,7 +8,7 @@ use certhook::model::event::{EventDraft, Sight};
 use certhook::model::id::{DeliveryId, ReplayId, ReplayNumber};
 use certhook::model::replay::{Cursor, Progress, Replay, ReplayStatus, Replayed};
 use certhook::model::time::Timestamp;
-use certhook::store::{ReplayStore, StoreError};
+use certhook::store::{Advance, ReplayStore, StoreError};
 
 use super::Memory;
 
@@ -63,8 +63,11 @@ impl Replays {
         }
     }
 
-    pub(super) fn cursor(&mut self, id: ReplayId, cursor: Cursor) {
-        self.change(id, |progress| progress.cursor = cursor);
+    pub(super) fn advance(&mut self, Advance { id, cursor, cut }: Advance) {
+        self.change(id, |progress| {
+            progress.cursor = cursor;
+            progress.cut += cut;
+        });
     }
 
     pub(super) fn end(&mut self, id: ReplayId, status: ReplayStatus, now: Timestamp) -> bool {
@@ -110,7 +113,7 @@ impl Memory {
         let record = DeliveryRecord::untried(event_id, event_type, replay.endpoint_id, resource.clone());
         let record = record.anew(now, Some(replayed));
         state.record(record.clone());
-        state.replays.cursor(id, Cursor::Snapshots(resource));
+        state.replays.advance(Advance { id, cursor: Cursor::Snapshots(resource), cut: 0 });
         self.show(&state);
         Ok(Some(record))
     }
