@@ -3,8 +3,10 @@
 //! within all limits, never before its time.
 //!
 //! Over a store in memory with a clock that goes on when everybody waits, a seed decides everything. What failed can be
-//! had again: `SEED=17 cargo test --test it queue::simulation`; more seeds than the suite has: `SEED=1001-9000`.
+//! had again: `SEED=17 cargo test --test it queue::simulation`; more seeds than the suite has: `SEED=1001-9000`. Over the
+//! real store `DISK_SEED` says the same.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -68,14 +70,14 @@ impl World {
 }
 
 /// Seeds of each run over the disk: they fix what happens, though not how the threads run.
-const DISK_SEEDS: [u64; 4] = [1, 2, 3, 4];
+const DISK_SEEDS: RangeInclusive<u64> = 1..=4;
 
 /// More would only wait for the same disk.
 const DISK_RUNS_AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_every_event_arrives_in_order_and_within_all_limits() {
-    let runs = DISK_SEEDS.map(|seed| {
+    let runs = seeds("DISK_SEED", DISK_SEEDS).map(|seed| {
         println!("seed {seed}");
         #[expect(clippy::disallowed_methods, reason = "it is awaited below")]
         async move {
@@ -89,21 +91,21 @@ async fn whatever_happens_every_event_arrives_in_order_and_within_all_limits() {
 }
 
 /// What each run of the suite tries in memory.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=1_000;
+const SEEDS: RangeInclusive<u64> = 1..=1_000;
 
 /// Who tries them side by side.
 const SHARES: u64 = 4;
 
 #[expect(clippy::disallowed_methods, reason = "it is for whoever looks for the cause of a failure")]
-fn seeds() -> Vec<u64> {
-    let Ok(text) = std::env::var("SEED") else { return SEEDS.collect() };
-    let number = |text: &str| text.parse().expect("SEED is a number, or two with a - between them");
+fn seeds(variable: &str, usual: RangeInclusive<u64>) -> RangeInclusive<u64> {
+    let Ok(text) = std::env::var(variable) else { return usual };
+    let number = |text: &str| text.parse().expect("seeds are a number, or two with a - between them");
     let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-    (number(first)..=number(last)).collect()
+    number(first)..=number(last)
 }
 
 fn share(share: u64) {
-    for seed in seeds().into_iter().filter(|seed| seed % SHARES == share) {
+    for seed in seeds("SEED", SEEDS).filter(|seed| seed % SHARES == share) {
         println!("seed {seed}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(run(seed, Over::Memory));
