@@ -1,9 +1,9 @@
 //! What is removed by its age: events and their sights, and the records of deliveries.
 //!
 //! An event goes when it is old enough and pending for nobody. It waits for an endpoint that is behind, disabled or not,
-//! until it is twice as old; then the endpoint gives up everything that is old enough, and that is told. So it does for
-//! a replay that has not come to it, which then counts what it has missed. The live mark, which endpoints that keep up
-//! share, always holds: nobody is behind it by more than a few events.
+//! until it is twice as old; then the endpoint gives up everything that is old enough, and that is told. It waits
+//! for a replay that has still to read it, too; from then on the replay misses what becomes twice as old, and counts it.
+//! The live mark, which endpoints that keep up share, always holds: nobody is behind it by more than a few events.
 //!
 //! Records go some time after their last attempt, replays as long after their end. Records lie in the order of their events, so a look through those whose
 //! event is old enough meets little else than what it removes; it goes on in small steps where it stopped, and begins
@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::model::delivery::DeliveryStatus;
 use crate::model::endpoint::Endpoint;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
-use crate::model::replay::{Cursor, Replay, ReplayStatus};
+use crate::model::replay::{Course, Cursor, Replay, ReplayStatus};
 use crate::model::time::Timestamp;
 use crate::store::retention::{GivenUp, Missed};
 use crate::store::{DeliveryQuery, Store, StoreError};
@@ -133,7 +133,7 @@ impl Retention {
         for (number, own) in positions.own {
             dealt_with.push(if look.ages.is_overdue(own) { self.overdue(number, own, look).await? } else { own });
         }
-        dealt_with.extend(self.replaying().await?.into_iter().filter(|at| !look.ages.is_overdue(*at)));
+        dealt_with.extend(self.replaying(look.ages).await?);
         let last = self.before_what_waits(look.ages.last(dealt_with), look).await?;
         let (begun, mut first) = (self.store.first(), self.store.first());
         while first <= last && !stop.is_cancelled() {
@@ -149,16 +149,17 @@ impl Retention {
         Ok(())
     }
 
-    /// How far the replays have come that go through the log.
-    async fn replaying(&self) -> Result<Vec<Position>, StoreError> {
-        let (mut running, mut beyond) = (Vec::new(), None);
+    /// Up to where the log may go beside the replays that go through it.
+    async fn replaying(&self, ages: Ages) -> Result<Vec<Position>, StoreError> {
+        let (mut held, mut beyond) = (Vec::new(), None);
         loop {
             let page = self.store.replays(beyond, true, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(running) };
+            let Some(last) = page.last() else { return Ok(held) };
             beyond = Some(last.id.number);
-            running.extend(page.into_iter().filter_map(|Replay { progress, .. }| match progress.cursor {
-                Cursor::Log(at) if progress.status == ReplayStatus::Running => Some(at),
-                Cursor::Log(_) | Cursor::Snapshots(_) | Cursor::End => None,
+            let running = page.into_iter().filter(|replay| replay.progress.status == ReplayStatus::Running);
+            held.extend(running.filter_map(|Replay { course, progress, .. }| match (course, progress.cursor) {
+                (Course::Log(range), Cursor::Log(at)) => ages.beside_replay(at, range.until),
+                (Course::Log(_) | Course::Snapshots(_), Cursor::Log(_) | Cursor::Snapshots(_) | Cursor::End) => None,
             }));
         }
     }

@@ -34,6 +34,13 @@ impl Ages {
         dealt_with.into_iter().fold(self.young.previous(), Position::min)
     }
 
+    /// Up to where the log may go beside a replay that has come to `at` on its way to `until`: what it has not come to is
+    /// kept until it is twice as old. `None`: it holds nothing back.
+    pub(super) fn beside_replay(self, at: Position, until: Position) -> Option<Position> {
+        let held = at.max(self.awaited.previous());
+        (held < until).then_some(held)
+    }
+
     /// What the oldest event that is pending means, where everything up to `last` would go otherwise.
     pub(super) fn pending(self, position: Position, last: Position) -> Pending {
         if position > last {
@@ -63,6 +70,20 @@ mod tests {
     fn what_goes_is_old_and_dealt_with_by_all() {
         for (dealt_with, last) in [(&[][..], 29), (&[40, 35], 29), (&[40, 25], 25), (&[19, 25], 19), (&[0], 0)] {
             assert_eq!(AGES.last(dealt_with.iter().copied().map(Position)), Position(last), "{dealt_with:?}");
+        }
+    }
+
+    #[test]
+    fn a_replay_holds_back_what_it_has_still_to_read_until_that_is_twice_as_old() {
+        for (at, until, held) in [
+            (0, 60, Some(19)),
+            (19, 60, Some(19)),
+            (25, 60, Some(25)),
+            (0, 19, None),
+            (0, 20, Some(19)),
+            (25, 25, None),
+        ] {
+            assert_eq!(AGES.beside_replay(Position(at), Position(until)), held.map(Position), "{at} to {until}");
         }
     }
 

@@ -18,6 +18,10 @@ enum Step {
     Wait(usize, u8),
     /// What has waited longest has ended.
     End(usize),
+    /// Somebody wants the events again that lie so far before the mark, so many of them; one replay at a time.
+    Replay(u8, u8),
+    /// It comes so many events further.
+    Advance(u8),
     /// The mark comes within so many events of the head.
     Mark(u8),
     Look,
@@ -31,6 +35,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (endpoint(), 0..20_u8).prop_map(|(endpoint, count)| Step::Deal(endpoint, count)),
         2 => (endpoint(), 0..20_u8).prop_map(|(endpoint, back)| Step::Wait(endpoint, back)),
         1 => endpoint().prop_map(Step::End),
+        1 => (0..40_u8, 1..40_u8).prop_map(|(back, count)| Step::Replay(back, count)),
+        1 => (1..10_u8).prop_map(Step::Advance),
         3 => (0..4_u8).prop_map(Step::Mark),
         4 => Just(Step::Look),
     ];
@@ -55,9 +61,15 @@ struct Model {
     told: BTreeMap<u64, (Timestamp, bool)>,
     endpoints: Vec<Endpoint>,
     mark: u64,
+    /// A replay that runs: what it has come to, and its end.
+    replay: Option<(ReplayId, u64, u64)>,
 }
 
 impl Model {
+    fn is_awaited_by_replay(&self, position: u64) -> bool {
+        self.replay.is_some_and(|(_, at, until)| position > at && position <= until)
+    }
+
     async fn own(&self, endpoint: &Endpoint) -> u64 {
         let own = self.world.store.positions().await.expect("positions").own;
         own.iter().find(|(number, _)| *number == endpoint.id.number).expect("it has one").1.0
@@ -110,6 +122,21 @@ impl Model {
                 self.mark = self.mark.max(head.saturating_sub(back.into()));
                 self.world.stand(self.mark, &[]).await;
             }
+            Step::Replay(back, count) => {
+                let after = self.mark.saturating_sub(back.into());
+                let until = self.mark.min(after + u64::from(count));
+                if self.replay.is_none() && after < until {
+                    let id = self.world.replay(&self.endpoints[0], after, until).await;
+                    self.replay = Some((id, after, until));
+                }
+            }
+            Step::Advance(count) => {
+                let Some((id, at, until)) = self.replay else { return };
+                let at = at + u64::from(count);
+                self.replay = Some((id, at, until)).filter(|_| at < until);
+                let cursor = if at < until { Cursor::Log(Position(at)) } else { Cursor::End };
+                self.world.advance(id, cursor).await;
+            }
             Step::Look => self.look().await,
         }
     }
@@ -128,6 +155,8 @@ impl Model {
         for position in from..first {
             assert!(is_old(position), "{position} is cut too early");
             assert!(position <= self.mark, "{position} is cut before the mark has passed it");
+            let is_replayed = self.is_awaited_by_replay(position) && !is_twice_as_old(position);
+            assert!(!is_replayed, "{position} is cut before a replay has come to it");
         }
         let gaps: Vec<Value> =
             self.world.gaps().await.iter().filter(|gap| gap.position().0 > head).map(|gap| data(gap)).collect();
@@ -156,7 +185,7 @@ impl Model {
     /// Whatever is first is there for a reason.
     async fn nothing_is_kept_in_vain(&self, first: u64, head: u64, now: Timestamp) {
         let Some((at, _)) = self.told.get(&first).filter(|_| first <= head) else { return };
-        let mut is_awaited = false;
+        let mut is_awaited = self.is_awaited_by_replay(first);
         for endpoint in &self.endpoints {
             let after = Before { own: self.own(endpoint).await, waiting: self.waiting(endpoint).await };
             is_awaited |= after.is_pending(first);
@@ -179,7 +208,7 @@ proptest! {
             for name in ["crm", "erp"] {
                 endpoints.push(world.register(name, |_| {}).await);
             }
-            let mut model = Model { world, told: BTreeMap::new(), endpoints, mark: 0 };
+            let mut model = Model { world, told: BTreeMap::new(), endpoints, mark: 0, replay: None };
             for step in steps {
                 model.step(step).await;
             }
