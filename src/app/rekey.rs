@@ -27,12 +27,21 @@ fn report(rekeyed: &Rekeyed, is_configured: bool) -> String {
         Some(count) => format!("The secrets of {count} endpoints are sealed with the new key in {key_file}."),
         None => format!("A rekey that had been broken off is finished; the new key is in {key_file}."),
     };
-    let left = if is_configured {
-        "Give that key to store.encryption_key before the next start: the former one opens nothing any more."
-    } else {
-        "Back it up, apart from the store."
+    let former = match &rekeyed.former_key_file {
+        Some(former) => former.display().to_string(),
+        None => format!("{key_file}.old-…"),
     };
-    format!("{done} {left} A backup of the store from before needs the key of its time.")
+    let left = if is_configured {
+        "Give that key to store.encryption_key before the next start. The former one opens the store no more, but is what \
+         backups from before need: keep it with them."
+            .to_owned()
+    } else {
+        format!(
+            "Back it up, apart from the store. The former key is kept in {former}: backups from before need it. Delete it \
+             with the last of them."
+        )
+    };
+    format!("{done} {left}")
 }
 
 #[cfg(test)]
@@ -41,17 +50,20 @@ mod tests {
 
     #[test]
     fn an_operator_is_told_what_is_left_to_do() {
-        let rekeyed = |endpoints| Rekeyed { key_file: "data.key".into(), endpoints };
+        let former = || Some("data.key.old-2026-11-21-1f2e3d4c".into());
+        let rekeyed = |former_key_file, endpoints| Rekeyed { key_file: "data.key".into(), former_key_file, endpoints };
         assert_eq!(
-            report(&rekeyed(Some(1)), false),
+            report(&rekeyed(former(), Some(1)), false),
             "The secrets of 1 endpoint are sealed with the new key in data.key. Back it up, apart from the store. \
-             A backup of the store from before needs the key of its time."
+             The former key is kept in data.key.old-2026-11-21-1f2e3d4c: backups from before need it. Delete it with the \
+             last of them."
         );
+        assert!(report(&rekeyed(None, None), false).contains("is kept in data.key.old-…: backups"));
         assert_eq!(
-            report(&rekeyed(None), true),
+            report(&rekeyed(None, None), true),
             "A rekey that had been broken off is finished; the new key is in data.key. Give that key to \
-             store.encryption_key before the next start: the former one opens nothing any more. \
-             A backup of the store from before needs the key of its time."
+             store.encryption_key before the next start. The former one opens the store no more, but is what backups from \
+             before need: keep it with them."
         );
     }
 }

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use super::{AnswerName, Settings};
 use crate::clock::random_bytes;
 use crate::model::id::EndpointId;
+use crate::model::time::Timestamp;
 
 const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
@@ -29,6 +30,12 @@ const NONCE_BYTES: usize = 24;
 
 /// A key file holds 44 characters and perhaps a line's end; what is longer is no key.
 const KEY_FILE_BYTES_MAX: u64 = 256;
+
+/// As an instant begins: `2026-11-21`.
+const DAY_CHARS: usize = 10;
+
+/// So much of a key's id is in the name of the file that keeps it.
+const KEPT_ID_BYTES: usize = 4;
 
 /// What a sealed value belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,10 +154,13 @@ impl Vault {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(KeyError::File { path: path.into(), error }),
         };
-        let malformed = || KeyError::Malformed { path: path.into() };
-        let bytes = BASE64.decode(text.expose_secret().trim()).map_err(|_| malformed())?;
-        let bytes = SecretSlice::from(bytes);
-        Ok(Some(Self::with_key(bytes.expose_secret().try_into().map_err(|_| malformed())?)))
+        Self::of_text(&text).map(Some).ok_or_else(|| KeyError::Malformed { path: path.into() })
+    }
+
+    /// The vault of a key as it stands in a file; `None` if that is no key.
+    fn of_text(text: &SecretString) -> Option<Self> {
+        let bytes = SecretSlice::from(BASE64.decode(text.expose_secret().trim()).ok()?);
+        Some(Self::with_key(bytes.expose_secret().try_into().ok()?))
     }
 
     /// The vault of a new key, which is in the file for good before anything can be sealed with it.
@@ -218,11 +228,19 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Puts the next key into the place of the present one, which is gone then.
-pub(crate) fn take_next_key(store: &Path) -> io::Result<()> {
+/// Puts the next key into the place of the present one, which is kept in a file of its own: backups from before need
+/// it. That file's name tells the day until which the key counted, and enough of the key's id that no two keys share a
+/// name.
+pub(crate) fn take_next_key(store: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let path = key_file(store);
+    let text = read_key(&path)?;
+    let former = Vault::of_text(&text).ok_or_else(|| io::Error::other(format!("{} is no key", path.display())))?;
+    let day = now.to_string()[..DAY_CHARS].to_owned();
+    let kept = with_suffix(store, &format!(".key.old-{day}-{}", hex(&former.key_id[..KEPT_ID_BYTES])));
+    write_key(&kept, text.expose_secret().trim())?;
     fs::rename(next_key_file(store), &path)?;
-    File::open(parent(&path))?.sync_all()
+    File::open(parent(&path))?.sync_all()?;
+    Ok(kept)
 }
 
 /// Removes a next key that seals nothing, if there is one.

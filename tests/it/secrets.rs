@@ -76,6 +76,10 @@ async fn a_gateway_signs_after_a_rekey_as_it_did_before() {
         "{text}"
     );
     assert_ne!(key(), former);
+    let words: Vec<_> = text.split_whitespace().map(|word| word.trim_end_matches(':')).collect();
+    let kept =
+        words.iter().find(|word| word.starts_with("data.key.old-")).expect("it says where the former key is kept");
+    assert_eq!(std::fs::read_to_string(folder.path().join(kept)).expect("a file"), former);
     assert!(!text.contains(key().trim()) && !text.contains(former.trim()), "no key is shown");
     let gateway = Process::gateway(folder.path(), port, &upstream.url).await;
     assert_eq!(gateway.get(&format!("/v1/endpoints/{id}/secret")).await, json!({ "secret": SECRET, "previous": [] }));

@@ -76,7 +76,10 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
         None => (create(folder, &db, &file, &vault, clock).map_err(refused)?, vault, false),
     };
     if settings.encryption_key.is_none() {
-        let settled = if has_taken_over { vault::take_next_key(folder) } else { vault::drop_next_key(folder) };
+        let settled = match has_taken_over {
+            true => vault::take_next_key(folder, clock.now()).map(drop),
+            false => vault::drop_next_key(folder),
+        };
         settled.map_err(|error| refused(format!("cannot settle which of its key files counts: {error}")))?;
     }
     // A process that was killed may have left an act that reached the file and never the disk. From here on it counts

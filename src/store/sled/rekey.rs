@@ -27,6 +27,9 @@ use crate::store::{Settings, StoreError};
 pub struct Rekeyed {
     /// The file with the key that seals all secrets now.
     pub key_file: PathBuf,
+    /// The file that keeps the former key, which backups from before need; `None` if that key was configured, and so is
+    /// the operator's to keep, or was kept when the rekey was broken off.
+    pub former_key_file: Option<PathBuf>,
     /// For how many endpoints; `None` if it finished a rekey that had been broken off.
     pub endpoints: Option<usize>,
 }
@@ -73,7 +76,7 @@ pub(super) fn rekey(settings: &Settings, new_key: Option<&Path>, clock: &dyn Clo
     let in_file = || Vault::in_file(&next_file).map_err(|error| RekeyError::NewKey(error.to_string()));
     let opened = open::open(settings, in_file()?, clock)?;
     if opened.has_taken_over {
-        return Ok(Rekeyed { key_file, endpoints: None });
+        return Ok(Rekeyed { key_file, former_key_file: None, endpoints: None });
     }
     // Of a key file's own successor, opening has cleared away what an earlier rekey left.
     let next = match in_file()? {
@@ -86,11 +89,14 @@ pub(super) fn rekey(settings: &Settings, new_key: Option<&Path>, clock: &dyn Clo
     let endpoints = write_beside(&opened, &next)?;
     let meta = hand_over(&opened, &next)?;
     settle(&opened.db, &opened.file, &next, meta)?;
-    if settings.encryption_key.is_none() {
-        vault::take_next_key(&settings.path)
-            .map_err(|error| RekeyError::NewKey(format!("cannot replace {}: {error}", key_file.display())))?;
-    }
-    Ok(Rekeyed { key_file, endpoints: Some(endpoints) })
+    let former_key_file = match settings.encryption_key {
+        Some(_) => None,
+        None => Some(
+            vault::take_next_key(&settings.path, clock.now())
+                .map_err(|error| RekeyError::NewKey(format!("cannot replace {}: {error}", key_file.display())))?,
+        ),
+    };
+    Ok(Rekeyed { key_file, former_key_file, endpoints: Some(endpoints) })
 }
 
 /// Writes every endpoint and answer a second time, beside the row that counts; how many endpoints there are.

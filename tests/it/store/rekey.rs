@@ -86,13 +86,19 @@ async fn a_new_key_takes_the_place_of_the_key_file_and_seals_everything() {
     );
 
     let path = folder.path().join("data.key");
-    assert_eq!(rekey(&settings, None).unwrap(), Rekeyed { key_file: path.clone(), endpoints: Some(3) });
+    let done = rekey(&settings, None).unwrap();
+    assert_eq!((&done.key_file, done.endpoints), (&path, Some(3)));
     let present = key_in(&path).unwrap();
     assert_ne!(present, former);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     files.sort();
-    assert_eq!(files, ["data", "data.key"], "nothing is left over");
+    let kept = done.former_key_file.expect("the former key is kept");
+    let name = kept.file_name().unwrap();
+    assert!(name.to_str().unwrap().starts_with("data.key.old-2"), "{}", kept.display());
+    assert_eq!(files, ["data".as_ref(), "data.key".as_ref(), name], "nothing else is left over");
+    assert_eq!(key_in(&kept), Some(former.clone()), "backups from before need it");
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
     let after = sealing_keys(folder.path());
     assert_eq!(after.values().collect::<Vec<_>>(), [&(1 + 3 * 4)]);
     assert_ne!(after.keys().next(), before.keys().next());
@@ -132,7 +138,10 @@ async fn a_configured_key_is_followed_by_the_one_in_a_file() {
     assert!(matches!(rekey(&former, None), Err(RekeyError::NoNewKey)));
     assert_eq!(endpoints(&former).await.unwrap(), created, "what is refused changes nothing");
 
-    assert_eq!(rekey(&former, Some(&next)).unwrap(), Rekeyed { key_file: next.clone(), endpoints: Some(2) });
+    assert_eq!(
+        rekey(&former, Some(&next)).unwrap(),
+        Rekeyed { key_file: next.clone(), former_key_file: None, endpoints: Some(2) }
+    );
     assert_eq!(fs::metadata(&next).unwrap().permissions().mode() & 0o777, 0o600);
     let drawn = configured(folder.path(), &key_in(&next).unwrap());
     assert_eq!(endpoints(&drawn).await.unwrap(), created);
@@ -145,7 +154,10 @@ async fn a_configured_key_is_followed_by_the_one_in_a_file() {
     rekey(&drawn, Some(&chosen)).unwrap();
     assert_eq!(endpoints(&configured(folder.path(), &[9; 32])).await.unwrap(), created);
     // Whoever asks again, with the key that is still configured, is told that it was done.
-    assert_eq!(rekey(&drawn, Some(&chosen)).unwrap(), Rekeyed { key_file: chosen, endpoints: None });
+    assert_eq!(
+        rekey(&drawn, Some(&chosen)).unwrap(),
+        Rekeyed { key_file: chosen, former_key_file: None, endpoints: None }
+    );
     assert!(!folder.path().join("data.key").exists() && !folder.path().join("data.key.new").exists());
 }
 
@@ -231,6 +243,15 @@ impl Victim {
         }
     }
 
+    /// The keys that are kept beside the one that counts.
+    fn kept_keys(&self) -> Vec<Vec<u8>> {
+        let files = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let is_kept = |path: &PathBuf| {
+            path.to_string_lossy().contains("data.key.old-") && path.extension().is_none_or(|end| end != "unfinished")
+        };
+        files.filter(is_kept).filter_map(|path| key_in(&path)).collect()
+    }
+
     /// Where the rekey was; the store opens with exactly one of the keys, and by itself.
     async fn examine(&self, former: &[u8]) -> Moment {
         let present = key_in(&self.path("data.key")).expect("a key file is always there");
@@ -250,6 +271,10 @@ impl Victim {
         assert!(found == self.created, "something is lost");
         assert!(!self.path("data.key.new").exists(), "what was begun is finished or cleared away");
         assert_eq!(key_in(&self.path("data.key")).unwrap() == former, with_former);
+        assert!(
+            with_former || self.kept_keys().contains(&former.to_vec()),
+            "the former key is kept wherever it was killed"
+        );
         assert_eq!(sealing_keys(self.folder.path()).len(), 1, "one key seals everything");
         match (with_former, is_moving) {
             (true, _) if next.is_none() => Moment::Early,
