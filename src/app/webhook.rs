@@ -1,16 +1,17 @@
 //! Deliveries without a gateway: whether a captured one is what was sent, and events signed for somebody who works on
-//! a receiver.
+//! a receiver. In `changed`: what has become of a body that no secret signed.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use crate::deliver::sign::{self, ID_HEADER, VerifyError};
 use crate::model::endpoint::{BadSecret, SigningSecret};
 use crate::model::id::EventId;
 use crate::model::time::Timestamp;
+
+mod changed;
 
 pub use crate::deliver::sign::TOLERANCE;
 
@@ -49,9 +50,12 @@ pub enum Distrust {
     /// The body is not what was sent.
     #[error("the body: {0}")]
     Body(String),
-    /// The secret is no secret, or not the one that signed.
+    /// A secret is no secret.
     #[error("the secret: {0}")]
     Secret(String),
+    /// The code does not tell which, and nothing else does.
+    #[error("the secret or the body: {0}")]
+    SecretOrBody(String),
 }
 
 impl Distrust {
@@ -62,55 +66,42 @@ impl Distrust {
             Self::Age(_) => "age",
             Self::Body(_) => "body",
             Self::Secret(_) => "secret",
+            Self::SecretOrBody(_) => "secret_or_body",
         }
     }
 }
 
-/// Checks a captured delivery as it stands at `now`.
+/// Checks a captured delivery as it stands at `now`, with secrets of which any may have signed it; gives the place of the
+/// one that did.
 ///
 /// # Errors
 /// The cause that is worst: one that no waiting and no setting of clocks would change goes before its age.
-pub fn verify(captured: &Captured, secret: &str, now: Timestamp, tolerance: Duration) -> Result<(), Distrust> {
-    let key = match SigningSecret::parse_text(secret.trim()) {
-        Ok(secret) => secret.key,
-        Err(BadSecret) => return Err(Distrust::Secret(format!("it {BadSecret}"))),
-    };
-    let check = |body: &[u8], tolerance| sign::verify(&key, |name| captured.header(name), body, now, tolerance);
-    let signs = |body: &[u8]| check(body, Duration::MAX).is_ok();
-    match check(&captured.body, tolerance) {
-        Ok(()) => Ok(()),
-        Err(error @ (VerifyError::Missing(_) | VerifyError::Malformed { .. })) => Err(Distrust::Header(error)),
-        Err(error @ (VerifyError::TooOld { .. } | VerifyError::TooNew { .. })) if signs(&captured.body) => {
+pub fn verify(
+    captured: &Captured,
+    secrets: &[SecretString],
+    now: Timestamp,
+    tolerance: Duration,
+) -> Result<usize, Distrust> {
+    let mut keys = Vec::new();
+    for (place, secret) in secrets.iter().enumerate() {
+        let which = if secrets.len() == 1 { "it".into() } else { format!("the one in place {}", place + 1) };
+        let read = SigningSecret::parse_text(secret.expose_secret().trim());
+        keys.push(read.map_err(|BadSecret| Distrust::Secret(format!("{which} {BadSecret}")))?.key);
+    }
+    let check = |key, body: &[u8], tolerance| sign::verify(key, |name| captured.header(name), body, now, tolerance);
+    let signer = |body: &[u8]| keys.iter().position(|key| check(key, body, Duration::MAX).is_ok());
+    let signed_by = signer(&captured.body);
+    let judged = keys.get(signed_by.unwrap_or(0)).map(|key| check(key, &captured.body, tolerance));
+    match judged {
+        Some(Ok(())) => Ok(signed_by.unwrap_or(0)),
+        None => Err(Distrust::Secret("there is none".into())),
+        Some(Err(error @ (VerifyError::Missing(_) | VerifyError::Malformed { .. }))) => Err(Distrust::Header(error)),
+        Some(Err(error @ (VerifyError::TooOld { .. } | VerifyError::TooNew { .. }))) if signed_by.is_some() => {
             Err(Distrust::Age(error))
         }
-        Err(VerifyError::TooOld { .. } | VerifyError::TooNew { .. } | VerifyError::NoMatch) => {
-            Err(unlike(captured, signs))
+        Some(Err(VerifyError::TooOld { .. } | VerifyError::TooNew { .. } | VerifyError::NoMatch)) => {
+            Err(changed::unlike(captured, |body| signer(body).is_some()))
         }
-    }
-}
-
-/// Why no signature matches. The code alone does not tell; but what usually happens to bodies can be undone, and what
-/// is whole and belongs to its headers was hardly changed.
-fn unlike(captured: &Captured, signs: impl Fn(&[u8]) -> bool) -> Distrust {
-    let body = captured.body.as_slice();
-    let without_end = body.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-    if without_end.is_some_and(&signs) {
-        return Distrust::Body("the end of a line was added to it; keep it byte for byte".into());
-    }
-    let Ok(read) = serde_json::from_slice::<Value>(body) else {
-        return Distrust::Body(format!("it is no JSON; are these {} bytes all that came?", body.len()));
-    };
-    if signs(read.to_string().as_bytes()) {
-        return Distrust::Body("it was read and written anew, with other white space; sign what came".into());
-    }
-    let id = read.get("id").and_then(Value::as_str).unwrap_or_default();
-    match captured.id() {
-        Some(named) if named != id => Distrust::Body(format!("it is that of {id:?}, and the headers are of {named}")),
-        Some(_) | None => Distrust::Secret(
-            "it did not sign this: most likely it is another endpoint's, or was rotated away (if not, a value in the body \
-             was changed)"
-                .into(),
-        ),
     }
 }
 

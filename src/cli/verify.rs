@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
 use super::files;
@@ -19,9 +19,9 @@ const BODY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub(super) struct VerifyArguments {
-    /// The endpoint's secret (whsec_…)
-    #[arg(long)]
-    secret: SecretString,
+    /// The endpoint's secret (whsec_…), or several, of which any may have signed
+    #[arg(long = "secret", value_name = "SECRET", value_delimiter = ',', required = true)]
+    secrets: Vec<SecretString>,
     /// The headers that came: lines of `name: value`, or a JSON object; - is standard input
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
@@ -31,26 +31,27 @@ pub(super) struct VerifyArguments {
     /// How long ago it may have been signed (30d); without it, what receivers usually allow
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     tolerance: Option<Duration>,
-    /// Writes JSON: {"verified", "id", "cause"}
+    /// Writes JSON: {"verified", "id", "cause"}; cause: header, age, body, secret, secret_or_body
     #[arg(long)]
     pub(super) json: bool,
 }
 
 /// Checks a captured webhook. Fails with the cause if it is not what was sent.
 pub(super) fn verify(arguments: &VerifyArguments) -> anyhow::Result<()> {
-    let VerifyArguments { secret, headers, body, tolerance, json } = arguments;
+    let VerifyArguments { secrets, headers, body, tolerance, json } = arguments;
     let text = String::from_utf8(files::read(headers, HEADERS_BYTES_MAX)?).ok().context("the headers are no text")?;
     let captured = Captured { headers: read_headers(&text), body: files::read(body, BODY_BYTES_MAX)? };
     let now = SystemClock::default().now();
-    let checked = check(&captured, secret.expose_secret(), now, tolerance.unwrap_or(TOLERANCE));
+    let checked = check(&captured, secrets, now, tolerance.unwrap_or(TOLERANCE));
     let (output, id) = (Output::new(*json), captured.id());
     let cause = checked.as_ref().err().map(|distrust| distrust.cause());
     if *json {
         output.json_line(&json!({ "verified": cause.is_none(), "id": id, "cause": cause }))?;
-    } else if cause.is_none() {
-        output.line(&format!("It is what was sent: {}", id.unwrap_or_default()))?;
+    } else if let Ok(signer) = &checked {
+        let by = if secrets.len() > 1 { format!(" (signed with secret {})", signer + 1) } else { String::new() };
+        output.line(&format!("It is what was sent: {}{by}", id.unwrap_or_default()))?;
     }
-    checked.context("it is not to be trusted")
+    checked.map(drop).context("it is not to be trusted")
 }
 
 /// Headers by their lower-case names. What is no header, such as the first line of a request, is passed over.

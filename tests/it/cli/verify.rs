@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use certhook::app::webhook::signed;
 use certhook::clock::{Clock, SystemClock};
 use certhook::model::endpoint::SigningSecret;
@@ -23,7 +25,7 @@ struct Capture {
 impl Capture {
     fn at(signed_at: Timestamp) -> Self {
         let id = EventId { position: Position(7), epoch: 1_795_233_600, start: 5 };
-        let body = format!(r#"{{"id":"{id}","type":"certificate.active","data":{{"n":1.10}}}}"#);
+        let body = format!(r#"{{"id":"{id}","type":"certificate.active","data":{{"n":1.10,"name":"Café"}}}}"#);
         let secret = SigningSecret::parse_text(SECRET).expect("a secret");
         let headers = signed(&secret, &id.to_string(), body.as_bytes(), signed_at).expect("headers");
         Self { folder: tempfile::tempdir().expect("a folder"), headers, body }
@@ -63,13 +65,25 @@ async fn a_capture_as_it_was_sent_is_good() {
     assert_eq!((said.code, &told["verified"], &told["cause"]), (0, &json!(true), &json!(null)));
     let said = Capture::now().verified(OTHER, &["--json"]).await;
     let told: Value = serde_json::from_str(&said.out).expect("JSON");
-    assert_eq!((said.code, &told["verified"], &told["cause"]), (1, &json!(false), &json!("secret")));
+    assert_eq!((said.code, &told["verified"], &told["cause"]), (1, &json!(false), &json!("secret_or_body")));
+}
+
+#[tokio::test]
+async fn any_of_several_secrets_may_have_signed() {
+    for secrets in [[OTHER, SECRET], [SECRET, OTHER]] {
+        let said = Capture::now().verified(secrets[0], &["--secret", secrets[1]]).await;
+        let place = if secrets[0] == SECRET { 1 } else { 2 };
+        assert!(said.code == 0 && said.out.ends_with(&format!(" (signed with secret {place})\n")), "{said:?}");
+    }
+    let said = Capture::now().verified(OTHER, &["--secret", "hush"]).await;
+    assert_distrusted(&said, "the secret: the one in place 2 must be whsec_");
 }
 
 #[tokio::test]
 async fn each_cause_is_told_by_its_name() {
     let capture = Capture::now();
-    assert_distrusted(&capture.verified(OTHER, &[]).await, "the secret: it did not sign this");
+    let either = "the secret or the body: either this secret is not the one that signed";
+    assert_distrusted(&capture.verified(OTHER, &[]).await, either);
     assert_distrusted(&capture.verified("hush", &[]).await, "the secret: it must be whsec_");
 
     for (change, cause) in [
@@ -77,12 +91,31 @@ async fn each_cause_is_told_by_its_name() {
         (|body: &str| body.replace(':', ": "), "the body: it was read and written anew"),
         (|body: &str| body[..body.len() - 3].to_owned(), "the body: it is no JSON"),
         (|body: &str| body.replace("evt_", "evt_x"), "the body: it is that of"),
-        (|body: &str| body.replace("1.10", "1.11"), "a value in the body was changed"),
-    ] as [(fn(&str) -> String, &str); 5]
+        (|body: &str| format!("\u{feff}{body}"), "the body: there is white space or a byte order mark around it"),
+        (|body: &str| body.replace('é', "\\u00e9"), "the body: it was read and written anew"),
+        (|body: &str| body.replace('é', "Ã©"), "the body: it was read as Latin-1"),
+        (|body: &str| json!(body).to_string(), "the body: it is a JSON string that holds what was sent"),
+        (|body: &str| STANDARD.encode(body), "the body: it is in base64"),
+        // What cannot be undone, and yet was done.
+        (|body: &str| body.replace("1.10", "1.1").replace(':', ": "), "the body: it is not as it was sent"),
+        (
+            |body: &str| body.replace(r#""id""#, r#""a":1,"id""#),
+            r#"the body: its fields are in another order than was sent ("a" comes first)"#,
+        ),
+        (
+            |body: &str| body.replace("1.10", "1.11"),
+            "or a value in the body was changed. To tell which: another capture",
+        ),
+    ] as [(fn(&str) -> String, &str); 12]
     {
         let changed = Capture { body: change(&capture.body), ..Capture::now() };
         assert_distrusted(&changed.verified(SECRET, &[]).await, cause);
     }
+
+    // With the length that was sent, a value that was changed is told, too.
+    let mut shorter = Capture { body: capture.body.replace("1.10", "2.5"), ..Capture::now() };
+    shorter.headers.push(("content-length", capture.body.len().to_string()));
+    assert_distrusted(&shorter.verified(SECRET, &[]).await, "the body: the headers say that");
 
     let mut torn = Capture::now();
     torn.headers[1].1 = "soon".into();
@@ -96,7 +129,7 @@ async fn an_old_capture_is_only_old_unless_something_worse_is_wrong_with_it() {
     let hour_ago = SystemClock::default().now().minus(std::time::Duration::from_secs(3_600));
     let capture = Capture::at(hour_ago);
     assert_distrusted(&capture.verified(SECRET, &[]).await, "its age: it was signed 36");
-    assert_distrusted(&capture.verified(OTHER, &[]).await, "the secret: ");
+    assert_distrusted(&capture.verified(OTHER, &[]).await, "the secret or the body: ");
     assert_eq!(capture.verified(SECRET, &["--tolerance", "2h"]).await.code, 0);
     let ahead = Capture::at(SystemClock::default().now().plus(std::time::Duration::from_secs(3_600)));
     assert_distrusted(&ahead.verified(SECRET, &[]).await, "this clock is slow");
