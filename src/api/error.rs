@@ -18,9 +18,11 @@ pub(super) use kind::ErrorKind;
 
 /// What is wrong with one field or query parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct FieldError {
-    field: String,
-    message: String,
+pub struct FieldError {
+    /// Which one, with the place in it: `retry[1]`, `filter.jurisdictions[0]`.
+    pub field: String,
+    /// What would be right.
+    pub message: String,
 }
 
 /// What is wrong with a request, collected so that its author hears of everything at once.
@@ -51,6 +53,11 @@ impl Problems {
     /// Whether nothing is wrong.
     pub(super) fn is_empty(&self) -> bool {
         self.errors.is_empty()
+    }
+
+    /// Each of them.
+    pub(super) fn into_errors(self) -> Vec<FieldError> {
+        self.errors
     }
 
     /// All of it as one error, or nothing.

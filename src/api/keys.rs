@@ -108,7 +108,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let now = api.clock.now();
     let mut input = Input::of_body(given);
-    let (name, scopes, expires_at) = (name(&mut input), scopes(&mut input), expires_at(&mut input, now));
+    let (name, scopes, expires_at) = asked(&mut input, now);
     input.finish()?;
     if api.store.keys(None, true, KEYS_MAX).await?.len() == KEYS_MAX {
         let message = format!("there are {KEYS_MAX} keys already; delete those that nobody uses (last_used_at tells)");
@@ -153,6 +153,11 @@ pub(super) async fn find(api: &Api, id: KeyId) -> Result<Option<Key>, StoreError
 fn draw() -> String {
     let half = || base62(u128::from_le_bytes(random_bytes()));
     format!("{PREFIX}{}{}", half(), half())
+}
+
+/// Whose key, what it opens, and until when.
+pub(super) fn asked(input: &mut Input, now: Timestamp) -> (String, Scopes, Option<Timestamp>) {
+    (name(input), scopes(input), expires_at(input, now))
 }
 
 fn name(input: &mut Input) -> String {

@@ -13,9 +13,10 @@
 //! caller gave),
 //! `error` and `page` (the two shapes of answers beside single values), `followers` (calls that wait for events),
 //! `upkeep` (what is done beside the calls), one file or folder for each resource, and `openapi` (what is said of all
-//! that).
+//! that). [`examine`] tells callers beforehand what is wrong with a body.
 
 pub mod commands;
+pub mod examine;
 
 mod address;
 mod audit;

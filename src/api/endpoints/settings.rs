@@ -67,6 +67,18 @@ struct Rest {
     status: Option<EndpointStatus>,
 }
 
+/// What is wrong with settings by themselves.
+pub(in crate::api) fn wrong_settings(given: Fields) -> Problems {
+    Draft::read(given).problems
+}
+
+/// What is wrong with the body of a rotation by itself.
+pub(in crate::api) fn wrong_rotation(given: Fields) -> Problems {
+    let mut input = Input::of_body(given);
+    let _ = (fields::overlap(&mut input), fields::secret(&mut input));
+    input.into_problems()
+}
+
 pub(in crate::api) const STATUSES: [(&str, EndpointStatus); 2] =
     [("enabled", EndpointStatus::Enabled), ("disabled", EndpointStatus::Disabled)];
 

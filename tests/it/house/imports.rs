@@ -19,7 +19,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("sandbox", &["model", "clock"]),
     ("config", &["model", "api", "deliver", "detect", "source", "store", "telemetry", "watch"]),
     ("client", &["api", "model"]),
-    ("cli", &["app", "client", "clock", "config", "model", "telemetry"]),
+    ("cli", &["api", "app", "client", "clock", "config", "model", "telemetry"]),
     ("main", &["cli"]),
     ("lib", &[]),
     ("app", &EVERYTHING_BELOW_APP),
