@@ -5,8 +5,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
+use serde_json::json;
 
 use super::gateway::Session;
+use super::output::Output;
 use crate::app;
 use crate::client::Client;
 use crate::config::{Config, process_environment};
@@ -45,11 +47,12 @@ pub(super) async fn backup(session: &Session, arguments: BackupArguments) -> any
         // What is left of it is of no use. That there may be nothing left is no reason to say something else.
         let _nothing_there = fs::remove_file(&unfinished);
     }
-    println!(
-        "{}: {}.\nIts secrets are sealed: to restore it, keep the key of today (data.key beside the store, or \
-         store.encryption_key), apart from it.",
-        file.display(),
-        done?
+    let said = done?;
+    let value = json!({ "object": "backup", "file": file, "description": said });
+    session.output.value(&value, |output| output.line(&format!("{}: {said}.", file.display())))?;
+    session.output.note(
+        "Its secrets are sealed: to restore it, keep the key of today (data.key beside the store, or store.encryption_key), \
+         apart from it.",
     );
     Ok(())
 }
@@ -59,7 +62,7 @@ async fn take(client: &Client, unfinished: &Path) -> anyhow::Result<String> {
     let cannot_write = || format!("cannot write {}", unfinished.display());
     let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished);
     let mut made = made.with_context(cannot_write)?;
-    client.download(&["v1", "backup"], &mut made).await.context("there is no backup")?;
+    client.download(&["v1", "backup"], &mut made).await?;
     made.sync_all().with_context(cannot_write)?;
     app::examine_backup(unfinished).await.context("the backup is not whole")
 }
@@ -76,6 +79,6 @@ fn keep(unfinished: &Path, file: &Path) -> anyhow::Result<()> {
 pub(super) async fn restore(arguments: RestoreArguments) -> anyhow::Result<()> {
     let (store, log) = Config::load_store(arguments.config.as_deref(), process_environment())?;
     telemetry::install(&log)?;
-    println!("{}", app::restore(store, arguments.file, arguments.force).await?);
-    Ok(())
+    let said = app::restore(store, arguments.file, arguments.force).await?;
+    Ok(Output::new(false).line(&said)?)
 }

@@ -3,11 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::{Columns, ListArguments, list};
 use super::output::{Output, text};
+use super::usage::{name, range};
 use super::when::When;
 use crate::client::Query;
+use crate::model::id::EventId;
+use crate::model::resource::ResourceId;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
@@ -26,12 +29,12 @@ pub(super) struct Wanted {
     /// To this endpoint, by id or uid
     #[arg(long, value_parser = name)]
     endpoint: Option<String>,
-    /// Of this event
-    #[arg(long)]
-    event: Option<String>,
+    /// Of this event (evt_…)
+    #[arg(long, value_name = "ID")]
+    event: Option<EventId>,
     /// Of events about this certificate or certificate request
-    #[arg(long)]
-    resource: Option<String>,
+    #[arg(long, value_name = "ID")]
+    resource: Option<ResourceId>,
     /// That stand so
     #[arg(long, value_parser = ["pending", "delivered", "failed", "canceled"])]
     status: Option<String>,
@@ -94,17 +97,17 @@ const ATTEMPTS: Columns = Columns {
 };
 
 async fn list_wanted(session: &Session, wanted: Wanted) -> anyhow::Result<()> {
+    let (since, until) = range(wanted.since, wanted.until, session.now)?;
     let mut query = Query::new();
     if let Some(endpoint) = wanted.endpoint {
         query.push(("endpoint_id", session.endpoint_id(&endpoint).await?));
     }
-    let instant = |when: When| when.instant(session.now).to_string();
     let rest = [
-        ("event_id", wanted.event),
-        ("resource_id", wanted.resource),
+        ("event_id", wanted.event.map(|event| event.to_string())),
+        ("resource_id", wanted.resource.map(|resource| resource.to_string())),
         ("status", wanted.status),
-        ("since", wanted.since.map(instant)),
-        ("until", wanted.until.map(instant)),
+        ("since", since),
+        ("until", until),
     ];
     query.extend(rest.into_iter().filter_map(|(name, value)| Some((name, value?))));
     list(session, &["v1", "deliveries"], query, &wanted.much, &DELIVERIES).await

@@ -6,6 +6,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::output::{Output, text};
+use super::usage::http_url;
 use crate::client::{Client, ClientError, Query};
 use crate::clock::{Clock, SystemClock};
 use crate::model::nearest::nearest;
@@ -23,6 +24,7 @@ pub(super) struct GatewayArguments {
         value_name = "URL",
         env = "CERTHOOK_API",
         default_value = "http://127.0.0.1:8080",
+        value_parser = http_url,
         global = true,
         help_heading = "Gateway"
     )]
@@ -72,6 +74,24 @@ impl Session {
         Ok(text(&self.about_endpoint(name, found).await?, "/id"))
     }
 
+    /// The same of a source.
+    pub(super) async fn about_source(&self, name: &str, answer: Result<Value, ClientError>) -> anyhow::Result<Value> {
+        match answer {
+            Err(error) if error.refusal().is_some_and(|refusal| refusal.word() == "SOURCE_NOT_FOUND") => {
+                let sources = self.client.pages(&["v1", "sources"], Query::new(), None).collect().await;
+                let sources = sources.unwrap_or_default();
+                let names: Vec<_> = sources.iter().map(|source| text(source, "/name")).collect();
+                let help = match nearest(name, names.iter().map(String::as_str)) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => format!("those that are configured: {}", names.join(", ")),
+                };
+                Err(anyhow::Error::new(error).context(help))
+            }
+            Err(error) => Err(error.into()),
+            Ok(value) => Ok(value),
+        }
+    }
+
     async fn help(&self, name: &str) -> Option<String> {
         let pages = self.client.pages(&["v1", "endpoints"], Query::new(), Some(LOOKED_THROUGH_MAX));
         let endpoints = pages.collect().await.ok()?;
@@ -82,9 +102,4 @@ impl Session {
             None => Some("certhook endpoints list shows those that there are".into()),
         }
     }
-}
-
-/// An id or a name that becomes a part of a path.
-pub(super) fn name(given: &str) -> Result<String, &'static str> {
-    if matches!(given, "" | "." | "..") { Err("is no id and no name") } else { Ok(given.into()) }
 }

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::Map;
 
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::{Columns, ListArguments, list};
 use super::output::{Output, text};
+use super::usage::{examined, name};
+use crate::api::examine;
 use crate::client::Query;
+use crate::model::key::Scope;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Action {
@@ -28,8 +31,8 @@ pub(super) enum Action {
 pub(super) struct Create {
     /// Whose it is, or what it is for
     name: String,
-    /// What it may do: read, endpoints, replay, documents, upstream, admin
-    #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
+    /// What it may do
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true, value_parser = Scope::ALL.map(Scope::as_str))]
     scopes: Vec<String>,
     /// Makes it useless after so long (90d)
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -50,14 +53,15 @@ pub(super) async fn keys(session: &Session, action: Action) -> anyhow::Result<()
     match action {
         Action::List(much) => list(session, &["v1", "keys"], Query::new(), &much, &KEYS).await?,
         Action::Create(Create { name, scopes, expires_in }) => {
-            let mut body = json!({ "name": name, "scopes": scopes });
-            if let Some(duration) = expires_in {
-                body["expires_at"] = now.plus(duration).to_string().into();
-            }
-            let key = client.post(&["v1", "keys"], &body).await?;
-            let shown =
-                ["id", "name", "scopes", "expires_at", "key"].map(|field| (field, text(&key, &format!("/{field}"))));
-            output.value(&key, |output: Output| output.fields(shown))?;
+            let mut body = Map::from_iter([("name".into(), name.into()), ("scopes".into(), scopes.into())]);
+            body.extend(expires_in.map(|after| ("expires_at".into(), now.plus(after).to_string().into())));
+            examined(examine::key(body.clone(), *now))?;
+            let key = client.post(&["v1", "keys"], &body.into()).await?;
+            let shown = ["id", "name", "scopes", "expires_at", "key"];
+            let shown = shown.map(|field| (field, text(&key, &format!("/{field}"))));
+            output.value(&key, |output: Output| {
+                output.fields(shown.iter().map(|(field, value)| (field.trim_end_matches("_at"), value.clone())))
+            })?;
             output.note("Keep the key now: nobody can show it again.");
         }
         Action::Revoke { key_id } => {

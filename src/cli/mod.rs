@@ -1,26 +1,30 @@
 //! The command line: what can be asked for, and one function per command.
 //!
-//! Exit codes: 0 done, 1 failed, 2 bad usage. What was asked for goes to standard output: as tables at a terminal,
+//! Exit codes: 0 done, 1 failed, 2 bad usage. Bad usage is what can be told from the command alone: nothing was asked of a
+//! gateway then, and nothing has changed. What only the gateway can refuse is a failure. What was asked for goes to standard output: as tables at a terminal,
 //! without lines into files and pipes, with `--json` one JSON value of the API's on each line. Errors and remarks go to
 //! standard error.
 //!
 //! Commands hold no rules of their own: they put a call together, and show what comes back. Secrets are written only
 //! where they are asked for.
 //!
-//! In reading order: `gateway` (which one, and for whom to write), `output`, `progress`, `told` (errors), `when` and
-//! `files` (what is given), `lists` and `filter` (what several commands share), then one file or folder per command.
+//! In reading order: `gateway` (which one, and for whom to write), `output`, `progress`, `told` (errors), `usage`, `when`
+//! and `files` (what is given), `lists` and `filter` (what several commands share), then one file or folder per command.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::gateway::{GatewayArguments, Session};
+use self::usage::BadUsage;
 use crate::app::sandbox::Options;
+use crate::model::event::EventType;
 
 mod backup;
 mod check;
@@ -36,17 +40,23 @@ mod output;
 mod progress;
 mod rekey;
 mod replay;
+mod replays;
 mod sandbox;
 mod serve;
 mod sources;
 mod status;
 mod told;
+mod usage;
 mod verify;
 mod when;
 
+/// What scripts can rely on.
+const EXIT_CODES: &str =
+    "Exit codes: 0 done; 1 failed; 2 bad usage: told from the command alone, and nothing was done.";
+
 /// Tells your systems what happened to tax-exemption certificates, as signed webhooks.
 #[derive(Debug, Parser)]
-#[command(name = "certhook", version, arg_required_else_help = true)]
+#[command(name = "certhook", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -72,6 +82,8 @@ enum Command {
     Deliveries(Group<deliveries::Action>),
     /// Sends an endpoint again what it missed, and waits until that is done
     Replay(Box<Alone<replay::ReplayArguments>>),
+    /// How replays and resyncs are doing; stop one
+    Replays(Group<replays::Action>),
     /// Who may use the API, and for what
     Keys(Group<keys::Action>),
     /// Checks a captured webhook, and says what is wrong with it
@@ -127,6 +139,9 @@ struct SandboxArguments {
     /// How many certificates and requests it begins with
     #[arg(long, value_name = "COUNT", default_value_t = Options::default().size)]
     size: usize,
+    /// Of advance and trigger: writes the sandbox's own JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     action: Option<SandboxAction>,
 }
@@ -136,13 +151,31 @@ enum SandboxAction {
     /// Moves the clock of the running sandbox on, for example by 30d
     Advance {
         /// How far: 90s, 12h, 30d
-        duration: String,
+        #[arg(value_parser = humantime::parse_duration)]
+        duration: Duration,
     },
     /// Makes an event happen in the running sandbox, for example certificate.expiring
     Trigger {
         /// The event's type
-        event_type: String,
+        event_type: EventType,
     },
+}
+
+/// The exit code of bad usage, as clap has it, too.
+const BAD_USAGE: u8 = 2;
+
+/// Tells what clap says of a command line, which may be the help that was asked for.
+fn unusable(error: &clap::Error) -> ExitCode {
+    let as_json = error.use_stderr() && std::env::args_os().any(|argument| argument == "--json");
+    // Where nobody hears it, the exit code still tells.
+    if as_json {
+        let text = error.to_string();
+        let message = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let _ = writeln!(io::stderr(), "{}", usage::value(message, &[]));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(BAD_USAGE))
 }
 
 /// Something to do that is about a gateway.
@@ -165,7 +198,10 @@ struct Alone<A: clap::Args> {
 
 /// Parses the command line and does what it says.
 pub fn run() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return unusable(&error),
+    };
     let as_json = command.is_for_programs();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime");
     match runtime.and_then(|runtime| runtime.block_on(command.run())) {
@@ -174,8 +210,8 @@ pub fn run() -> ExitCode {
         Err(error) => {
             let text = if as_json { told::for_programs(&error).to_string() } else { told::for_people(&error) };
             // Where nobody hears it, the exit code still tells.
-            let _ = writeln!(io::stderr(), "{}{text}", if as_json { "" } else { "certhook: " });
-            ExitCode::FAILURE
+            let _ = writeln!(io::stderr(), "{text}");
+            if error.is::<BadUsage>() { ExitCode::from(BAD_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -197,6 +233,7 @@ impl Command {
                 deliveries::deliveries(&Session::new(gateway)?, action).await
             }
             Self::Replay(alone) => replay::replay(&Session::new(alone.gateway)?, alone.asked).await,
+            Self::Replays(Group { gateway, action }) => replays::replays(&Session::new(gateway)?, action).await,
             Self::Keys(Group { gateway, action }) => keys::keys(&Session::new(gateway)?, action).await,
             Self::Verify(arguments) => verify::verify(&arguments),
             Self::Completions { shell } => completions(shell),
@@ -214,9 +251,11 @@ impl Command {
             Self::Deliveries(Group { gateway, .. }) => gateway.json,
             Self::Replay(alone) => alone.gateway.json,
             Self::Backup(alone) => alone.gateway.json,
+            Self::Replays(Group { gateway, .. }) => gateway.json,
             Self::Keys(Group { gateway, .. }) => gateway.json,
             Self::Verify(arguments) => arguments.json,
-            Self::Serve(_) | Self::Restore(_) | Self::Rekey(_) | Self::Sandbox(_) | Self::Completions { .. } => false,
+            Self::Sandbox(arguments) => arguments.json,
+            Self::Serve(_) | Self::Restore(_) | Self::Rekey(_) | Self::Completions { .. } => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `certhook rekey`: another key for the secrets of a store.
 
 use super::RekeyArguments;
+use super::output::Output;
 use crate::app;
 use crate::config::{Config, process_environment};
 use crate::telemetry;
@@ -9,6 +10,6 @@ use crate::telemetry;
 pub(super) async fn rekey(arguments: RekeyArguments) -> anyhow::Result<()> {
     let (store, log) = Config::load_store(arguments.config.as_deref(), process_environment())?;
     telemetry::install(&log)?;
-    println!("{}", app::rekey(store, arguments.new_key).await?);
-    Ok(())
+    let said = app::rekey(store, arguments.new_key).await?;
+    Ok(Output::new(false).line(&said)?)
 }

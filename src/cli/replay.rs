@@ -6,12 +6,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::filter::FilterArguments;
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::Columns;
 use super::output::text;
 use super::progress::Progress;
+use super::usage::{BadUsage, name, range};
 use super::when::When;
+use crate::model::id::EventId;
 use crate::model::pattern::Pattern;
+use crate::model::resource::ResourceId;
 use crate::model::time::Timestamp;
 
 /// How often a replay that is waited for is looked at.
@@ -33,10 +36,10 @@ pub(super) struct ReplayArguments {
     types: Vec<Pattern>,
     /// Events about this certificate or certificate request
     #[arg(long, value_name = "ID")]
-    resource: Option<String>,
-    /// These events
+    resource: Option<ResourceId>,
+    /// These events (evt_…)
     #[arg(long = "event", value_name = "ID", value_delimiter = ',')]
-    events: Vec<String>,
+    events: Vec<EventId>,
     /// missed: meant for the endpoint and never delivered to it; failed: out of attempts; all
     #[arg(long, default_value = "missed", value_parser = ["missed", "failed", "all"])]
     select: String,
@@ -58,7 +61,8 @@ const SAMPLE: Columns = Columns {
 /// Begins a replay, or tells what it would send.
 pub(super) async fn replay(session: &Session, asked: ReplayArguments) -> anyhow::Result<()> {
     let (endpoint, dry_run, detach) = (asked.endpoint.clone(), asked.dry_run, asked.detach);
-    let answer = session.client.post(&["v1", "endpoints", &endpoint, "replay"], &body(asked, session.now)).await;
+    let body = body(asked, session.now)?;
+    let answer = session.client.post(&["v1", "endpoints", &endpoint, "replay"], &body).await;
     let answer = session.about_endpoint(&endpoint, answer).await?;
     if !dry_run {
         return wait(session, answer, detach).await;
@@ -73,14 +77,15 @@ pub(super) async fn replay(session: &Session, asked: ReplayArguments) -> anyhow:
 }
 
 /// What is asked for, as the API takes it.
-fn body(asked: ReplayArguments, now: Timestamp) -> Value {
+fn body(asked: ReplayArguments, now: Timestamp) -> Result<Value, BadUsage> {
+    let (since, until) = range(asked.since, asked.until, now)?;
     let mut body = json!({ "select": asked.select, "dry_run": asked.dry_run });
     let given = [
-        ("since", asked.since.map(|since| since.instant(now).to_string().into())),
-        ("until", asked.until.map(|until| until.instant(now).to_string().into())),
-        ("resource_id", asked.resource.map(Value::from)),
+        ("since", since.map(Value::from)),
+        ("until", until.map(Value::from)),
+        ("resource_id", asked.resource.map(|resource| resource.as_str().into())),
         ("types", (!asked.types.is_empty()).then(|| json!(asked.types))),
-        ("event_ids", (!asked.events.is_empty()).then(|| asked.events.into())),
+        ("event_ids", (!asked.events.is_empty()).then(|| json!(asked.events))),
         ("filter", asked.filter.given()),
     ];
     for (name, value) in given {
@@ -88,7 +93,7 @@ fn body(asked: ReplayArguments, now: Timestamp) -> Value {
             body[name] = value;
         }
     }
-    body
+    Ok(body)
 }
 
 /// Waits until a replay has ended, unless nobody wants to. Fails if not everything was delivered.
@@ -97,7 +102,9 @@ pub(super) async fn wait(session: &Session, mut replay: Value, detach: bool) -> 
     if !detach {
         // How many resources a resync goes through is not known before its end.
         let progress = Progress::new(session.output, text(&replay, "/kind") == "replay");
-        session.output.note(&format!("{id} has begun; it goes on without this command, too."));
+        session
+            .output
+            .note(&format!("{id} has begun; it goes on without this command, too: certhook replays show {id}"));
         while text(&replay, "/status") == "running" {
             tokio::time::sleep(LOOK).await;
             replay = session.client.get(&["v1", "replays", &id], &[]).await?;

@@ -1,5 +1,6 @@
 //! `certhook serve`: the gateway, over what is configured or over a simulated upstream.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,8 +31,9 @@ async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
     let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
     telemetry::install(&config.log)?;
     let mut gateway = Gateway::start(Config { paused: arguments.paused, ..config }).await?;
-    println!("{}", welcome(gateway.address(), &upstream.url()));
-    gateway.follow(|line| println!("{line}"));
+    // It runs whether or not somebody reads what happens.
+    let _ = writeln!(io::stdout(), "{}", welcome(gateway.address(), &upstream.url()));
+    gateway.follow(|line| drop(writeln!(io::stdout(), "{line}")));
     let result = run(gateway).await;
     upstream.stop().await;
     result

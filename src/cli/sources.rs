@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::{Columns, ListArguments, list};
 use super::output::text;
+use super::usage::name;
 use super::when::length;
 use crate::client::Query;
 
@@ -51,6 +53,9 @@ pub(super) struct Poll {
     /// Waits until the pass is over; fails if it was not complete
     #[arg(long)]
     wait: bool,
+    /// With --wait: gives up after so long in which the source got no further; the pass goes on
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration, requires = "wait")]
+    patience: Duration,
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,7 +164,8 @@ pub(super) fn last_pass(source: &Value) -> String {
 }
 
 async fn show(session: &Session, source: &str) -> anyhow::Result<()> {
-    let shown = session.client.get(&["v1", "sources", source], &[]).await?;
+    let answer = session.client.get(&["v1", "sources", source], &[]).await;
+    let shown = session.about_source(source, answer).await?;
     session.output.value(&shown, |output| {
         output.fields([
             ("name", text(&shown, "/name")),
@@ -179,11 +185,11 @@ async fn show(session: &Session, source: &str) -> anyhow::Result<()> {
 }
 
 async fn poll(session: &Session, arguments: Poll) -> anyhow::Result<()> {
-    let Poll { source, pass, wait } = arguments;
-    let mut report = session.client.post(&["v1", "sources", &source, "poll"], &json!({ "pass": pass })).await?;
-    while wait && matches!(text(&report, "/status").as_str(), "waiting" | "running") {
-        tokio::time::sleep(LOOK).await;
-        report = look(session, &source, report).await?;
+    let Poll { source, pass, wait, patience } = arguments;
+    let answer = session.client.post(&["v1", "sources", &source, "poll"], &json!({ "pass": pass })).await;
+    let mut report = session.about_source(&source, answer).await?;
+    if wait {
+        report = wait_for(session, &source, report, patience).await?;
     }
     session.output.value(&report, |output| output.table(PASSES.header, [(PASSES.row)(&report)]))?;
     anyhow::ensure!(
@@ -195,7 +201,53 @@ async fn poll(session: &Session, arguments: Poll) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The report as it is now; as it was, if so many passes came after it that it is not listed any more.
+/// The report of a pass that is over. A pass of a source that is in trouble waits behind others, and all of them for
+/// upstream, which may take hours; so this fails when the source gets no further.
+async fn wait_for(session: &Session, source: &str, report: Value, patience: Duration) -> anyhow::Result<Value> {
+    let (id, pass) = (text(&report, "/id"), text(&report, "/pass"));
+    let (mut report, mut way, mut told) = (report, None, None);
+    let mut moved_at = Instant::now();
+    while matches!(text(&report, "/status").as_str(), "waiting" | "running") {
+        let shown = session.client.get(&["v1", "sources", source], &[]).await?;
+        let came = Some((text(&report, "/status"), way_of(&shown)));
+        if came != way {
+            (way, moved_at) = (came, Instant::now());
+        }
+        let trouble = trouble(&shown);
+        if trouble.is_some() && trouble != told {
+            session.output.note(&format!("Still waiting. {}", trouble.as_deref().unwrap_or_default()));
+            told.clone_from(&trouble);
+        }
+        if moved_at.elapsed() >= patience {
+            let trouble = trouble.unwrap_or_else(|| format!("{source} is {}", text(&shown, "/status")));
+            anyhow::bail!(
+                "the pass {pass} ({id}) is {}, and {source} has got no further for {}: {trouble}\nIt goes on without this \
+                 command: certhook sources show {source}",
+                text(&report, "/status"),
+                length(patience),
+            );
+        }
+        tokio::time::sleep(LOOK.min(patience)).await;
+        report = look(session, source, report).await?;
+    }
+    Ok(report)
+}
+
+/// How far the passes of a source are, as something that changes when one of them moves.
+fn way_of(source: &Value) -> Vec<[String; 4]> {
+    let passes = source.get("passes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    passes.iter().map(|pass| ["/id", "/status", "/pages", "/seen"].map(|field| text(pass, field))).collect()
+}
+
+/// What keeps a source from being read, as its last pass tells.
+fn trouble(source: &Value) -> Option<String> {
+    let passes = source.get("passes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let last = passes.iter().max_by_key(|pass| text(pass, "/started_at"))?;
+    let error = last.get("error")?.as_str()?;
+    Some(format!("{} is {}: {error}", text(source, "/name"), text(source, "/status")))
+}
+
+/// The report as it is now.
 async fn look(session: &Session, source: &str, report: Value) -> anyhow::Result<Value> {
     let path = ["v1", "sources", source, "passes"];
     let mut pages = session.client.pages(&path, Query::new(), None);
@@ -208,7 +260,8 @@ async fn look(session: &Session, source: &str, report: Value) -> anyhow::Result<
 }
 
 async fn switch(session: &Session, source: &str, action: &str) -> anyhow::Result<()> {
-    let shown = session.client.post(&["v1", "sources", source, action], &json!({})).await?;
+    let answer = session.client.post(&["v1", "sources", source, action], &json!({})).await;
+    let shown = session.about_source(source, answer).await?;
     session.output.value(&shown, |output| output.table(SOURCES.header, [(SOURCES.row)(&shown)]))?;
     Ok(())
 }
@@ -218,7 +271,8 @@ async fn decide(session: &Session, decision: Decision, word: &str) -> anyhow::Re
     if !decision.all {
         body["ids"] = decision.ids.into();
     }
-    let decided = session.client.post(&["v1", "sources", &decision.source, "removals"], &body).await?;
+    let answer = session.client.post(&["v1", "sources", &decision.source, "removals"], &body).await;
+    let decided = session.about_source(&decision.source, answer).await?;
     session.output.value(&decided, |output| output.line(&format!("{word}: {}", text(&decided, "/decided"))))?;
     Ok(())
 }

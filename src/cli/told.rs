@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::usage::BadUsage;
 use crate::client::ClientError;
 use crate::config::SANDBOX_KEY;
 
@@ -18,17 +19,25 @@ pub(super) fn is_nobody_there(error: &anyhow::Error) -> bool {
 
 /// An error and its causes once, for people; what to do about it on the lines below.
 pub(super) fn for_people(error: &anyhow::Error) -> String {
+    if let Some(usage) = error.downcast_ref::<BadUsage>() {
+        // As clap says what it finds by itself.
+        return format!("error: {usage}\n\nFor more information, try '--help'.");
+    }
     let Some(client) = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) else {
-        return format!("{error:#}");
+        return format!("certhook: {error:#}");
     };
     // Contexts around it say what to do, not what was being done.
     let advice = error.chain().take_while(|cause| cause.downcast_ref::<ClientError>().is_none());
-    let advice = advice.map(ToString::to_string).chain(remedy(client));
-    advice.fold(client.to_string(), |told, line| format!("{told}\n{line}"))
+    let advice: Vec<_> = advice.map(ToString::to_string).collect();
+    let advice = if advice.is_empty() { remedy(client).into_iter().collect() } else { advice };
+    advice.into_iter().fold(format!("certhook: {client}"), |told, line| format!("{told}\n{line}"))
 }
 
 /// The same for programs: the API's own error where it is one.
 pub(super) fn for_programs(error: &anyhow::Error) -> Value {
+    if let Some(usage) = error.downcast_ref::<BadUsage>() {
+        return usage.value();
+    }
     let client = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>());
     let word = match client {
         Some(ClientError::Refused(refusal)) => return refusal.body.clone(),
@@ -51,9 +60,24 @@ fn remedy(error: &ClientError) -> Option<String> {
             "give a key of that gateway with CERTHOOK_API_KEY or --key: what server.api_key is there, or one that \
              `certhook keys create` has made; in the sandbox it is {SANDBOX_KEY}"
         )),
-        ClientError::Refused(_)
-        | ClientError::Unfinished { .. }
-        | ClientError::Foreign { .. }
-        | ClientError::Setup(_) => None,
+        ClientError::Refused(refusal) => command(refusal.word()).map(Into::into),
+        ClientError::Unfinished { .. } | ClientError::Foreign { .. } | ClientError::Setup(_) => None,
     }
+}
+
+/// The command that helps on from an error of the API.
+fn command(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "EVENT_NOT_FOUND" => "certhook events list shows those that are kept",
+        "DELIVERY_NOT_FOUND" => {
+            "certhook deliveries list shows those that were tried; certhook events show EVENT how one stands with everybody"
+        }
+        "DELIVERY_ENDED" => "certhook replay ENDPOINT --event EVENT --select all sends it once more",
+        "REPLAY_NOT_FOUND" => "certhook replays list shows them",
+        "KEY_NOT_FOUND" => "certhook keys list shows them",
+        "UID_TAKEN" => "certhook endpoints update changes that one",
+        "ENDPOINT_DISABLED" => "certhook endpoints enable takes up where it stopped",
+        "SOURCE_PAUSED" => "certhook sources resume lets it be looked at again",
+        _ => return None,
+    })
 }

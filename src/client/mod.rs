@@ -96,6 +96,14 @@ impl Client {
         self.call_within(with_body(self.request(Method::POST, path, &[]), body), PATIENT_DEADLINE).await
     }
 
+    /// Makes what is at a path so.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub async fn put(&self, path: &[&str], body: &Value) -> Result<Value, ClientError> {
+        self.call(with_body(self.request(Method::PUT, path, &[]), body)).await
+    }
+
     /// Changes what is at a path.
     ///
     /// # Errors

@@ -8,12 +8,16 @@ use serde_json::{Map, Value, json};
 use self::settings::{Settings, Start, read_secret, start};
 use super::deliveries::show_attempt;
 use super::filter::FilterArguments;
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::{Columns, ListArguments, list};
 use super::output::{Output, text, words};
 use super::replay;
+use super::usage::{BadUsage, examined, name};
+use crate::api::examine::{self, FieldError};
 use crate::client::Query;
+use crate::clock::{Clock, SystemClock};
 use crate::model::event::EventType;
+use crate::model::time::Timestamp;
 
 mod settings;
 
@@ -54,12 +58,12 @@ pub(super) struct Endpoint {
 pub(super) struct Create {
     /// Where its deliveries go
     url: String,
+    /// If there is one with this uid, gives it these settings and no others, instead of failing; its secret stays
+    #[arg(long, requires = "uid")]
+    replace: bool,
     /// With which event it begins: now, earliest, an event's id, an instant, or how long ago
     #[arg(long, value_parser = start)]
     start: Option<Start>,
-    /// Sends nothing before it is enabled
-    #[arg(long)]
-    disabled: bool,
     /// Writes its secret, too
     #[arg(long)]
     show_secret: bool,
@@ -83,7 +87,7 @@ pub(super) struct Update {
     /// Where its deliveries go
     #[arg(long)]
     url: Option<String>,
-    /// Fields that become what they are by default (rate_limit, filter)
+    /// Fields that become what they are by default, or parts of them (rate_limit, filter.jurisdictions, headers.x-key)
     #[arg(long, value_name = "FIELD", value_delimiter = ',')]
     unset: Vec<String>,
     #[command(flatten)]
@@ -171,15 +175,22 @@ pub(super) async fn endpoints(session: &Session, action: Action) -> anyhow::Resu
 }
 
 async fn create(session: &Session, arguments: Create) -> anyhow::Result<()> {
-    let Create { url, start, disabled, show_secret, settings } = arguments;
+    let Create { url, replace, start, show_secret, settings } = arguments;
     let mut body = settings.given()?;
     body.insert("url".into(), url.into());
     body.extend(start.map(|start| ("start".into(), start.given(session.now))));
-    if disabled {
-        body.insert("status".into(), "disabled".into());
-    }
-    let created = session.client.post(&["v1", "endpoints"], &body.into()).await?;
+    let as_given = |error: FieldError| match error.field.as_str() {
+        "url" => FieldError { field: "<URL>".into(), ..error },
+        _ => error,
+    };
+    examined(examine::registration(body.clone()).into_iter().map(as_given).collect())?;
+    let created = match body.get("uid").and_then(Value::as_str).map(str::to_owned).filter(|_| replace) {
+        Some(uid) => session.client.put(&["v1", "endpoints", &uid], &body.into()).await?,
+        None => session.client.post(&["v1", "endpoints"], &body.into()).await?,
+    };
     let name = created.get("uid").filter(|uid| !uid.is_null()).or(created.get("id")).map(words).unwrap_or_default();
+    // One that was there keeps its secret, and the answer does not tell it.
+    let show_secret = show_secret && created.get("secret").is_some();
     tell_secret(session, &name, created, show_secret, tell)
 }
 
@@ -193,14 +204,35 @@ async fn show(session: &Session, endpoint: &str, secret: bool) -> anyhow::Result
             if secret { output.line(&text(&shown, "/secret")) } else { tell(output, &shown) }
         },
     )?;
+    let older = shown.get("previous").and_then(Value::as_array).map_or(0, Vec::len);
+    if secret && older > 0 {
+        session.output.note(&format!("{older} that came before it still sign, too: --json shows them."));
+    }
     Ok(())
 }
 
 async fn update(session: &Session, arguments: Update) -> anyhow::Result<()> {
     let Update { which: Endpoint { endpoint }, url, unset, settings } = arguments;
-    let mut body: Map<String, Value> = unset.into_iter().map(|field| (field, Value::Null)).collect();
-    body.extend(settings.given()?);
+    let mut body = settings.given()?;
     body.extend(url.map(|url| ("url".into(), url.into())));
+    let unset = settings::unset(&unset, &body)?;
+    for (field, parts) in unset.clone() {
+        match (body.get_mut(&field), parts) {
+            (Some(Value::Object(given)), Value::Object(parts)) => given.extend(parts),
+            (_, parts) => drop(body.insert(field, parts)),
+        }
+    }
+    if body.is_empty() {
+        return Err(
+            BadUsage::of("certhook endpoints update", "say what is to change: --url, --types, --unset, …").into()
+        );
+    }
+    let is_unset = |field: &str| unset.keys().any(|name| field.split('.').next() == Some(name));
+    let as_given = |error: FieldError| match is_unset(&error.field) {
+        true => FieldError { field: format!("unset {}", error.field), ..error },
+        false => error,
+    };
+    examined(examine::change(body.clone()).into_iter().map(as_given).collect())?;
     let answer = session.client.patch(&["v1", "endpoints", &endpoint], &body.into()).await;
     let updated = session.about_endpoint(&endpoint, answer).await?;
     session.output.value(&updated, |output| tell(output, &updated))?;
@@ -230,11 +262,16 @@ async fn rotate(session: &Session, arguments: Rotate) -> anyhow::Result<()> {
     let secret = secret_file.map(read_secret).transpose()?;
     let given = [("overlap", overlap), ("secret", secret)];
     let body: Map<_, _> = given.into_iter().filter_map(|(name, value)| Some((name.into(), value?.into()))).collect();
+    examined(examine::rotation(body.clone()))?;
     let answer = session.client.post(&["v1", "endpoints", &endpoint, "secret", "rotate"], &body.into()).await;
     let rotated = session.about_endpoint(&endpoint, answer).await?;
+    let now = SystemClock::default().now();
     tell_secret(session, &endpoint, rotated, show_secret, |output, rotated| {
         let until = text(rotated, "/previous_expires_at");
-        output.line(&format!("The new secret signs; the former one does, too, until {until}."))
+        match until.parse().is_ok_and(|until: Timestamp| until > now) {
+            true => output.line(&format!("The new secret signs; the former one does, too, until {until}.")),
+            false => output.line("The new secret signs, and no older one."),
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! What can be said of an endpoint when it is made or changed, as the API takes it.
 //!
-//! Limits are the API's: what breaks one is told by it.
+//! Limits are the API's: its own readers look at what was put together before it is sent.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::cli::filter::FilterArguments;
+use crate::cli::usage::BadUsage;
 use crate::cli::when::When;
 use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;
@@ -55,6 +56,9 @@ pub(super) struct Settings {
     /// A file with the secret that signs (whsec_…), instead of one that is drawn
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Whether anything is sent to it
+    #[arg(long, value_parser = ["enabled", "disabled"])]
+    status: Option<String>,
     #[command(flatten)]
     filter: FilterArguments,
 }
@@ -69,6 +73,7 @@ impl Settings {
             ("format", self.format),
             ("ordering", self.ordering),
             ("rate_limit", self.rate_limit),
+            ("status", self.status),
             ("secret", self.secret_file.map(read_secret).transpose()?),
         ];
         let mut fields: Map<String, Value> =
@@ -84,6 +89,26 @@ impl Settings {
         fields.extend(rest.into_iter().filter_map(|(name, value)| Some((name.into(), value?))));
         Ok(fields)
     }
+}
+
+/// The fields that become what they are by default, and parts of those that have parts (`headers.x-key`), as a merge
+/// patch says it.
+pub(super) fn unset(fields: &[String], given: &Map<String, Value>) -> Result<Map<String, Value>, BadUsage> {
+    let mut patch = Map::new();
+    for field in fields {
+        let (whole, part) = field.split_once('.').map_or((field.as_str(), None), |(whole, part)| (whole, Some(part)));
+        if part.is_none() && given.contains_key(whole) {
+            return Err(BadUsage::of("--unset", format!("{whole} is given, too; name the parts of it that are to go")));
+        }
+        match part {
+            None => drop(patch.insert(whole.into(), Value::Null)),
+            Some(part) => {
+                let parts = patch.entry(whole).or_insert_with(|| json!({})).as_object_mut();
+                parts.map(|parts| parts.insert(part.into(), Value::Null));
+            }
+        }
+    }
+    Ok(patch)
 }
 
 fn object(pairs: Vec<(String, String)>) -> Option<Value> {

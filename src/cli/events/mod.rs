@@ -3,12 +3,14 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::gateway::{Session, name};
+use super::gateway::Session;
 use super::lists::{Columns, ListArguments, list};
 use super::output::{Output, text, words};
+use super::usage::{entry, name, range};
 use super::when::When;
 use crate::client::Query;
 use crate::model::pattern::Pattern;
+use crate::model::resource::{ResourceId, SourceName};
 
 mod tail;
 
@@ -33,18 +35,18 @@ pub(super) struct Wanted {
     types: Vec<Pattern>,
     /// From this source
     #[arg(long, value_name = "NAME")]
-    source: Option<String>,
+    source: Option<SourceName>,
     /// About this certificate or certificate request
     #[arg(long, value_name = "ID")]
-    resource: Option<String>,
+    resource: Option<ResourceId>,
     /// About this customer, by the vendor's id
-    #[arg(long, value_name = "ID", conflicts_with = "reference_customer")]
+    #[arg(long, value_name = "ID", value_parser = entry, conflicts_with = "reference_customer")]
     customer: Option<String>,
     /// About this customer, by your own id for it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = entry)]
     reference_customer: Option<String>,
     /// About this jurisdiction (US-CA)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = entry)]
     jurisdiction: Option<String>,
     /// Since this instant (2026-11-20T18:00Z, 3d)
     #[arg(long, value_name = "TIME")]
@@ -91,17 +93,17 @@ fn joined(types: &[Pattern]) -> Option<String> {
 }
 
 async fn list_wanted(session: &Session, wanted: Wanted) -> anyhow::Result<()> {
-    let instant = |when: When| when.instant(session.now).to_string();
+    let (since, until) = range(wanted.since, wanted.until, session.now)?;
     let id_type = wanted.reference_customer.as_ref().map(|_| "reference_customer_id".to_owned());
     let given = [
         ("types", joined(&wanted.types)),
-        ("source", wanted.source),
-        ("resource_id", wanted.resource),
+        ("source", wanted.source.map(|source| source.to_string())),
+        ("resource_id", wanted.resource.map(|resource| resource.to_string())),
         ("customer_id", wanted.customer.or(wanted.reference_customer)),
         ("id_type", id_type),
         ("jurisdiction", wanted.jurisdiction),
-        ("since", wanted.since.map(instant)),
-        ("until", wanted.until.map(instant)),
+        ("since", since),
+        ("until", until),
         ("order", wanted.oldest_first.then(|| "asc".into())),
     ];
     let query: Query = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();

@@ -11,11 +11,13 @@ use super::joined;
 use crate::app::webhook;
 use crate::cli::gateway::Session;
 use crate::cli::output::text;
+use crate::cli::usage::{BadUsage, http_url};
 use crate::client::Query;
 use crate::client::forward::Forwarder;
 use crate::client::stream::{Next, Streamed};
 use crate::clock::{Clock, SystemClock};
 use crate::model::endpoint::SigningSecret;
+use crate::model::id::EventId;
 use crate::model::pattern::Pattern;
 
 #[derive(Debug, Args)]
@@ -24,13 +26,13 @@ pub(in crate::cli) struct Tail {
     #[arg(long, value_name = "TYPE", value_delimiter = ',')]
     types: Vec<Pattern>,
     /// Begins after this event (evt_…), not now
-    #[arg(long, value_name = "EVENT")]
-    after: Option<String>,
+    #[arg(long, value_name = "ID")]
+    after: Option<EventId>,
     /// Stops after so many
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Sends each one to this URL, too, signed like a delivery; with a secret that is the same for the same key
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     forward_to: Option<Url>,
 }
 
@@ -39,7 +41,7 @@ pub(super) async fn tail(session: &Session, arguments: Tail) -> anyhow::Result<(
     let Tail { types, after, limit, forward_to } = arguments;
     let forwarding = forward_to.map(|url| Forwarding::new(session, url)).transpose()?;
     let query: Query = joined(&types).map(|types| ("types", types)).into_iter().collect();
-    let mut follower = session.client.follow(&["v1", "events", "stream"], query, after);
+    let mut follower = session.client.follow(&["v1", "events", "stream"], query, after.map(|after| after.to_string()));
     // One that waits all the time, so that no press of a key falls between two.
     let mut stopped = std::pin::pin!(ctrl_c());
     let mut left = limit.unwrap_or(u64::MAX);
@@ -81,7 +83,9 @@ struct Forwarding {
 
 impl Forwarding {
     fn new(session: &Session, url: Url) -> anyhow::Result<Self> {
-        let key = session.client.key().context("give a key of the gateway with CERTHOOK_API_KEY or --key")?;
+        let keyless =
+            || BadUsage::of("--key", "give a key of the gateway, here or in CERTHOOK_API_KEY: it makes the secret");
+        let key = session.client.key().ok_or_else(keyless)?;
         let secret = webhook::forwarding_secret(key);
         let signed = secret.to_text();
         session.output.announce(&format!("Forwarding to {url}, signed with {}", signed.expose_secret()))?;

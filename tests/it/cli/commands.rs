@@ -49,7 +49,28 @@ async fn sources_and_events_are_shown_to_people_and_to_programs() {
 
     let missing = shell.run(&["sources", "show", "other"]).await;
     assert_eq!((missing.code, missing.out.as_str()), (1, ""));
-    assert!(missing.err.contains("SOURCE_NOT_FOUND"));
+    assert!(missing.err.contains("SOURCE_NOT_FOUND") && missing.err.contains("configured: numeral"), "{}", missing.err);
+    for action in [&["show"][..], &["poll"], &["pause"], &["resume"]] {
+        let missing = shell.run(&[&["sources"], action, &["numerla"]].concat()).await;
+        assert!(missing.code == 1 && missing.err.contains("did you mean numeral?"), "{missing:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_is_waited_for_ends_with_its_pass_or_when_nothing_moves() {
+    let house = House::start().await;
+    let poll = ["sources", "poll", "numeral", "--wait", "--patience=1s"];
+    // A refusal is no reason to try again, so the pass ends with it.
+    house.upstream.post("/sandbox/faults", &json!({"fault": "status", "status": 400, "next": 1_000})).await;
+    let said = house.shell.run(&poll).await;
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("the pass is failed: ") && said.err.contains("400"), "{said:?}");
+    // Nothing answers: the pass waits for upstream, and whoever gave the command does not.
+    house.upstream.kill().await;
+    let said = house.shell.run(&poll).await;
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.contains("numeral has got no further for 1s: "), "{said:?}");
+    assert!(said.err.contains("certhook sources show numeral"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,13 @@ async fn an_endpoint_is_made_shown_changed_tried_and_deleted() {
 
     let rotated = shell.run(&["endpoints", "rotate", "crm"]).await;
     assert!(rotated.code == 0 && !format!("{rotated:?}").contains("whsec_"), "{rotated:?}");
+    assert!(rotated.out.contains("the former one does, too, until 2"), "{rotated:?}");
+    let shown = shell.run(&["endpoints", "show", "crm", "--secret"]).await;
+    assert!(shown.out.lines().count() == 1 && shown.err.contains("1 that came before it"), "{shown:?}");
+    assert_eq!(
+        shell.done(&["endpoints", "rotate", "crm", "--overlap=0s"]).await,
+        "The new secret signs, and no older one.\n"
+    );
     let rotated = shell.json(&["endpoints", "rotate", "crm", "--overlap", "0s", "--show-secret"]).await;
     assert_ne!(rotated[0]["secret"], SECRET);
     assert_eq!(shell.json(&["endpoints", "show", "crm", "--secret"]).await[0]["secret"], rotated[0]["secret"]);
@@ -70,19 +77,52 @@ async fn an_endpoint_is_made_shown_changed_tried_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parts_of_an_endpoint_are_unset_and_the_whole_is_replaced() {
+    let house = House::start().await;
+    let shell = &house.shell;
+    let url = "http://127.0.0.1:9/";
+    let settings = json!({
+        "url": url, "uid": "crm", "secret": SECRET, "description": "ours", "headers": {"Authorization": "canary-8"},
+        "metadata": {"team": "tax"}, "filter": {"jurisdictions": ["US-CA"]},
+    });
+    let created = &house.gateway.post("/v1/endpoints", &settings).await;
+
+    let parts = "headers.Authorization,metadata.team,filter.jurisdictions";
+    let arguments = ["endpoints", "update", "crm", "--unset", parts, "--metadata=cost=7", "--status=disabled"];
+    let updated = &shell.json(&arguments).await[0];
+    assert_eq!((&updated["headers"], &updated["metadata"]), (&json!({}), &json!({"cost": "7"})));
+    assert_eq!((&updated["filter"]["jurisdictions"], &updated["status"]), (&json!([]), &json!("disabled")));
+    let arguments =
+        ["endpoints", "update", "crm", "--jurisdiction=US-CA", "--metadata=team=tax", "--unset=metadata.cost"];
+    assert_eq!(shell.json(&arguments).await[0]["filter"]["jurisdictions"], json!(["US-CA"]));
+
+    let taken = shell.run(&["endpoints", "create", url, "--uid=crm"]).await;
+    assert!(taken.code == 1 && taken.err.contains("certhook endpoints update"), "{taken:?}");
+    let arguments = ["endpoints", "create", url, "--uid=crm", "--replace", "--types=certificate.*", "--show-secret"];
+    let replaced = &shell.json(&arguments).await[0];
+    assert_eq!((&replaced["description"], &replaced["types"]), (&json!(""), &json!(["certificate.*"])));
+    assert_eq!((&replaced["id"], &replaced["secret"]), (&created["id"], &json!(null)), "its secret stays its own");
+    assert_eq!(shell.done(&["endpoints", "show", "crm", "--secret"]).await, format!("{SECRET}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_an_endpoint_is_told_whole() {
     let house = House::start().await;
     let shell = &house.shell;
     house.gateway.post("/v1/endpoints", &json!({"url": "http://127.0.0.1:9/", "uid": "salesforce"})).await;
     let wrong = ["endpoints", "create", "ftp://a.example", "--rate-limit", "lots", "--max-in-flight", "0"];
     let said = shell.run(&wrong).await;
-    assert_eq!((said.code, said.out.as_str()), (1, ""));
-    for field in ["  url: ", "  rate_limit: ", "  max_in_flight: "] {
-        assert!(said.err.contains(field), "{}", said.err);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    for option in ["  <URL>: ", "  --rate-limit: ", "  --max-in-flight: "] {
+        assert!(said.err.contains(option), "{}", said.err);
     }
     let said = shell.run(&[&wrong[..], &["--json"]].concat()).await;
+    let error: serde_json::Value = serde_json::from_str(&said.err).expect("an error in the shape of the API's");
+    assert_eq!((&error["type"], error["errors"].as_array().map(Vec::len)), (&json!("BAD_USAGE"), Some(3)));
+    // What only the gateway can tell is a failure, in its own words.
+    let said = shell.run(&["endpoints", "create", "http://10.0.0.1/", "--json"]).await;
     let error: serde_json::Value = serde_json::from_str(&said.err).expect("the API's own error");
-    assert_eq!(error["errors"].as_array().map(Vec::len), Some(3));
+    assert_eq!((said.code, &error["type"]), (1, &json!("INVALID_REQUEST")), "{said:?}");
 
     let said = shell.run(&["endpoints", "show", "salesfroce"]).await;
     assert!(said.code == 1 && said.err.contains("did you mean salesforce?"), "{said:?}");

@@ -31,8 +31,10 @@ async fn a_key_is_made_shown_once_used_for_what_it_may_and_revoked() {
     assert!(table.contains("crm sync") && !table.contains(&key), "{table}");
 
     let wrong = shell.run(&["keys", "create", "x", "--scopes", "raed", "--json"]).await;
-    let error: Value = serde_json::from_str(&wrong.err).expect("the API's own error");
-    assert_eq!((wrong.code, &error["code"]), (1, &json!(400)));
+    let error: Value = serde_json::from_str(&wrong.err).expect("an error in the shape of the API's");
+    assert_eq!((wrong.code, &error["type"]), (2, &json!("BAD_USAGE")));
+    let message = error["message"].as_str().expect("text");
+    assert!(message.contains("'raed'") && message.contains("--scopes"), "{message}");
 
     assert_eq!(shell.json(&["keys", "revoke", &id]).await[0]["deleted"], true);
     let refused = other.run(&["sources", "list"]).await;

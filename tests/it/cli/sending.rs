@@ -107,7 +107,40 @@ async fn a_replay_that_is_not_taken_fails() {
     let replay = ["replay", "never", "--types", "certificate.expiring", "--select", "all"];
     let said = house.shell.run(&replay).await;
     assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("certhook replays show rp_"), "{said:?}");
     assert!(said.out.contains("0 delivered, 1 failed"), "{said:?}");
     assert!(said.err.contains("deliveries list --status failed"), "{said:?}");
     assert!(!said.err.contains('\r') && !said.err.contains('\u{1b}'), "no bar where nobody watches: {said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replays_are_listed_shown_and_stopped() {
+    let house = House::start().await;
+    let shell = &house.shell;
+    house.happen("certificate.expiring").await;
+    until("the event", || async {
+        let events: Vec<Value> = shell.json(&["events", "list", "--types", "certificate.expiring"]).await;
+        (!events.is_empty()).then_some(())
+    })
+    .await;
+    assert!(shell.run(&["replays", "list"]).await.err.contains("nothing to list"));
+    // Nobody listens there, so that it goes on until it is stopped.
+    let body = json!({"url": "http://127.0.0.1:9/", "uid": "away", "retry": ["1h"]});
+    house.gateway.post("/v1/endpoints", &body).await;
+    let replay = ["replay", "away", "--types", "certificate.expiring", "--select", "all", "--detach"];
+    let begun = shell.json(&replay).await.remove(0);
+    let id = begun["id"].as_str().expect("an id");
+    let table = cells(&shell.done(&["replays", "list"]).await);
+    assert_eq!(table[0][..5], ["ID", "KIND", "ENDPOINT", "STATUS", "PROGRESS"]);
+    assert_eq!((table.len(), &table[1][..2], table[1][3].as_str()), (2, &[id.into(), "replay".into()][..], "running"));
+    assert_eq!(shell.json(&["replays", "list"]).await[0]["id"], id);
+    let told = shell.done(&["replays", "show", id]).await;
+    assert!(cells(&told).contains(&["types", "certificate.expiring"].map(String::from).into()), "{told}");
+
+    assert_eq!(shell.json(&["replays", "cancel", id]).await[0]["id"], id);
+    let said = shell.run(&["replays", "show", id, "--wait"]).await;
+    assert!(said.code == 1 && said.err.contains("somebody has canceled it"), "{said:?}");
+    assert!(shell.done(&["replays", "cancel", id]).await.contains("canceled"), "stopping it again changes nothing");
+    let said = shell.run(&["replays", "show", "rp_none"]).await;
+    assert!(said.code == 1 && said.err.contains("certhook replays list shows them"), "{said:?}");
 }

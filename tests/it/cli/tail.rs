@@ -114,5 +114,5 @@ async fn a_tail_begins_where_it_is_told_to_and_says_if_it_cannot() {
     let event = house.shell.json(&after[..6]).await.remove(0);
     assert_eq!(event["data"]["object"]["id"], resource);
     let said = house.shell.run(&["events", "tail", "--after", "evt_nonsense"]).await;
-    assert!(said.code == 1 && said.err.contains("not an event id"), "{said:?}");
+    assert!(said.code == 2 && said.err.contains("not an event id"), "{said:?}");
 }
