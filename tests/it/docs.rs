@@ -1,11 +1,12 @@
 //! The documents: that their links lead somewhere, that what is generated is as it would be generated now, that every alert
-//! is explained, and that the configurations that they show are valid. Their code is run by `.ci/documents.py`.
+//! is explained, and that the configurations and the commands that they show are valid. Their code is run by `.ci/documents.py`.
 //!
 //! `UPDATE=1 cargo test --test it -- docs::` writes anew what is generated.
 
 use std::path::{Path, PathBuf};
 
 mod alerts;
+mod commands;
 mod events;
 mod links;
 mod settings;
