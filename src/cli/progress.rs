@@ -35,6 +35,11 @@ impl Progress {
         self.0.set_message(message);
     }
 
+    /// Writes something else, without the bar in its way.
+    pub(super) fn beside(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
+    }
+
     /// It is over.
     pub(super) fn end(self) {
         self.0.finish_and_clear();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::filter::FilterArguments;
 use super::gateway::Session;
@@ -19,6 +20,9 @@ use crate::model::time::Timestamp;
 
 /// How often a replay that is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// One that stands still for so long has a reason that somebody who waits wants to hear.
+const STANDSTILL: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
@@ -105,9 +109,17 @@ pub(super) async fn wait(session: &Session, mut replay: Value, detach: bool) -> 
         session
             .output
             .note(&format!("{id} has begun; it goes on without this command, too: certhook replays show {id}"));
+        let (mut moved_at, mut is_told) = (Instant::now(), false);
         while text(&replay, "/status") == "running" {
             tokio::time::sleep(LOOK).await;
-            replay = session.client.get(&["v1", "replays", &id], &[]).await?;
+            let before = std::mem::replace(&mut replay, session.client.get(&["v1", "replays", &id], &[]).await?);
+            if replay != before {
+                moved_at = Instant::now();
+            } else if !is_told && moved_at.elapsed() >= STANDSTILL {
+                let trouble = trouble(session, &text(&replay, "/endpoint_id")).await;
+                is_told = trouble.is_some();
+                progress.beside(|| trouble.iter().for_each(|trouble| session.output.note(trouble)));
+            }
             let part = replay.get("progress").and_then(Value::as_f64).unwrap_or(0.0);
             progress.at(part, counts(&replay));
         }
@@ -122,6 +134,20 @@ pub(super) async fn wait(session: &Session, mut replay: Value, detach: bool) -> 
     let cut = replay.get("cut").and_then(Value::as_u64).unwrap_or(0);
     anyhow::ensure!(cut == 0, "{cut} events of its range were no longer kept when it came to them");
     Ok(())
+}
+
+/// Why an endpoint takes nothing, if that is known. A call that fails here is made again soon, by whoever waits.
+async fn trouble(session: &Session, endpoint: &str) -> Option<String> {
+    let endpoint = session.client.get(&["v1", "endpoints", endpoint], &[]).await.ok()?;
+    let (id, health) = (text(&endpoint, "/id"), text(&endpoint, "/health/state"));
+    let failures = text(&endpoint, "/health/consecutive_failures");
+    (health != "healthy").then(|| {
+        format!(
+            "Still waiting: {} takes nothing now ({health}, {failures} failures in a row): certhook deliveries list \
+             --endpoint {id}",
+            text(&endpoint, "/url")
+        )
+    })
 }
 
 fn counts(replay: &Value) -> String {

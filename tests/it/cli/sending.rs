@@ -1,9 +1,11 @@
 //! Deliveries and replays: what did not arrive, and how it does.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::timeout;
 
 use super::shell::{House, cells};
-use crate::support::process::until;
+use crate::support::process::{PATIENCE, until};
 use crate::support::receiver::{Receiver, SECRET};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +139,23 @@ async fn replays_are_listed_shown_and_stopped() {
     let told = shell.done(&["replays", "show", id]).await;
     assert!(cells(&told).contains(&["types", "certificate.expiring"].map(String::from).into()), "{told}");
 
+    // Whoever waits hears what it waits for.
+    let mut waiting = shell.command(&["replays", "show", id, "--wait"]).spawn().expect("it starts");
+    let mut remarks = BufReader::new(waiting.stderr.take().expect("a pipe")).lines();
+    let said = timeout(PATIENCE, async {
+        while let Some(line) = remarks.next_line().await.expect("text") {
+            if line.contains("takes nothing now") {
+                return line;
+            }
+        }
+        panic!("it ended, and the replay has not")
+    });
+    let said = said.await.expect("it is told");
+    assert!(said.contains("http://127.0.0.1:9/") && said.contains("certhook deliveries list --endpoint ep_"), "{said}");
+
     assert_eq!(shell.json(&["replays", "cancel", id]).await[0]["id"], id);
+    let ended = timeout(PATIENCE, waiting.wait()).await.expect("it ends").expect("a status");
+    assert_eq!(ended.code(), Some(1), "it was canceled");
     let said = shell.run(&["replays", "show", id, "--wait"]).await;
     assert!(said.code == 1 && said.err.contains("somebody has canceled it"), "{said:?}");
     assert!(shell.done(&["replays", "cancel", id]).await.contains("canceled"), "stopping it again changes nothing");
