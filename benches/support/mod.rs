@@ -1,12 +1,14 @@
 //! What the benches of deliveries share: a gateway without its passes, receivers in a process of their own, the
-//! physical limit, and how figures are put together.
+//! physical limit, and how figures are put together. And those of polling: a gateway with nothing but its passes, and
+//! an account in a process of its own.
 //!
 //! A bench starts itself once more for its receivers ([`start`]), so that the processor time which it measures is the
 //! sender's alone. What is measured beside a limit alternates with it in one run, and the median of the ratios counts:
 //! what else the machine does hits both.
 //!
 //! In reading order: this file, [`sample`] (endpoints and events), [`gateway`] (store and deliveries), [`limit`] (what
-//! the machine could do at best), [`telling`] (events at a rate), [`receiver`] (where requests arrive), [`figures`].
+//! the machine could do at best), [`telling`] (events at a rate), [`receiver`] (where requests arrive), [`polling`] and
+//! [`account`] (upstream), [`figures`].
 
 use std::process::Stdio;
 
@@ -15,9 +17,11 @@ use tokio::process::{Child, Command};
 
 use self::receiver::Receiver;
 
+pub(crate) mod account;
 pub(crate) mod figures;
 pub(crate) mod gateway;
 pub(crate) mod limit;
+pub(crate) mod polling;
 pub(crate) mod receiver;
 pub(crate) mod sample;
 pub(crate) mod telling;
