@@ -26,6 +26,8 @@ impl Stage<'_> {
     pub(super) fn snapshot(&mut self, snapshot: &Snapshot, is_older: bool) -> Result<(), StoreError> {
         let name = &snapshot.key;
         let key = keys::snapshot(&name.source, name.kind, &name.id);
+        // Then the tree has exactly the entries that its row of the snapshot calls for.
+        let tells_of_tree = !is_older && !self.is_changed(&key);
         let former = self.replace(&key, rows::snapshot(snapshot))?;
         let outline = Outline::of(snapshot);
         let is_in = entries(name, outline, snapshot.object.text());
@@ -37,9 +39,18 @@ impl Stage<'_> {
             None => (false, Vec::new()),
         };
         self.count(name, was_counted, !outline.is_removed)?;
-        was_in.iter().filter(|entry| !is_in.contains(entry)).for_each(|entry| self.remove_entry(entry.clone()));
-        let is_new = |entry: &Key| is_older || !was_in.contains(entry);
-        is_in.into_iter().filter(is_new).for_each(|entry| self.add_entry(entry));
+        for entry in was_in.iter().filter(|entry| !is_in.contains(entry)) {
+            if tells_of_tree {
+                self.entry_is_there(entry.clone(), true);
+            }
+            self.remove_entry(entry.clone());
+        }
+        for entry in is_in.into_iter().filter(|entry| is_older || !was_in.contains(entry)) {
+            if tells_of_tree {
+                self.entry_is_there(entry.clone(), false);
+            }
+            self.add_entry(entry);
+        }
         Ok(())
     }
 
