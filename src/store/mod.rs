@@ -42,6 +42,7 @@ pub mod retention;
 pub mod sled;
 pub mod space;
 mod states;
+mod trace;
 pub mod vault;
 
 pub use access::{AuditQuery, AuditStore, KeyStore};
@@ -50,6 +51,7 @@ pub use deeds::Deed;
 pub use endpoints::{DeliveryQuery, ENTRIES_READ_MAX, EndpointStore, Filtered, Updated};
 pub use replays::{Advance, ReplayStore};
 pub use states::{SnapshotQuery, StateStore};
+pub use trace::Trace;
 
 /// What configuration says about keeping.
 #[derive(Clone, Debug)]
@@ -181,6 +183,18 @@ pub trait SightStore: Roomy {
         after: Option<&ResourceId>,
         limit: usize,
     ) -> Result<Vec<(ResourceId, bool)>, StoreError>;
+
+    /// The same, but only what rows are recognised by. Cheaper where there are millions, if the store can do better than
+    /// this.
+    async fn traces_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Trace>, StoreError> {
+        Ok(self.snapshots_after(source, kind, after, limit).await?.into_iter().map(Trace::of).collect())
+    }
 
     /// Up to `limit` ids of the snapshots in an open list beyond an id, in the order of the ids.
     async fn open_after(

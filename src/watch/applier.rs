@@ -3,10 +3,11 @@
 //! Passes of different kinds interleave page by page, and their answers arrive in any order. Whatever they bring is
 //! compared with the snapshots and committed under one lock, and no call to the upstream is made while it is held.
 //!
-//! In reading order: this file (answers), `sort` (which of them are applied), `commit` (what is written of
-//! those), `chores` (what our clock finds due), `absent` (what no list shows any more).
+//! In reading order: this file (answers), `recall` (what is known of rows), `sort` (which answers are applied), `commit`
+//! (what is written of those), `chores` (what our clock finds due), `absent` (what no list shows any more).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Mutex as AsyncMutex, watch};
@@ -30,9 +31,10 @@ use crate::store::{SightCommit, SightStore, StoreError};
 mod absent;
 mod chores;
 mod commit;
+mod recall;
 mod sort;
 
-pub(super) use absent::{Absent, Gone, Walk};
+pub(super) use absent::{Absent, Gone};
 
 /// More top-level fields than any upstream has; those beyond are watched without being told to be new.
 const FIELDS_MAX: usize = 1_000;
@@ -172,6 +174,7 @@ pub(super) struct Applier {
     dates: Policy,
     crossings: Crossings,
     recognised: Recognised,
+    is_recalled: AtomicBool,
     /// Holding it is the right to commit.
     progress: AsyncMutex<Option<SourceProgress>>,
     /// A copy for those who only look.
@@ -196,6 +199,7 @@ impl Applier {
             dates: settings.dates.clone(),
             crossings: Crossings::default(),
             recognised: Recognised::default(),
+            is_recalled: AtomicBool::new(false),
             shown: Mutex::new(progress.clone()),
             progress: AsyncMutex::new(progress),
         })
@@ -282,6 +286,8 @@ impl Applier {
         let known = self.store.snapshots(self.source.name(), arrival.kind, &ids).await?;
         let known: HashMap<ResourceId, Snapshot> =
             known.into_iter().flatten().map(|snapshot| (snapshot.key.id.clone(), snapshot)).collect();
+        let there = known.values().filter(|snapshot| snapshot.removed.is_none());
+        there.for_each(|snapshot| self.recognised.find(arrival.kind, &snapshot.key.id));
         let at = progress.clone().expect("a pass begins with it");
         let mut sorted = self.sort(items, arrival, &known, &at, findings, &mut applied);
         self.hold_back(&mut sorted, &known, findings, &mut applied).await?;
@@ -310,14 +316,17 @@ impl Applier {
         let is_refused = |id: &&ResourceId| applied.malformed.iter().any(|item| item.id.as_ref() == Some(*id));
         let read = sorted.confirmed.iter().filter(|id| !is_refused(id));
         read.for_each(|id| self.recognised.read(arrival.kind, id));
-        self.crossings.arrived(arrival.exchange.answered_at, arrival.kind, sorted.confirmed);
+        self.crossings.arrived(Some(arrival.ticket), arrival.exchange.answered_at, arrival.kind, sorted.confirmed);
         Ok(applied)
     }
 
     /// From now on the row of this snapshot is recognised without a look into the store.
     fn learn(&self, snapshot: &Snapshot) {
-        let row = snapshot.row_fingerprint.filter(|_| snapshot.removed.is_none());
-        self.recognised.learn(snapshot.key.kind, &snapshot.key.id, row);
+        let Snapshot { key, row_fingerprint, removed, .. } = snapshot;
+        match removed {
+            None => self.recognised.learn(key.kind, &key.id, *row_fingerprint),
+            Some(_) => self.recognised.forget(key.kind, &key.id),
+        }
     }
 
     /// What a first sight tells that is not one of a stray.

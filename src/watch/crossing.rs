@@ -49,6 +49,9 @@ impl Crossings {
     /// Whether an answer about a resource was applied that arrived after this request was sent.
     pub(super) fn crossed(&self, ticket: &Ticket, asked_at: Timestamp, kind: Kind, id: &ResourceId) -> bool {
         let state = self.lock();
+        if state.arrived.is_empty() {
+            return false;
+        }
         state.arrived.get(&(kind, id.clone())).is_some_and(|arrival| {
             // A ticket is taken before the wait for the bucket, so the instants decide, and the order of the
             // tickets only where the instants are equal.
@@ -56,9 +59,19 @@ impl Crossings {
         })
     }
 
-    /// That an answer about these resources was applied.
-    pub(super) fn arrived(&self, at: Timestamp, kind: Kind, ids: impl IntoIterator<Item = ResourceId>) {
+    /// That an answer about these resources was applied; `own` is the ticket of the request that it answers, if that
+    /// is still held. Nobody needs to know if no other request is under way.
+    pub(super) fn arrived(
+        &self,
+        own: Option<&Ticket>,
+        at: Timestamp,
+        kind: Kind,
+        ids: impl IntoIterator<Item = ResourceId>,
+    ) {
         let mut state = self.lock();
+        if state.under_way.iter().all(|order| own.is_some_and(|own| own.order == *order)) {
+            return;
+        }
         state.clock += 1;
         let order = state.clock;
         state.arrived.extend(ids.into_iter().map(|id| ((kind, id), Arrival { order, at })));
@@ -95,7 +108,7 @@ mod tests {
         let (kind, at) = (Kind::Certificate, Timestamp::from_millis);
         let early = crossings.depart();
         let late = crossings.depart();
-        crossings.arrived(at(20), kind, [id("a")]);
+        crossings.arrived(None, at(20), kind, [id("a")]);
         assert!(crossings.crossed(&early, at(10), kind, &id("a")));
         assert!(!crossings.crossed(&early, at(10), kind, &id("b")));
         assert!(!crossings.crossed(&early, at(21), kind, &id("a")), "it waited for the bucket and was sent later");
@@ -109,12 +122,23 @@ mod tests {
     fn what_nobody_can_cross_any_more_is_forgotten() {
         let crossings = Crossings::default();
         let first = crossings.depart();
-        crossings.arrived(Timestamp::EPOCH, Kind::Certificate, [id("a")]);
+        crossings.arrived(None, Timestamp::EPOCH, Kind::Certificate, [id("a")]);
         let second = crossings.depart();
-        crossings.arrived(Timestamp::EPOCH, Kind::Certificate, [id("b")]);
+        crossings.arrived(None, Timestamp::EPOCH, Kind::Certificate, [id("b")]);
         drop(first);
         assert_eq!(crossings.lock().arrived.len(), 1);
         drop(second);
         assert!(crossings.lock().arrived.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_else_can_cross_is_not_remembered() {
+        let crossings = Crossings::default();
+        let own = crossings.depart();
+        crossings.arrived(Some(&own), Timestamp::EPOCH, Kind::Certificate, [id("a")]);
+        assert!(crossings.lock().arrived.is_empty());
+        let other = crossings.depart();
+        crossings.arrived(Some(&own), Timestamp::EPOCH, Kind::Certificate, [id("a")]);
+        assert!(crossings.crossed(&other, Timestamp::EPOCH, Kind::Certificate, &id("a")));
     }
 }

@@ -188,6 +188,12 @@ impl<'a> Pass<'a> {
         self.behind.unwrap_or_default()
     }
 
+    /// Forgets what was seen, so that what a sweep does not see is known at its end.
+    pub(super) async fn begin_sweep(&self) -> Result<(), Halt> {
+        self.applier.recall(self.stop).await?;
+        Ok(self.applier.begin_sweep().await?)
+    }
+
     /// Reads both listings. The proof is there only if nothing was missing; what was seen is applied in any case.
     pub(super) async fn run(&mut self, selection: &Selection) -> Result<Option<Proof>, Halt> {
         let listed = self.list_all(selection).await;

@@ -1,7 +1,8 @@
 //! What is known without a read from disk: rows by their bytes, and what the sweep under way has seen and read.
 //!
-//! Sixteen bytes for each resource, whatever its size. The table fills as rows are seen and is empty after a restart:
-//! a row that it does not know is compared with the snapshot, which knows better.
+//! Sixteen bytes for each resource, whatever its size. The table is filled from the store before the first sweep, and as
+//! rows are seen: a row that it does not know is compared with the snapshot, which knows better. What it counts is never more than
+//! there is: two ids that fall together in it are one.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -13,9 +14,15 @@ use crate::model::resource::{Kind, ResourceId};
 /// The lowest bit of an entry says whether the sweep has seen the resource.
 const SEEN: u64 = 1;
 
-/// The next one says whether what was seen since could be used. The others are the fingerprint's; an entry of nothing
-/// but these two knows no row.
+/// The next one says whether what was seen since could be used.
 const READ: u64 = 2;
+
+/// The third one says whether the store has a snapshot of the resource, and has it not as removed. The others are the
+/// fingerprint's; an entry of nothing but these three knows no row.
+const THERE: u64 = 4;
+
+/// All that is no fingerprint's.
+const MARKS: u64 = SEEN | READ | THERE;
 
 /// The resources of one source.
 #[derive(Debug, Default)]
@@ -44,16 +51,38 @@ impl Hasher for Unchanged {
 }
 
 impl Recognised {
-    /// Whether the snapshot of a resource was made of a row with this fingerprint.
-    pub(super) fn knows(&self, kind: Kind, id: &ResourceId, fingerprint: u128) -> bool {
-        self.of(kind).get(&id_hash(id)).is_some_and(|entry| entry & !(SEEN | READ) == bits(fingerprint))
+    /// Makes room for so many resources at once, which takes less than to grow step by step.
+    pub(super) fn reserve(&self, kind: Kind, count: usize) {
+        let mut entries = self.of(kind);
+        let more = count.saturating_sub(entries.len());
+        entries.reserve(more);
     }
 
-    /// That the snapshot of a resource was made of such a row, or of none that could be recognised.
+    /// That a pass has seen a resource by a row with this fingerprint; a row is a sight. Whether its snapshot was made of
+    /// such a row: then it is read with that.
+    pub(super) fn see_row(&self, kind: Kind, id: &ResourceId, fingerprint: u128) -> bool {
+        let mut entries = self.of(kind);
+        let entry = entries.entry(id_hash(id)).or_default();
+        let is_known = *entry & !MARKS == bits(fingerprint);
+        *entry |= if is_known { SEEN | READ } else { SEEN };
+        is_known
+    }
+
+    /// That there is a snapshot of a resource, which was made of such a row, or of none that could be recognised.
     pub(super) fn learn(&self, kind: Kind, id: &ResourceId, fingerprint: Option<u128>) {
         let mut entries = self.of(kind);
         let entry = entries.entry(id_hash(id)).or_default();
-        *entry = fingerprint.map_or(0, bits) | *entry & (SEEN | READ);
+        *entry = fingerprint.map_or(0, bits) | *entry & (SEEN | READ) | THERE;
+    }
+
+    /// That there is a snapshot of a resource.
+    pub(super) fn find(&self, kind: Kind, id: &ResourceId) {
+        *self.of(kind).entry(id_hash(id)).or_default() |= THERE;
+    }
+
+    /// That there is no snapshot of a resource, or that it is one of what was removed.
+    pub(super) fn forget(&self, kind: Kind, id: &ResourceId) {
+        *self.of(kind).entry(id_hash(id)).or_default() &= SEEN | READ;
     }
 
     /// That a pass has seen a resource.
@@ -76,6 +105,24 @@ impl Recognised {
         self.of(kind).get(&id_hash(id)).is_some_and(|entry| entry & (SEEN | READ) == SEEN | READ)
     }
 
+    /// How many of the resources that are there a pass has seen since the last sweep began.
+    pub(super) fn seen(&self, kind: Kind) -> u64 {
+        self.of(kind).values().filter(|entry| *entry & (SEEN | THERE) == SEEN | THERE).count() as u64
+    }
+
+    /// How many resources a pass has seen since the last sweep began, if all of them are there and what was shown of
+    /// them could be used.
+    pub(super) fn read_of_all_seen(&self, kind: Kind) -> Option<u64> {
+        let mut read = 0;
+        for entry in self.of(kind).values().filter(|entry| *entry & SEEN != 0) {
+            if entry & MARKS != MARKS {
+                return None;
+            }
+            read += 1;
+        }
+        Some(read)
+    }
+
     /// That a sweep begins, for which nothing has been seen yet.
     pub(super) fn begin_sweep(&self) {
         for kind in Kind::ALL {
@@ -92,9 +139,9 @@ impl Recognised {
     }
 }
 
-/// What of a fingerprint is kept. Two rows of one resource agree in these bits with a chance of 2^-62.
+/// What of a fingerprint is kept. Two rows of one resource agree in these bits with a chance of 2^-61.
 fn bits(fingerprint: u128) -> u64 {
-    (fingerprint as u64 & !(SEEN | READ)).max(READ << 1)
+    (fingerprint as u64 & !MARKS).max(MARKS + 1)
 }
 
 #[cfg(test)]
@@ -107,27 +154,32 @@ mod tests {
         text.parse().expect("an id")
     }
 
+    /// Whether the snapshot of a resource was made of a row with this fingerprint.
+    fn knows(known: &Recognised, kind: Kind, id: &ResourceId, fingerprint: u128) -> bool {
+        known.of(kind).get(&id_hash(id)).is_some_and(|entry| entry & !MARKS == bits(fingerprint))
+    }
+
     #[test]
     fn a_row_is_known_until_another_takes_its_place() {
         let known = Recognised::default();
-        known.learn(KIND, &id("a"), Some(7));
-        assert!(known.knows(KIND, &id("a"), 7));
-        assert!(!known.knows(KIND, &id("a"), 9) && !known.knows(KIND, &id("b"), 7));
-        assert!(!known.knows(Kind::CertificateRequest, &id("a"), 7));
+        known.learn(KIND, &id("a"), Some(16));
+        assert!(knows(&known, KIND, &id("a"), 16));
+        assert!(!knows(&known, KIND, &id("a"), 32) && !knows(&known, KIND, &id("b"), 16));
+        assert!(!knows(&known, Kind::CertificateRequest, &id("a"), 16));
         known.learn(KIND, &id("a"), None);
-        assert!(!known.knows(KIND, &id("a"), 7) && !known.knows(KIND, &id("a"), 0));
+        assert!(!knows(&known, KIND, &id("a"), 16) && !knows(&known, KIND, &id("a"), 0));
     }
 
     #[test]
     fn what_a_sweep_has_seen_is_forgotten_when_the_next_begins() {
         let known = Recognised::default();
         known.see(KIND, &id("a"));
-        known.learn(KIND, &id("a"), Some(7));
-        known.learn(KIND, &id("b"), Some(8));
+        known.learn(KIND, &id("a"), Some(16));
+        known.learn(KIND, &id("b"), Some(24));
         assert!(known.has_seen(KIND, &id("a")) && !known.has_seen(KIND, &id("b")));
-        assert!(known.knows(KIND, &id("a"), 7), "being seen does not change what is known");
+        assert!(knows(&known, KIND, &id("a"), 16), "being seen does not change what is known");
         known.begin_sweep();
-        assert!(!known.has_seen(KIND, &id("a")) && known.knows(KIND, &id("a"), 7));
+        assert!(!known.has_seen(KIND, &id("a")) && knows(&known, KIND, &id("a"), 16));
     }
 
     #[test]
@@ -137,10 +189,46 @@ mod tests {
         known.read(KIND, &id("b"));
         assert!(!known.has_read(KIND, &id("a")) && !known.has_read(KIND, &id("b")));
         known.read(KIND, &id("a"));
-        known.learn(KIND, &id("a"), Some(7));
-        assert!(known.has_read(KIND, &id("a")) && known.knows(KIND, &id("a"), 7));
+        known.learn(KIND, &id("a"), Some(16));
+        assert!(known.has_read(KIND, &id("a")) && knows(&known, KIND, &id("a"), 16));
         known.begin_sweep();
-        assert!(!known.has_read(KIND, &id("a")) && known.knows(KIND, &id("a"), 7));
+        assert!(!known.has_read(KIND, &id("a")) && knows(&known, KIND, &id("a"), 16));
+    }
+
+    #[test]
+    fn a_row_that_is_known_is_read_with_being_seen() {
+        let known = Recognised::default();
+        known.learn(KIND, &id("a"), Some(24));
+        assert!(
+            !known.see_row(KIND, &id("a"), 16) && known.has_seen(KIND, &id("a")) && !known.has_read(KIND, &id("a"))
+        );
+        assert!(known.see_row(KIND, &id("a"), 24) && known.has_read(KIND, &id("a")));
+    }
+
+    #[test]
+    fn what_is_counted_is_there_and_was_seen() {
+        let known = Recognised::default();
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (0, Some(0)));
+        known.learn(KIND, &id("a"), Some(24));
+        known.find(KIND, &id("b"));
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (0, Some(0)), "nothing was seen");
+        known.see_row(KIND, &id("a"), 24);
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (1, Some(1)));
+        known.see(KIND, &id("b"));
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, None), "it could not be used");
+        known.read(KIND, &id("b"));
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, Some(2)));
+        known.see(Kind::CertificateRequest, &id("c"));
+        known.see(KIND, &id("c"));
+        known.read(KIND, &id("c"));
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, None), "of that there is no snapshot");
+        known.learn(KIND, &id("c"), None);
+        known.forget(KIND, &id("b"));
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, None), "that is gone");
+        known.begin_sweep();
+        assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (0, Some(0)));
+        known.see_row(KIND, &id("a"), 24);
+        assert_eq!(known.seen(KIND), 1, "that it is there is not forgotten");
     }
 
     #[test]
@@ -148,6 +236,6 @@ mod tests {
         let known = Recognised::default();
         known.learn(KIND, &id("a"), Some(0));
         known.begin_sweep();
-        assert!(known.knows(KIND, &id("a"), 0));
+        assert!(knows(&known, KIND, &id("a"), 0));
     }
 }

@@ -134,6 +134,18 @@ pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, StoreError> {
     Ok(ending.object)
 }
 
+/// Whether the snapshot in a row was removed, and the fingerprint of the row that it was made of. The object is not read.
+pub(crate) fn row_fingerprint(bytes: &[u8]) -> Result<(bool, Option<u128>), StoreError> {
+    let payload = payload(VERSION, SNAPSHOT, bytes)?;
+    if is_of_today(bytes) {
+        let row: (Beginning, bool, u64, Timestamp, Option<u128>) = beginning(SNAPSHOT, payload)?;
+        Ok((row.0.removed.is_some(), row.4))
+    } else {
+        let row: (Option<FormerRemoval>, u64, Timestamp, Option<u128>) = beginning(SNAPSHOT, payload)?;
+        Ok((row.0.is_some(), row.3))
+    }
+}
+
 /// What counting and the indexes need of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outline {

@@ -14,7 +14,7 @@ use crate::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, Sour
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
 use crate::store::codec::{self, Head, StoredSight};
-use crate::store::{Due, SightCommit, SightStore, StoreError, Task};
+use crate::store::{Due, SightCommit, SightStore, StoreError, Task, Trace};
 
 impl Stage<'_> {
     /// One sight: its snapshot, its absence and all its events, whole or not at all. `is_older`: the store has snapshots
@@ -134,6 +134,16 @@ impl SightStore for SledStore {
         limit: usize,
     ) -> Result<Vec<(ResourceId, bool)>, StoreError> {
         self.list(keys::snapshots_after(source, kind, after), limit, snapshots::id).await
+    }
+
+    async fn traces_after(
+        &self,
+        source: &SourceName,
+        kind: Kind,
+        after: Option<&ResourceId>,
+        limit: usize,
+    ) -> Result<Vec<Trace>, StoreError> {
+        self.list(keys::snapshots_after(source, kind, after), limit, snapshots::trace).await
     }
 
     async fn open_after(

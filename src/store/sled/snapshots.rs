@@ -7,7 +7,7 @@ use super::lists;
 use super::stage::Stage;
 use crate::model::resource::{Absence, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::store::codec::snapshot::{self as rows, Outline, object_text};
-use crate::store::{Due, StoreError, Task, codec};
+use crate::store::{Due, StoreError, Task, Trace, codec};
 
 /// The entries of a snapshot in the indexes.
 fn entries(name: &ResourceKey, outline: Outline, object: &str) -> Vec<Key> {
@@ -89,6 +89,13 @@ pub(super) fn snapshot(source: &SourceName, key: &[u8], row: &[u8]) -> Result<Sn
 pub(super) fn id(key: &[u8], row: &[u8]) -> Result<(ResourceId, bool), StoreError> {
     let (_, id) = keys::kind_and_id(key).ok_or_else(bad_key)?;
     Ok((id, Outline::read(row)?.is_removed))
+}
+
+/// What the row of the snapshot in a row is recognised by; the object is not read.
+pub(super) fn trace(key: &[u8], row: &[u8]) -> Result<Trace, StoreError> {
+    let (_, id) = keys::kind_and_id(key).ok_or_else(bad_key)?;
+    let (is_removed, row_fingerprint) = rows::row_fingerprint(row)?;
+    Ok(Trace { id, is_removed, row_fingerprint })
 }
 
 /// The absence in a row.

@@ -23,6 +23,8 @@ const WRITTEN_AT_ONCE: usize = 100;
 pub(in super::super) struct Walk {
     kind: usize,
     after: Option<ResourceId>,
+    /// Kinds of which nothing is absent, so that there is nothing to look for.
+    all_seen: [bool; 2],
 }
 
 /// A resource that a complete sweep did not show.
@@ -52,13 +54,24 @@ pub(in super::super) struct Gone {
 }
 
 impl Applier {
+    /// Begins to look for what the sweep did not see. Where it has seen as many as there are, that was all of them, and
+    /// a look at each row in the store is spared.
+    pub(in super::super) async fn begin_walk(&self) -> Result<Walk, StoreError> {
+        let _right = self.progress.lock().await;
+        let all = self.counts().await?;
+        Ok(Walk { all_seen: Kind::ALL.map(|kind| self.recognised.seen(kind) == all[kind as usize]), ..Walk::default() })
+    }
+
     /// The next of those that the sweep did not see and on which nobody has decided. `None`: that was all.
     pub(in super::super) async fn absent(&self, walk: &mut Walk) -> Result<Option<Vec<Absent>>, StoreError> {
+        while walk.all_seen.get(walk.kind) == Some(&true) {
+            walk.kind += 1;
+        }
         let Some(&kind) = Kind::ALL.get(walk.kind) else { return Ok(None) };
         let page = self.store.ids_after(self.source.name(), kind, walk.after.as_ref(), PAGE).await?;
         match page.last() {
             Some((last, _)) => walk.after = Some(last.clone()),
-            None => *walk = Walk { kind: walk.kind + 1, after: None },
+            None => *walk = Walk { kind: walk.kind + 1, after: None, ..*walk },
         }
         let is_absent = |(id, is_removed): &(ResourceId, bool)| !is_removed && !self.recognised.has_seen(kind, id);
         let ids: Vec<ResourceId> = page.into_iter().filter(is_absent).map(|(id, _)| id).collect();
@@ -138,7 +151,7 @@ impl Applier {
             let Some(before) = known.into_iter().flatten().find(|known| known.removed.is_none()) else { continue };
             let last_seen = (*last_seen).min(*at);
             let (snapshot, sight, drafts) = removed(&before, *reason, *at, last_seen, cause, self.source.api_version());
-            self.recognised.learn(*kind, id, None);
+            self.recognised.forget(*kind, id);
             let absence = Some((snapshot.key.clone(), None));
             commits.push(SightCommit { snapshot: Some(snapshot), absence, told: vec![(sight, drafts)] });
             arrived.push((*at, *kind, id.clone()));
@@ -148,7 +161,7 @@ impl Applier {
         }
         self.store.commit_sights(commits, None).await?;
         let removals = arrived.len() as u64;
-        arrived.into_iter().for_each(|(at, kind, id)| self.crossings.arrived(at, kind, [id]));
+        arrived.into_iter().for_each(|(at, kind, id)| self.crossings.arrived(None, at, kind, [id]));
         Ok(removals)
     }
 
@@ -191,6 +204,9 @@ impl Applier {
     /// gone was seen to be so exactly if it did not show them.
     pub(in super::super) async fn note_unread(&self, began: Timestamp) -> Result<(), StoreError> {
         for kind in Kind::ALL {
+            if self.forget_gone_if_all_read(kind).await? {
+                continue;
+            }
             let mut after = None;
             loop {
                 let right = self.progress.lock().await;
@@ -215,6 +231,25 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// Where a sweep has read as many as there are, and nothing else, only what is gone can have an entry that it needs no
+    /// more. Whether that is so.
+    async fn forget_gone_if_all_read(&self, kind: Kind) -> Result<bool, StoreError> {
+        let _right = self.progress.lock().await;
+        let all = self.store.snapshot_count(self.source.name(), kind).await?;
+        if self.recognised.read_of_all_seen(kind) != Some(all) {
+            return Ok(false);
+        }
+        let mut after: Option<(Kind, ResourceId)> = None;
+        loop {
+            let beyond = after.as_ref().map(|(kind, id)| (*kind, id));
+            let page = self.store.absences_after(self.source.name(), beyond, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(true) };
+            after = Some((last.key.kind, last.key.id.clone()));
+            let gone = page.into_iter().filter(|absence| absence.key.kind == kind);
+            self.set_absences(gone.map(|absence| (absence.key, None)).collect()).await?;
+        }
     }
 
     /// Notes that nobody knows how these stand. The former sweep, of which no later one takes the place for them, goes

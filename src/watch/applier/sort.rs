@@ -51,23 +51,24 @@ impl Applier {
         let mut confirmed = Vec::new();
         let mut rest = Vec::new();
         for item in items {
-            if arrival.is_a_sight {
-                self.recognised.see(arrival.kind, item.id());
-            }
             match &item {
                 // The members of an open list are compared with the snapshots, which know the list that they are in.
                 Item::Row(row, shown)
-                    if arrival.list.is_none() && self.recognised.knows(arrival.kind, &row.id, *shown) =>
+                    if arrival.list.is_none() && self.recognised.see_row(arrival.kind, &row.id, *shown) =>
                 {
-                    self.recognised.read(arrival.kind, &row.id);
                     if !self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &row.id) {
                         confirmed.push(row.id.clone());
                     }
                 }
-                Item::Row(..) | Item::Seen { .. } => rest.push(item),
+                Item::Row(..) | Item::Seen { .. } => {
+                    if arrival.is_a_sight {
+                        self.recognised.see(arrival.kind, item.id());
+                    }
+                    rest.push(item);
+                }
             }
         }
-        self.crossings.arrived(arrival.exchange.answered_at, arrival.kind, confirmed);
+        self.crossings.arrived(Some(arrival.ticket), arrival.exchange.answered_at, arrival.kind, confirmed);
         rest
     }
 
@@ -209,21 +210,21 @@ fn is_row_of(known: &Snapshot, shown: u128) -> bool {
 /// The items without those that an answer repeats, and the ids that it shows in more than one state: it does not say
 /// which of them is the newer.
 pub(super) fn without_repeats(items: Vec<Item>) -> (Vec<Item>, HashSet<ResourceId>) {
-    let mut shown: HashMap<ResourceId, u128> = HashMap::new();
+    let mut shown: HashMap<&ResourceId, u128> = HashMap::with_capacity(items.len());
     let mut contradicted = HashSet::new();
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
-    for item in items {
-        match &item {
-            Item::Row(row, fingerprint) => match shown.insert(row.id.clone(), *fingerprint) {
-                None => kept.push(item),
-                Some(other) if other == *fingerprint => {}
-                Some(_) => {
-                    contradicted.insert(row.id.clone());
-                }
-            },
-            Item::Seen { .. } => kept.push(item),
+    let mut repeats = HashSet::new();
+    for (place, item) in items.iter().enumerate() {
+        let Item::Row(row, fingerprint) = item else { continue };
+        if let Some(other) = shown.insert(&row.id, *fingerprint) {
+            repeats.insert(place);
+            if other != *fingerprint {
+                contradicted.insert(row.id.clone());
+            }
         }
     }
-    kept.retain(|item| !contradicted.contains(item.id()));
-    (kept, contradicted)
+    if repeats.is_empty() {
+        return (items, contradicted);
+    }
+    let kept = items.into_iter().enumerate().filter(|(place, _)| !repeats.contains(place)).map(|(_, item)| item);
+    (kept.filter(|item| !contradicted.contains(item.id())).collect(), contradicted)
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::super::applier::{Absent, Gone, Item, Walk, Way};
+use super::super::applier::{Absent, Gone, Item, Way};
 use super::super::guard::Counts;
 use super::super::progress::Proof;
 use super::{Halt, Pass, Question, halted};
@@ -52,7 +52,7 @@ impl Pass<'_> {
         self.applier.forget_present().await?;
         let mut counts: Counts = [0; 2];
         let mut first: Vec<Absent> = Vec::new();
-        let mut walk = Walk::default();
+        let mut walk = self.applier.begin_walk().await?;
         while let Some(page) = self.applier.absent(&mut walk).await? {
             page.iter().for_each(|absent| counts[absent.kind as usize] += 1);
             // What is withheld waits for a decision, however few of them are left.

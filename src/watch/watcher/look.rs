@@ -151,7 +151,7 @@ impl Watcher {
                 done
             }
             PassKind::Sweep => {
-                self.applier.begin_sweep().await?;
+                pass.begin_sweep().await?;
                 let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
                 let Some(proof) = pass.infer_removals(started_at, proof).await? else { return Ok(()) };
                 self.applier.note_unread(started_at).await?;
@@ -163,7 +163,7 @@ impl Watcher {
 
     /// The sweep that is the baseline.
     async fn look_first(&self, started_at: Timestamp, pass: &mut Pass<'_>) -> Result<(), Halt> {
-        self.applier.begin_sweep().await?;
+        pass.begin_sweep().await?;
         let Some(proof) = pass.run(&Selection::Everything).await? else { return Ok(()) };
         self.applier.note_unread(started_at).await?;
         self.complete_baseline(started_at, pass.behind(), &proof).await

@@ -10,7 +10,7 @@ use certhook::model::id::{EndpointId, EndpointNumber, Position};
 use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{DeliveryQuery, Positions, Settings, Store, Waiting};
+use certhook::store::{DeliveryQuery, Positions, Settings, Store, Trace, Waiting};
 use tempfile::TempDir;
 
 use super::samples::*;
@@ -89,6 +89,8 @@ async fn snapshots_of_a_former_program_are_read_and_then_kept_in_step() {
     assert_eq!(found, [former.clone(), gone.clone()]);
     let ids = store.ids_after(&source(), Kind::Certificate, None, 9).await.unwrap();
     assert_eq!(ids, [(resource_id(1), false), (resource_id(2), true)]);
+    let traces = store.traces_after(&source(), Kind::Certificate, None, 9).await.unwrap();
+    assert_eq!(traces, found.into_iter().map(Trace::of).collect::<Vec<_>>());
     let count = async || store.snapshot_count(&source(), Kind::Certificate).await.unwrap();
     let listed = |snapshot| Snapshot { open_list: Some(OpenList::Processing), removed: None, ..snapshot };
     store.commit_sights(vec![silent(listed(former))], None).await.unwrap();

@@ -8,7 +8,7 @@ use certhook::model::endpoint::Endpoint;
 use certhook::model::id::{DeliveryId, Position};
 use certhook::model::resource::{Absence, AbsenceState, Agenda, Kind, OpenList, Snapshot};
 use certhook::model::time::Timestamp;
-use certhook::store::{DeliveryCommit, DeliveryQuery, SightCommit, Store};
+use certhook::store::{DeliveryCommit, DeliveryQuery, SightCommit, Store, Trace};
 use proptest::prelude::*;
 
 use super::conformance::Reopen;
@@ -158,6 +158,8 @@ impl Model {
         assert_eq!(store.snapshots_after(&source(), certificates, None, 100).await.unwrap(), all);
         let ids: Vec<_> = all.iter().map(|one| (one.key.id.clone(), one.removed.is_some())).collect();
         assert_eq!(store.ids_after(&source(), certificates, None, 100).await.unwrap(), ids);
+        let traces: Vec<_> = all.iter().cloned().map(Trace::of).collect();
+        assert_eq!(store.traces_after(&source(), certificates, None, 100).await.unwrap(), traces);
         assert_in_step(store, &source(), &all).await;
         let absences: Vec<_> = self.absences.values().cloned().collect();
         assert_eq!(store.absences_after(&source(), None, 100).await.unwrap(), absences);
