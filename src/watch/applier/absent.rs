@@ -34,8 +34,15 @@ pub(in super::super) struct Absent {
     pub(in super::super) kind: Kind,
     /// Its id.
     pub(in super::super) id: ResourceId,
+    /// What is known of its absence; `None`: the former sweep has shown it.
+    state: Option<AbsenceState>,
+}
+
+impl Absent {
     /// Whether its removal is withheld already.
-    pub(in super::super) is_withheld: bool,
+    pub(in super::super) fn is_withheld(&self) -> bool {
+        self.state == Some(AbsenceState::Withheld)
+    }
 }
 
 /// A resource that is confirmed to be gone.
@@ -79,9 +86,7 @@ impl Applier {
         let absent = ids.into_iter().zip(entries).filter_map(|(id, entry)| match entry.map(|entry| entry.state) {
             // Somebody has decided on these.
             Some(AbsenceState::Kept | AbsenceState::Confirmed) => None,
-            state @ (Some(AbsenceState::Withheld | AbsenceState::Unknown) | None) => {
-                Some(Absent { kind, id, is_withheld: state == Some(AbsenceState::Withheld) })
-            }
+            state @ (Some(AbsenceState::Withheld | AbsenceState::Unknown) | None) => Some(Absent { kind, id, state }),
         });
         Ok(Some(absent.collect()))
     }
@@ -109,20 +114,20 @@ impl Applier {
         // The last new one carries the event, so that a sweep that was interrupted before is told by the next.
         let mut last: Option<SightCommit> = None;
         while let Some(page) = self.absent(&mut walk).await? {
-            let new = page.into_iter().filter(|absent| !absent.is_withheld).map(|Absent { kind, id, .. }| {
-                let key = ResourceKey { source: self.source.name().clone(), kind, id };
-                let absence = Absence { key: key.clone(), state: AbsenceState::Withheld, since: began };
-                SightCommit { absence: Some((key, Some(absence))), ..SightCommit::default() }
-            });
-            let mut commits: Vec<SightCommit> = last.take().into_iter().chain(new).collect();
-            last = commits.pop();
-            if !commits.is_empty() {
-                self.store.commit_sights(commits, None).await?;
+            let new: Vec<Absent> = page.into_iter().filter(|absent| !absent.is_withheld()).collect();
+            for new in new.chunks(WRITTEN_AT_ONCE) {
+                let mut commits: Vec<SightCommit> = last.take().into_iter().collect();
+                commits.extend(self.absences_of_new(new, AbsenceState::Withheld, began, progress.swept_at).await?);
+                last = commits.pop();
+                if !commits.is_empty() {
+                    self.store.commit_sights(commits, None).await?;
+                }
             }
         }
         let Some(mut last) = last else { return Ok(()) };
+        let sight = last.snapshot.take().map(|sight| SightCommit { snapshot: Some(sight), ..SightCommit::default() });
         last.told = vec![self.account.tell(gateway::removals_withheld(named(absent), named(all)), progress, now)];
-        self.store.commit_sights(vec![last], None).await
+        self.store.commit_sights(sight.into_iter().chain([last]).collect(), None).await
     }
 
     /// Removes what is gone, so much of it at a time that no page waits for long. What was seen since the sweep began is
@@ -221,13 +226,16 @@ impl Applier {
                 let (mut unread, mut read) = (Vec::new(), Vec::new());
                 for ((id, is_removed), entry) in ids.into_iter().zip(are_removed).zip(entries) {
                     match (!is_removed || self.recognised.has_seen(kind, &id), entry) {
-                        (true, None) => unread.push(id),
+                        (true, None) => unread.push(Absent { kind, id, state: None }),
                         (false, Some(entry)) => read.push((entry.key, None)),
                         (true, Some(_)) | (false, None) => {}
                     }
                 }
                 self.set_absences(read).await?;
-                self.set_unknown(kind, &unread, began, swept_at).await?;
+                for unread in unread.chunks(WRITTEN_AT_ONCE) {
+                    let commits = self.absences_of_new(unread, AbsenceState::Unknown, began, swept_at).await?;
+                    self.store.commit_sights(commits, None).await?;
+                }
             }
         }
         Ok(())
@@ -252,27 +260,27 @@ impl Applier {
         }
     }
 
-    /// Notes that nobody knows how these stand. The former sweep, of which no later one takes the place for them, goes
-    /// down in their snapshots as the last sight.
-    async fn set_unknown(
+    /// What notes that these of one kind are absent. No sweep counts as a sight of what is; so a former one that has shown
+    /// it goes down in its snapshot as the last.
+    async fn absences_of_new(
         &self,
-        kind: Kind,
-        ids: &[ResourceId],
+        absent: &[Absent],
+        state: AbsenceState,
         since: Timestamp,
         swept_at: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
-        for ids in ids.chunks(WRITTEN_AT_ONCE) {
-            let known = self.store.snapshots(self.source.name(), kind, ids).await?;
-            let commits = known.into_iter().flatten().map(|known| {
-                let key = known.key.clone();
-                let absence = Absence { key: key.clone(), state: AbsenceState::Unknown, since };
-                let later = swept_at.filter(|swept_at| known.observed_at < *swept_at);
-                let snapshot = later.map(|observed_at| Snapshot { observed_at, ..known });
-                SightCommit { snapshot, absence: Some((key, Some(absence))), told: Vec::new() }
-            });
-            self.store.commit_sights(commits.collect(), None).await?;
-        }
-        Ok(())
+    ) -> Result<Vec<SightCommit>, StoreError> {
+        let Some(Absent { kind, .. }) = absent.first() else { return Ok(Vec::new()) };
+        let ids: Vec<ResourceId> = absent.iter().map(|absent| absent.id.clone()).collect();
+        let known = self.store.snapshots(self.source.name(), *kind, &ids).await?;
+        let commits = absent.iter().zip(known).filter_map(|(absent, known)| {
+            let known = known?;
+            let key = known.key.clone();
+            let absence = Absence { key: key.clone(), state, since };
+            let later = swept_at.filter(|swept_at| absent.state.is_none() && known.observed_at < *swept_at);
+            let snapshot = later.map(|observed_at| Snapshot { observed_at, ..known });
+            Some(SightCommit { snapshot, absence: Some((key, Some(absence))), told: Vec::new() })
+        });
+        Ok(commits.collect())
     }
 
     /// Whether there is a snapshot of a resource that was not removed.

@@ -56,7 +56,7 @@ impl Pass<'_> {
         while let Some(page) = self.applier.absent(&mut walk).await? {
             page.iter().for_each(|absent| counts[absent.kind as usize] += 1);
             // What is withheld waits for a decision, however few of them are left.
-            let undisputed = page.into_iter().filter(|absent| !absent.is_withheld);
+            let undisputed = page.into_iter().filter(|absent| !absent.is_withheld());
             first.extend(undisputed.take(CONFIRMED_MAX - first.len()));
         }
         let all = self.applier.counts().await?;

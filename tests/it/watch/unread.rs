@@ -174,3 +174,26 @@ async fn a_baseline_that_was_taken_up_again_is_no_sight_of_what_an_earlier_try_h
     sweep(&world, &watcher).await;
     assert_eq!(told(&world), [("certificate.removed".to_owned(), last_seen)]);
 }
+
+#[tokio::test]
+async fn a_sweep_that_withholds_a_removal_does_not_unsee_what_the_one_before_it_saw() {
+    let world = World::new();
+    world.source.set_page_size(100);
+    let watcher = stocked(&world).await;
+    sweep(&world, &watcher).await;
+    let last_seen = world.now();
+    let shown = world.source.edit(|book| book.all(CERTIFICATE));
+    let lost: Vec<_> = shown.into_iter().take(12).collect();
+    for object in &lost {
+        world.remove(CERTIFICATE, object["id"].as_str().expect("an id"));
+    }
+    // A second one, of which nobody counts as seen any more, changes nothing.
+    for _ in 0..2 {
+        sweep(&world, &watcher).await;
+    }
+    lost.into_iter().for_each(|object| world.put(CERTIFICATE, object));
+    world.tick(60);
+    world.set_status(CERTIFICATE, ID, "expired");
+    run(&watcher, PassKind::Changes).await;
+    assert_eq!(told(&world), [("certificate.expired".to_owned(), last_seen)]);
+}
