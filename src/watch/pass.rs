@@ -1,31 +1,31 @@
 //! One run over a source: listings page by page, what they call for by id, and what follows from having seen it all.
 //!
-//! In reading order: this file (listings, and what they call for), `strays` (first sights that may belong to the
-//! baseline), `open` (the open lists), `due` (looks by id whose time has come), `removal` (what no list shows), `call`
+//! In reading order: this file (listings, and what they call for), `fetch` (answers by id), `strays` (first sights that
+//! may belong to the baseline), `open` (the open lists), `due` (looks by id whose time has come), `removal` (what no list shows), `call`
 //! (what somebody asks for through our API).
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::fetch::Aside;
 use self::strays::HeldBack;
-use super::applier::{Applier, Arrival, Fetch, Findings, Held, Item, Way};
+use super::applier::{Applier, Arrival, Findings, Item};
 use super::crossing::Ticket;
 use super::progress::{Proof, behind};
-use super::ruling::is_settled;
 use super::upstream::{NoAnswer, Upstream};
 use super::{RemovalGuard, Settings};
 use crate::clock::Clock;
-use crate::detect::diff::{lacks_status, row_agrees};
 use crate::model::event::Cause;
 use crate::model::resource::{Kind, OpenList, ResourceId};
 use crate::model::source::PassKind;
 use crate::source::listing::{Complete, Incomplete, Listing, Step};
-use crate::source::{Exchange, Fetched, Malformed, Page, Selection, SourceError, Urgency};
+use crate::source::{Exchange, Malformed, Page, Selection, SourceError, Urgency};
 use crate::store::StoreError;
 
 mod call;
 mod due;
+mod fetch;
 mod open;
 mod removal;
 mod strays;
@@ -122,6 +122,7 @@ pub(super) struct Pass<'a> {
     urgency: Urgency,
     findings: Findings,
     strays: HeldBack,
+    aside: Aside,
     behind: Option<Duration>,
     tally: Tally,
 }
@@ -160,7 +161,7 @@ impl<'a> Pass<'a> {
     ) -> Self {
         let Surroundings { applier, upstream, clock, settings, stop, observe } = surroundings;
         let guard = &settings.removal_guard;
-        let (findings, strays, behind, tally) = Default::default();
+        let (findings, strays, aside, behind, tally) = Default::default();
         Self {
             applier,
             upstream,
@@ -173,6 +174,7 @@ impl<'a> Pass<'a> {
             urgency,
             findings,
             strays,
+            aside,
             behind,
             tally,
         }
@@ -277,7 +279,7 @@ impl<'a> Pass<'a> {
         self.tally.dropped += applied.dropped;
         self.malformed(arrival.kind, applied.malformed, arrival.is_a_sight);
         for fetch in applied.fetches {
-            Box::pin(self.fetch(fetch, arrival.is_a_sight, depth + 1)).await?;
+            Box::pin(self.fetch_or_put_aside(fetch, arrival.is_a_sight, depth + 1)).await?;
         }
         for held in applied.held {
             Box::pin(self.release(held, arrival, depth + 1)).await?;
@@ -286,51 +288,6 @@ impl<'a> Pass<'a> {
             Box::pin(self.hold_back(applied.strays, arrival)).await?;
         }
         Ok(())
-    }
-
-    /// Asks for one resource by id. Tells whether that is done with: `false` if asking again may give an answer.
-    async fn fetch(&mut self, fetch: Fetch, is_a_sight: bool, depth: u32) -> Result<bool, Halt> {
-        let Fetch { kind, id, row } = fetch;
-        if depth > DEPTH_MAX {
-            self.missing(format!("answers about {kind} {id} keep crossing"));
-            return Ok(false);
-        }
-        let ticket = self.applier.depart();
-        match self.upstream.get(kind, &id, self.urgency, self.stop).await {
-            Ok(Fetched::Found(seen, exchange)) => {
-                let way = if row.is_some() { Way::Listed } else { Way::ById };
-                // Only a row that shows this very state, and can show no other, may be recognised as it later.
-                let is_settled = is_settled(seen.updated_at(), exchange);
-                let row = row.filter(|(row, _)| (is_settled || !lacks_status(row)) && row_agrees(row, &seen));
-                let row_fingerprint = row.map(|(_, fingerprint)| fingerprint);
-                let arrival = self.arrival(kind, exchange, &ticket, is_a_sight);
-                self.settle(vec![Item::Seen { seen, row_fingerprint, way }], arrival, depth).await?;
-            }
-            Ok(Fetched::NotFound(_)) => {}
-            Ok(Fetched::Malformed(malformed)) => self.malformed(kind, vec![malformed], is_a_sight),
-            Err(error) => {
-                let error = halted(error)?;
-                self.missing(format!("{kind} {id} could not be fetched: {error}"));
-                if !matches!(error, SourceError::Refused { .. }) {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Lets a fulfilled request go after its certificate. While that cannot be asked for, the request is held back
-    /// too: the pass is incomplete, so the next one shows it again.
-    async fn release(&mut self, held: Held, arrival: Arrival<'_>, depth: u32) -> Result<(), Halt> {
-        let Held { item, certificate } = held;
-        if !self.findings.settled.contains(&certificate) {
-            let fetch = Fetch { kind: Kind::Certificate, id: certificate.clone(), row: None };
-            if self.fetch(fetch, true, depth).await? {
-                self.findings.settled.insert(certificate.clone());
-            }
-        }
-        let is_settled = self.findings.settled.contains(&certificate);
-        if is_settled { self.settle(vec![item], arrival, depth).await } else { Ok(()) }
     }
 
     /// Counts items that cannot be used. Each is left as it was, and is not absent if it is a sight of something.

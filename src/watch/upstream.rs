@@ -18,6 +18,10 @@ use crate::source::{Cursor, Exchange, Fetched, Page, Selection, Source, SourceEr
 /// ever.
 const FAILURES_MAX: u32 = 6;
 
+/// How often a call by id is tried, and how many failures in a row it stands for at most. The lists may be answered
+/// although it is not, so it waits for two seconds at most, and leaves it to whoever asks to come back to it.
+const GET_FAILURES_MAX: u32 = 2;
+
 /// For so long calls are tried again while none is answered: where each takes its time to fail, as with an upstream that
 /// accepts a connection and says nothing for 30 s, it would be minutes otherwise until a pass has failed. It is enough to
 /// get over that hiccup of half a minute.
@@ -93,7 +97,7 @@ impl Upstream {
         urgency: Urgency,
         stop: &CancellationToken,
     ) -> Result<Page, NoAnswer> {
-        let page = self.call(urgency, stop, || self.source.page(kind, selection, cursor, urgency)).await?;
+        let page = self.call(urgency, stop, None, || self.source.page(kind, selection, cursor, urgency)).await?;
         self.answered(page.exchange);
         Ok(page)
     }
@@ -106,7 +110,7 @@ impl Upstream {
         urgency: Urgency,
         stop: &CancellationToken,
     ) -> Result<Fetched, NoAnswer> {
-        let fetched = self.call(urgency, stop, || self.source.get(kind, id, urgency)).await?;
+        let fetched = self.call(urgency, stop, Some(GET_FAILURES_MAX), || self.source.get(kind, id, urgency)).await?;
         match &fetched {
             Fetched::Found(_, exchange) | Fetched::NotFound(exchange) => self.answered(*exchange),
             Fetched::Malformed(_) => {}
@@ -115,8 +119,14 @@ impl Upstream {
     }
 
     /// Somebody who waits for our API wants to know at once, also that there is no answer: such a call neither waits
-    /// nor is tried again.
-    async fn call<T, F>(&self, urgency: Urgency, stop: &CancellationToken, send: impl Fn() -> F) -> Result<T, NoAnswer>
+    /// nor is tried again. `weight`: for how many failures the call stands at most.
+    async fn call<T, F>(
+        &self,
+        urgency: Urgency,
+        stop: &CancellationToken,
+        weight: Option<u32>,
+        send: impl Fn() -> F,
+    ) -> Result<T, NoAnswer>
     where
         F: Future<Output = Result<T, SourceError>>,
     {
@@ -140,8 +150,8 @@ impl Upstream {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    let may_help = self.leave_alone(&error, begun);
-                    if is_awaited || !may_help || tries >= FAILURES_MAX {
+                    let may_help = self.leave_alone(&error, begun, weight);
+                    if is_awaited || !may_help || tries >= weight.unwrap_or(FAILURES_MAX) {
                         return Err(NoAnswer::Error(error));
                     }
                 }
@@ -151,22 +161,23 @@ impl Upstream {
 
     /// Leaves the source alone as long as the error asks for that a call which was begun then has met. Tells whether
     /// trying again can help.
-    fn leave_alone(&self, error: &SourceError, begun: Instant) -> bool {
+    fn leave_alone(&self, error: &SourceError, begun: Instant, weight: Option<u32>) -> bool {
         let mut state = self.lock();
+        let failures = state.failures.max(weight.unwrap_or(u32::MAX).min(state.failures.saturating_add(1)));
         let now = Instant::now();
         state.trouble = Some(error.to_string());
         tracing::warn!(source = %self.source.name(), %error, failures = state.failures + 1, "source.call_failed");
         match error {
             SourceError::Unauthorized { .. } | SourceError::Refused { .. } => return false,
             SourceError::Throttled { retry_after } => {
-                state.failures = state.failures.saturating_add(1);
+                state.failures = failures;
                 // Another pass may have been told to wait longer.
                 state.asked_until = state.asked_until.max(Some(now + *retry_after));
             }
             SourceError::Unavailable(_) => {
                 // Calls of two passes that fail together met one failure; two would double the wait twice.
                 if state.backed_off_until.is_none_or(|until| until <= now) {
-                    state.failures = state.failures.saturating_add(1);
+                    state.failures = failures;
                     state.backed_off_until = Some(now + wait_after(state.failures, chance()));
                 }
                 if now - *state.failing_since.get_or_insert(begun) >= TROUBLE_MAX {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::scripted_source::{Fault, ScriptedSource};
 use crate::support::sight_memory::SightMemory;
 
+mod aside;
 mod baseline;
 mod calls;
 mod changes;

@@ -48,8 +48,13 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Tells the strays of a pass that has seen what it could, however it ended: what was shown is applied.
+    /// Asks again for what was put aside, and tells the strays of a pass that has seen what it could, however it ended:
+    /// what was shown is applied.
     pub(super) async fn tell_strays_after<T>(&mut self, looked: Result<T, Halt>) -> Result<T, Halt> {
+        let looked = match looked {
+            Ok(looked) => self.ask_again().await.map(|()| looked),
+            halted @ Err(_) => halted,
+        };
         let told = self.release_strays(Strays::Tell).await;
         let looked = looked?;
         told.map(|()| looked)
