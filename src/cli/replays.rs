@@ -91,6 +91,7 @@ fn tell(output: Output, replay: &Value) -> std::io::Result<()> {
         ("delivered", plain("/delivered")),
         ("failed", plain("/failed")),
         ("canceled", plain("/canceled")),
+        ("cut by retention", plain("/cut")),
         ("select", plain("/select")),
         ("since", plain("/since")),
         ("until", plain("/until")),
