@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench store_scale` fills a store with 200 000 certificates; `-- --rows 10000000 --events 2000000`
 //! is the trial at full size. `-- --folder PATH` chooses the file system. Each phase is a process of its own, so that
-//! its peak memory is its own, and the first one ends without closing the store.
+//! its peak memory is its own, and the first one ends without closing the store. The last one tells, delivers and cuts
+//! over and over while what is kept stays as much as it is: the file must stop growing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -11,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certhook::clock::SystemClock;
-use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
-use certhook::model::id::{Position, base62};
+use certhook::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
+use certhook::model::event::{Cause, Detection, Event, EventDraft, EventType, Mode, Sight, Subject};
+use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, base62};
 use certhook::model::json::Json;
 use certhook::model::resource::{Agenda, Download, Kind, ResourceId, ResourceKey, Snapshot, SourceName};
 use certhook::model::time::Timestamp;
 use certhook::store::sled::SledStore;
-use certhook::store::{Settings, SightCommit, Store};
+use certhook::store::{DeliveryCommit, Settings, SightCommit, Store};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -28,6 +30,10 @@ const IDS: usize = 4_000;
 const GETS: u64 = 200_000;
 const COMMITS: u64 = 5_000;
 const SYNCS: usize = 1_000;
+/// How often events are told, delivered and, some rounds later, cut; and how long nothing is done in between.
+const ROUNDS: u64 = 40;
+const ROUNDS_KEPT: usize = 3;
+const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 struct Arguments {
     rows: u64,
@@ -64,6 +70,7 @@ fn main() {
                 "fill" => runtime.block_on(fill(&arguments)),
                 "log" => runtime.block_on(log(&arguments)),
                 "use" => runtime.block_on(make_use(&arguments)),
+                "retention" => runtime.block_on(retention(&arguments)),
                 unknown => panic!("unknown phase {unknown}"),
             }
             // Not even the destructors run: the next phase opens what a crash leaves.
@@ -84,7 +91,7 @@ fn conduct(arguments: &Arguments) {
         arguments.events,
         arguments.folder.display()
     );
-    for phase in ["fill", "log", "use"] {
+    for phase in ["fill", "log", "use", "retention"] {
         let status = std::process::Command::new(std::env::current_exe().expect("this program"))
             .args(["--phase", phase, "--rows", &arguments.rows.to_string(), "--events", &arguments.events.to_string()])
             .arg("--folder")
@@ -184,6 +191,9 @@ async fn fill(arguments: &Arguments) {
     }
     report_rate("snapshots", arguments.rows, began.elapsed());
     report_size(&arguments.folder);
+    let resources: usize = (0..arguments.rows).map(|number| snapshot(number, 0).object.text().len()).sum();
+    let ratio = disk(&arguments.folder) as f64 / resources as f64;
+    println!("  {ratio:.2} times the {} MiB of the resources", resources >> 20);
 }
 
 async fn log(arguments: &Arguments) {
@@ -221,9 +231,7 @@ async fn make_use(arguments: &Arguments) {
     report_rate("ids read in order", known, began.elapsed());
     let began = Instant::now();
     let mut after = Position::START;
-    loop {
-        let events = store.events_after(after, 200).await.expect("events");
-        let Some(last) = events.last() else { break };
+    while let Some(last) = store.events_after(after, 200).await.expect("events").last() {
         after = last.position();
     }
     report_rate("events read in order", after.0, began.elapsed());
@@ -273,6 +281,77 @@ async fn together(store: &Arc<dyn Store>, rows: u64) {
     report_rate("commits by 64 callers", COMMITS / 64 * 64, began.elapsed());
 }
 
+/// What an endpoint's delivery of an event leaves behind.
+fn delivered(event: &Event) -> DeliveryRecord {
+    let attempt = Attempt {
+        number: 1,
+        at: event.timestamp(),
+        duration_ms: 3,
+        outcome: Outcome::Delivered,
+        status_code: Some(204),
+        error: None,
+        response_body: None,
+        address: Some("192.0.2.1:443".into()),
+        signed_at: event.timestamp(),
+        trigger: Trigger::Scheduled,
+    };
+    DeliveryRecord {
+        id: DeliveryId { position: event.position(), endpoint: EndpointNumber(1), epoch: event.id.epoch },
+        event_id: event.id,
+        event_type: event.event_type,
+        endpoint_id: EndpointId { number: EndpointNumber(1), random: 7 },
+        resource: event.sight.resource().cloned(),
+        status: DeliveryStatus::Delivered,
+        next_attempt_at: None,
+        attempt_count: 1,
+        charged: 1,
+        attempts: vec![attempt],
+        replay: None,
+    }
+}
+
+async fn retention(arguments: &Arguments) {
+    let round = (arguments.events / 20).max(PAGE);
+    println!("retention: rounds of {round} events with a record each, {ROUNDS_KEPT} of them kept");
+    let store = open(&arguments.folder);
+    let mut ends = Vec::new();
+    for turn in 0..ROUNDS {
+        for first in (turn * round..(turn + 1) * round).step_by(PAGE as usize) {
+            let page = (first..first + PAGE).map(|at| told(at.wrapping_mul(6_700_417) % arguments.rows, at));
+            let before = *store.head().borrow();
+            store.commit_sights(page.collect(), None).await.expect("a commit");
+            let events = store.events_after(before, PAGE as usize).await.expect("events");
+            let records = events.iter().map(|event| delivered(event)).collect();
+            let live_mark = Some(*store.head().borrow());
+            let commit = DeliveryCommit { records, live_mark, ..DeliveryCommit::default() };
+            store.commit_deliveries(commit).await.expect("a commit");
+        }
+        tokio::time::sleep(ROUND_PAUSE).await;
+        ends.push(*store.head().borrow());
+        if let Some(until) = ends.iter().rev().nth(ROUNDS_KEPT) {
+            forget(&store, *until).await;
+        }
+        let kept = store.head().borrow().0 + 1 - store.first().0;
+        println!(
+            "  after round {:>2}         {:>8} events kept, disk {} MiB",
+            turn + 1,
+            kept,
+            disk(&arguments.folder) >> 20
+        );
+    }
+}
+
+/// Removes the events up to a position, and the records of their deliveries.
+async fn forget(store: &Arc<dyn Store>, until: Position) {
+    while store.first() <= until {
+        store.cut_events(until).await.expect("a cut");
+    }
+    let (mut after, before) = (None, Timestamp::from_millis(i64::MAX));
+    while let Some(next) = store.forget_deliveries(after, until, before).await.expect("a look").next {
+        after = Some(next);
+    }
+}
+
 /// What the disk can do: the median of a write of 4 KiB with its sync.
 fn bare_syncs(folder: &Path) -> Duration {
     let path = folder.join("bare");
@@ -298,9 +377,13 @@ fn report_rate(what: &str, count: u64, took: Duration) {
 }
 
 fn report_size(folder: &Path) {
-    let on_disk: u64 = files(&folder.join("data")).iter().map(|(_, bytes)| bytes).sum();
-    let blobs = files(&folder.join("data/blobs")).len();
-    println!("  peak memory {} MiB, disk {} MiB, {blobs} blob files", resident("VmHWM"), on_disk >> 20);
+    let (disk, blobs) = (disk(folder) >> 20, files(&folder.join("data/blobs")).len());
+    println!("  peak memory {} MiB, disk {disk} MiB, {blobs} blob files", resident("VmHWM"));
+}
+
+/// How many bytes the store has on disk.
+fn disk(folder: &Path) -> u64 {
+    files(&folder.join("data")).iter().map(|(_, bytes)| bytes).sum()
 }
 
 fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
