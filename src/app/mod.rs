@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use tikv_jemallocator::Jemalloc;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -28,6 +29,11 @@ use crate::store::Store;
 use crate::store::sled::SledStore;
 use crate::telemetry::meters::{Commits, Requests};
 use crate::watch::{Description, Watcher};
+
+/// Where memory comes from, in the program, its tests and its benches. With that of the C library, a fifth of a
+/// delivery's processor time goes into taking memory and giving it back, much of it on another thread.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 mod adapters;
 mod backup;
