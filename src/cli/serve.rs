@@ -16,17 +16,23 @@ use crate::telemetry;
 /// Where the simulated upstream listens if the place is free; anywhere else otherwise.
 const UPSTREAM: &str = "127.0.0.1:8091";
 
-/// Runs the gateway until a signal.
+/// Runs the gateway until a signal. One that comes before the gateway has started ends it as soon as it has.
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
     if arguments.sandbox {
-        return serve_sandbox(&arguments).await;
+        until_stopped(&stop, serve_sandbox(&arguments, &stop)).await
+    } else {
+        until_stopped(&stop, serve_configured(&arguments, &stop)).await
     }
-    let config = Config::load(arguments.config.as_deref(), process_environment())?;
-    telemetry::install(&config.log)?;
-    run(Gateway::start(Config { paused: arguments.paused, ..config }).await?).await
 }
 
-async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
+async fn serve_configured(arguments: &ServeArguments, stop: &CancellationToken) -> anyhow::Result<()> {
+    let config = Config::load(arguments.config.as_deref(), process_environment())?;
+    telemetry::install(&config.log)?;
+    run(Gateway::start(Config { paused: arguments.paused, ..config }).await?, stop).await
+}
+
+async fn serve_sandbox(arguments: &ServeArguments, stop: &CancellationToken) -> anyhow::Result<()> {
     let upstream = start_upstream(!arguments.quiet_sandbox).await?;
     let config = Config::sandbox(arguments.config.as_deref(), process_environment(), &upstream.url())?;
     telemetry::install(&config.log)?;
@@ -34,7 +40,7 @@ async fn serve_sandbox(arguments: &ServeArguments) -> anyhow::Result<()> {
     // It runs whether or not somebody reads what happens.
     let _ = writeln!(io::stdout(), "{}", welcome(gateway.address(), &upstream.url()));
     gateway.follow(|line| drop(writeln!(io::stdout(), "{line}")));
-    let result = run(gateway).await;
+    let result = run(gateway, stop).await;
     upstream.stop().await;
     result
 }
@@ -47,16 +53,15 @@ async fn start_upstream(live: bool) -> anyhow::Result<Upstream> {
     }
 }
 
-/// Runs until SIGTERM or SIGINT, and ends in order. A second signal ends at once.
-async fn run(gateway: Gateway) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
+/// Runs until the stop, and ends in order.
+async fn run(gateway: Gateway, stop: &CancellationToken) -> anyhow::Result<()> {
     tracing::info!(address = %gateway.address(), "gateway.started");
-    let result = until_stopped(&stop, gateway.run(stop.clone())).await;
+    let result = gateway.run(stop.clone()).await;
     tracing::info!("gateway.stopped");
     result
 }
 
-/// Does `work`, which ends after `stop`; the first signal stops, a second one exits at once.
+/// Does `work`, which ends after `stop`; the first SIGTERM or SIGINT stops, a second one exits at once.
 pub(super) async fn until_stopped<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
