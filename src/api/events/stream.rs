@@ -57,7 +57,9 @@ pub(in crate::api) async fn stream(
         None => *head.borrow(),
     };
     let untold = match last {
-        Some(_) => None,
+        // The blank line behind the first comment makes a client forget it otherwise (section 9.2.6, the last event ID
+        // buffer of a new stream is empty).
+        Some(id) => Some(id),
         None => api.store.event(after).await?.map(|event| event.id),
     };
     let place = api.followers.enter()?;
@@ -91,7 +93,7 @@ struct Stream {
     wanted: Wanted,
     /// Everything up to here was dealt with.
     after: Position,
-    /// The event that the client is to go on from if it comes again, where it does not know that yet.
+    /// The event that the client is to go on from if it comes again, where it has not been told so yet.
     untold: Option<EventId>,
     begun: bool,
     beat: Interval,
