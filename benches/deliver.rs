@@ -7,11 +7,16 @@
 //! ```
 //!
 //! The events are in the log already, and every delivery ends with a durable record. One endpoint gets all of them;
-//! of ten, each gets the last tenth, so that both make as many deliveries.
+//! of ten, each gets the last tenth, so that both make as many deliveries. Every run has a store of its own, so that no
+//! run finds there what the ones before it have left.
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod support;
 
+use std::sync::Arc;
+
+use certhook::model::event::Event;
+use certhook::model::id::Position;
 use clap::Parser;
 use serde_json::json;
 
@@ -41,16 +46,11 @@ fn main() -> anyhow::Result<()> {
 
 async fn bench(events: usize, runs: usize) -> anyhow::Result<()> {
     let receiver = support::receivers(0).await?;
-    let folder = tempfile::tempdir()?;
-    let gateway = Gateway::open(folder.path()).await?;
-    let filled = Stopwatch::start();
-    gateway.fill(0..events, events).await?;
-    println!("events into the log:        {}", filled.stop(events));
-    let limit = Limit::new(&gateway.examples().await?, usize::MAX)?;
+    let limit = Limit::new(&examples().await?, usize::MAX)?;
     println!("each is delivered as {} bytes", limit.body_bytes());
     let mut parts = Vec::new();
     for (endpoints, width) in PARTS {
-        let part = Part { receiver: &receiver, gateway: &gateway, limit: &limit, events, endpoints, width };
+        let part = Part { receiver: &receiver, limit: &limit, endpoints, width };
         // To warm up.
         part.bare(events / 10).await?;
         part.ours(events / 10).await?;
@@ -72,16 +72,23 @@ async fn bench(events: usize, runs: usize) -> anyhow::Result<()> {
         }));
     }
     println!("{}", json!({ "bench": "deliver", "events": events, "runs": runs, "parts": parts }));
-    gateway.store.close().await;
     Ok(())
+}
+
+/// Some events as they will be delivered.
+async fn examples() -> anyhow::Result<Vec<Arc<Event>>> {
+    let folder = tempfile::tempdir()?;
+    let gateway = Gateway::open(folder.path()).await?;
+    gateway.fill(0..100, 100).await?;
+    let examples = gateway.examples().await?;
+    gateway.store.close().await;
+    Ok(examples)
 }
 
 /// What one part of the bench works with.
 struct Part<'a> {
     receiver: &'a Receiver,
-    gateway: &'a Gateway,
     limit: &'a Limit,
-    events: usize,
     endpoints: usize,
     width: usize,
 }
@@ -95,15 +102,17 @@ impl Part<'_> {
         self.limit.run(&self.urls(), count, self.endpoints * self.width).await
     }
 
-    /// Delivers the end of the log to endpoints that are new.
-    async fn ours(&self, count: usize) -> anyhow::Result<Pace> {
-        let (gateway, head) = (self.gateway, self.gateway.head());
-        let each = count / self.endpoints;
-        let start = certhook::model::id::Position((self.events - each) as u64);
-        let endpoints = self.urls().iter().map(|url| endpoint(url, start)).collect();
-        let endpoints = gateway.register(endpoints).await?;
+    /// Delivers the end of a log of so many events.
+    async fn ours(&self, events: usize) -> anyhow::Result<Pace> {
+        let folder = tempfile::tempdir()?;
+        let gateway = Gateway::open(folder.path()).await?;
+        gateway.fill(0..events, events).await?;
+        let each = events / self.endpoints;
+        let start = Position((events - each) as u64);
+        gateway.register(self.urls().iter().map(|url| endpoint(url, start)).collect()).await?;
         let before = self.receiver.count().await?;
         let settings = certhook::deliver::Settings { per_endpoint_in_flight: self.width, ..gateway::settings() };
+        let head = gateway.head();
         let pace = gateway
             .while_delivering(settings, async |_| {
                 let watch = Stopwatch::start();
@@ -113,7 +122,7 @@ impl Part<'_> {
             .await?;
         let sent = self.receiver.count().await? - before;
         anyhow::ensure!(sent == pace.count, "{sent} requests for {} deliveries", pace.count);
-        gateway.forget(endpoints).await?;
+        gateway.store.close().await;
         Ok(pace)
     }
 }

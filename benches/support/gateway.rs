@@ -77,12 +77,6 @@ impl Gateway {
         Ok(registered.map_ok(|endpoint| endpoint.id).try_collect().await?)
     }
 
-    /// Deletes endpoints, and with them what they have not got.
-    pub(crate) async fn forget(&self, endpoints: Vec<EndpointId>) -> anyhow::Result<()> {
-        let deleted = stream::iter(endpoints).map(|id| self.store.delete(id)).buffered(REGISTERED_AT_ONCE);
-        Ok(deleted.try_for_each(|_| async { Ok(()) }).await?)
-    }
-
     /// Delivers until `work` has ended, and what is then in flight.
     pub(crate) async fn while_delivering<T>(
         &self,
@@ -90,15 +84,15 @@ impl Gateway {
         work: impl AsyncFnOnce(&Deliverer) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let transport = HttpTransport::new(&settings, Arc::new(Guard::new(&settings)))?;
-        let deliverer = Deliverer::new(Arc::clone(&self.store), Arc::new(transport), Arc::clone(&self.clock), settings);
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let deliverer = Arc::new(Deliverer::new(store, Arc::new(transport), clock, settings));
         let stop = CancellationToken::new();
-        let working = async {
-            let worked = work(&deliverer).await;
-            stop.cancel();
-            worked
-        };
-        let (delivered, worked) = tokio::join!(deliverer.run(stop.clone()), working);
-        delivered?;
+        // A task of its own, as in the gateway.
+        let (running, ending) = (Arc::clone(&deliverer), stop.clone());
+        let delivering = tokio::spawn(async move { running.run(ending).await });
+        let worked = work(&deliverer).await;
+        stop.cancel();
+        delivering.await??;
         worked
     }
 
