@@ -1,58 +1,64 @@
 //! What a page of each list costs as the store grows, beside a call that reads nothing.
 //!
 //! ```text
-//! cargo bench --bench pages                        # 10 000 events, then 100 000
-//! cargo bench --bench pages -- --sizes 10000,1000000
-//! cargo bench --bench pages -- --folder PATH       # chooses the file system
+//! cargo bench --bench pages                              # 10 000 events, then 1 000 000: 2 GB, minutes
+//! cargo bench --bench pages -- --sizes 10000,100000      # a quick look
+//! cargo bench --bench pages -- --sizes 10000,10000000    # 15 GB, half an hour
+//! cargo bench --bench pages -- --folder PATH             # chooses the file system
 //! ```
 //!
-//! At each size a store is filled with as many events and certificates, a tenth as many requests, deliveries and (up
-//! to 10 000) endpoints, and a gateway is started over it. Every list call is then made over HTTP on one connection,
-//! each in its turn, so that what disturbs one disturbs all. The figure that counts is the last column: what a page
-//! costs at the largest size, beside what it costs at the smallest. The last line is the same as JSON.
+//! For each size a store is filled with as many events and certificates, a tenth as many requests, deliveries and
+//! endpoints. Each of these has a limit, which is said below and in the JSON: beyond a million certificates, events tell
+//! of the same ones again, since it is the log that grows for as long as a gateway runs. Then a gateway is started over
+//! each store, and every list call is made over HTTP on one connection to each gateway, all in turn, so that what disturbs
+//! one disturbs all.
+//!
+//! The figure that counts is *growth*: what a page costs at the largest size, beside what it costs at the smallest.
+//! *Net* is the same less what a call costs that reads nothing. The last line is all of it as JSON.
+
+#[expect(dead_code, reason = "each bench uses a part of what they share")]
+mod support;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use certhook::app::Gateway;
 use certhook::clock::{Clock, SystemClock};
 use certhook::config::Config;
 use certhook::model::delivery::{Attempt, DeliveryRecord, DeliveryStatus, Outcome, Trigger};
-use certhook::model::endpoint::{
-    DisabledReason, Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
-};
-use certhook::model::event::{Cause, Detection, EventDraft, EventType, Mode, Sight, Subject};
-use certhook::model::filter::Filter;
-use certhook::model::id::{EndpointId, EndpointNumber, Position, base62};
+use certhook::model::endpoint::{DisabledReason, Endpoint, EndpointStatus};
+use certhook::model::event::EventType;
+use certhook::model::id::{EndpointId, Position, base62};
 use certhook::model::json::Json;
 use certhook::model::pattern::Pattern;
-use certhook::model::resource::{Agenda, Download, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
+use certhook::model::resource::{Agenda, Download, Kind, OpenList, ResourceId, ResourceKey, Snapshot};
 use certhook::model::time::Timestamp;
-use certhook::store::sled::SledStore;
 use certhook::store::{DeliveryCommit, SightCommit, Store};
 use clap::Parser;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use support::figures::{median, rounded};
+use support::polling::bytes_in;
+use support::{gateway, sample};
 
 /// How often each call is made; the first tenth is not counted.
 const CALLS: usize = 200;
 const WARM_UP: usize = CALLS / 10;
 
-/// Sights in a commit.
-const PAGE: usize = 100;
-
-const ENDPOINTS_MAX: usize = 10_000;
+/// Sights or records in a commit.
+const PAGE: usize = 500;
 
 const KEY: &str = "the-root-key-of-this-bench";
 
 #[derive(Parser)]
 struct Arguments {
     /// How many events the store holds, from the smallest on
-    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000])]
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
     sizes: Vec<usize>,
     /// Where the stores are made
     #[arg(long, default_value_os_t = std::env::temp_dir())]
@@ -62,45 +68,83 @@ struct Arguments {
     bench: bool,
 }
 
+/// What a store is filled with.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    events: usize,
+    certificates: usize,
+    requests: usize,
+    deliveries: usize,
+    endpoints: usize,
+}
+
+impl Size {
+    fn of(events: usize) -> Self {
+        Self {
+            events,
+            certificates: events.min(1_000_000),
+            requests: (events / 10).min(100_000),
+            deliveries: (events / 10).min(1_000_000),
+            endpoints: (events / 10).min(10_000),
+        }
+    }
+}
+
+/// A store that was filled.
+struct Filled {
+    size: Size,
+    folder: tempfile::TempDir,
+    seconds: f64,
+    bytes: u64,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     ensure!(arguments.sizes.is_sorted() && arguments.sizes.len() > 1, "--sizes needs two sizes or more, growing");
-    let mut figures: BTreeMap<&'static str, Vec<Duration>> = BTreeMap::new();
-    for &size in &arguments.sizes {
+    let mut stores = Vec::new();
+    for size in arguments.sizes.iter().map(|events| Size::of(*events)) {
         let folder = tempfile::tempdir_in(&arguments.folder)?;
         let began = Instant::now();
         fill(folder.path(), size).await.context("cannot fill the store")?;
-        eprintln!("{size} events filled in {:.1} s", began.elapsed().as_secs_f64());
-        for (name, median) in ask(folder.path(), size).await? {
-            figures.entry(name).or_default().push(median);
-        }
+        let (seconds, bytes) = (began.elapsed().as_secs_f64(), bytes_in(folder.path())?);
+        eprintln!("{size:?} filled in {seconds:.1} s, {} MiB", bytes >> 20);
+        stores.push(Filled { size, folder, seconds, bytes });
     }
-    report(&arguments.sizes, &figures);
+    let calls = ask(&stores).await?;
+    report(&stores, &calls);
     Ok(())
 }
 
-fn report(sizes: &[usize], figures: &BTreeMap<&'static str, Vec<Duration>>) {
-    let heads: Vec<_> = sizes.iter().map(|size| format!("{size:>12}")).collect();
-    println!("{:<44}{}   growth", "median in µs, at so many events", heads.concat());
+/// The median of each call at each size, in microseconds.
+type Medians = BTreeMap<&'static str, Vec<f64>>;
+
+fn report(stores: &[Filled], calls: &Medians) {
+    let heads: Vec<_> = stores.iter().map(|store| format!("{:>12}", store.size.events)).collect();
+    println!("{:<44}{}   growth      net", "median in µs, at so many events", heads.concat());
+    let growth = |medians: &[f64]| medians.last().zip(medians.first()).map_or(f64::NAN, |(last, first)| last / first);
     let mut lines = Vec::new();
-    for (name, medians) in figures {
-        let micros: Vec<_> = medians.iter().map(|median| median.as_secs_f64() * 1e6).collect();
-        let growth = micros.last().zip(micros.first()).map_or(0.0, |(last, first)| last / first);
-        let columns: Vec<_> = micros.iter().map(|micros| format!("{micros:>12.0}")).collect();
-        println!("{name:<44}{}   {growth:.2}", columns.concat());
-        lines.push(json!({"call": name, "median_us": micros, "growth": growth}));
+    for (name, medians) in calls {
+        let net: Vec<_> = medians.iter().zip(&calls[NOTHING]).map(|(median, nothing)| median - nothing).collect();
+        let (growth, net) = (rounded(growth(medians)), rounded(growth(&net)));
+        let columns: Vec<_> = medians.iter().map(|micros| format!("{micros:>12.0}")).collect();
+        println!("{name:<44}{} {growth:>8.2} {net:>8.2}", columns.concat());
+        let medians: Vec<_> = medians.iter().copied().map(rounded).collect();
+        lines.push(json!({"call": name, "median_us": medians, "growth": growth, "net": net}));
     }
-    println!("{}", json!({"bench": "pages", "sizes": sizes, "calls": lines}));
+    let stores = stores.iter().map(|Filled { size, seconds, bytes, .. }| {
+        json!({
+            "events": size.events, "certificates": size.certificates, "requests": size.requests,
+            "deliveries": size.deliveries, "endpoints": size.endpoints, "bytes": bytes,
+            "fill_seconds": rounded(*seconds),
+        })
+    });
+    println!("{}", json!({"bench": "pages", "stores": stores.collect::<Vec<_>>(), "calls": lines}));
 }
 
 /// One number scattered over all, so that neighbours in one list are none in another.
 fn scattered(number: usize, among: usize) -> usize {
     number.wrapping_mul(7_919_993) % among
-}
-
-fn source() -> SourceName {
-    "numeral".parse().expect("a name")
 }
 
 fn id(kind: Kind, number: usize) -> ResourceId {
@@ -136,8 +180,8 @@ fn snapshot(kind: Kind, number: usize, now: Timestamp) -> Snapshot {
         all.extend(own);
     }
     Snapshot {
-        key: ResourceKey { source: source(), kind, id },
-        object_version: 1,
+        key: ResourceKey { source: "numeral".parse().expect("a name"), kind, id },
+        object_version: 2,
         object: Json::of(&object),
         observed_at: now,
         row_fingerprint: Some(number as u128),
@@ -149,92 +193,64 @@ fn snapshot(kind: Kind, number: usize, now: Timestamp) -> Snapshot {
     }
 }
 
-/// A first sight, with one event.
-fn told(number: usize, now: Timestamp) -> SightCommit {
-    let snapshot = snapshot(Kind::Certificate, number, now);
-    let sight = Sight {
-        subject: Subject::Resource(snapshot.key.clone()),
-        api_version: "2026-03-01".into(),
-        livemode: true,
-        object: snapshot.object.clone(),
-        previous_attributes: Json::of(&json!({})),
-        detection: Detection {
-            mode: Mode::Live,
-            pass: Some(Cause::Changes),
-            request_id: None,
-            object_version: 1,
-            observed_after: None,
-            observed_before: now,
-        },
-    };
+/// A sight of a certificate, with one event: the first ones make its snapshot.
+fn told(number: usize, size: Size, now: Timestamp) -> SightCommit {
+    let snapshot = snapshot(Kind::Certificate, scattered(number, size.certificates), now);
     let event_type =
         if number.is_multiple_of(2) { EventType::CertificateActive } else { EventType::CertificateCreated };
-    let told = vec![(sight, vec![EventDraft::plain(event_type)])];
-    SightCommit { snapshot: Some(snapshot), told, ..SightCommit::default() }
+    let told = sample::told(snapshot.key.clone(), snapshot.object.clone(), event_type, now);
+    let snapshot = Some(snapshot).filter(|_| number < size.certificates);
+    SightCommit { snapshot, told: vec![told], ..SightCommit::default() }
+}
+
+/// A sight of a request that nothing is told of.
+fn silent(number: usize, now: Timestamp) -> SightCommit {
+    SightCommit { snapshot: Some(snapshot(Kind::CertificateRequest, number, now)), ..SightCommit::default() }
 }
 
 /// It is disabled, so that the gateway sends nothing while it is asked.
-fn endpoint(number: usize, now: Timestamp) -> Endpoint {
+fn endpoint(number: usize) -> Endpoint {
     Endpoint {
-        id: EndpointId { number: EndpointNumber(0), random: number as u128 },
         uid: Some(format!("crm-{number}")),
-        url: EndpointUrl::new(&format!("https://receiver.example/{number}").parse().expect("a URL")),
-        description: String::new(),
         types: vec![Pattern::Everything],
-        filter: Filter::default(),
-        payload: Payload::Full,
-        format: Format::Standard,
-        headers: OwnHeaders::default(),
-        ordering: Ordering::PerResource,
-        retry: None,
-        max_in_flight: None,
-        rate_limit: None,
-        metadata: BTreeMap::new(),
-        secrets: vec![SigningSecret { key: vec![7; 32].into(), expires_at: None }],
         status: EndpointStatus::Disabled,
         disabled_reason: Some(DisabledReason::Manual),
-        start: Position::START,
-        created_at: now,
-        updated_at: now,
-        enabled_at: now,
+        ..sample::endpoint(&format!("https://receiver.example/{number}"), Position::START)
     }
 }
 
-async fn fill(folder: &Path, size: usize) -> anyhow::Result<()> {
-    let clock = SystemClock::default();
-    let settings = certhook::store::Settings { path: folder.join("data"), encryption_key: None, min_free: 0 };
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &SystemClock::default()));
-    let store: Arc<dyn Store> = opened.await??;
-    let now = clock.now();
-    for first in (0..size).step_by(PAGE) {
-        let page = (first..(first + PAGE).min(size)).map(|number| told(scattered(number, size), now));
-        store.commit_sights(page.collect(), None).await?;
+async fn fill(folder: &Path, size: Size) -> anyhow::Result<()> {
+    let store = gateway::Gateway::open(folder).await?;
+    let now = SystemClock::default().now();
+    for page in pages(size.events) {
+        store.store.commit_sights(page.map(|number| told(number, size, now)).collect(), None).await?;
     }
-    for first in (0..size / 10).step_by(PAGE) {
-        let silent = |number| SightCommit {
-            snapshot: Some(snapshot(Kind::CertificateRequest, number, now)),
-            ..SightCommit::default()
-        };
-        store.commit_sights((first..first + PAGE).map(silent).collect(), None).await?;
+    for page in pages(size.requests) {
+        store.store.commit_sights(page.map(|number| silent(number, now)).collect(), None).await?;
     }
-    let mut endpoints = Vec::new();
-    for number in 0..(size / 10).min(ENDPOINTS_MAX) {
-        endpoints.push(store.create(endpoint(number, now)).await?.id);
-    }
-    let mut after = Position::START;
-    for first in (0..size / 10).step_by(PAGE) {
-        let events = store.events_after(after, PAGE).await?;
-        let Some(last) = events.last() else { break };
-        after = last.position();
-        let records = events.iter().zip(first..).map(|(event, number)| {
-            let endpoint = endpoints[number % endpoints.len().min(10)];
+    let endpoints = store.register((0..size.endpoints).map(endpoint).collect()).await?;
+    deliver(&*store.store, size.deliveries, &endpoints, now).await?;
+    store.store.close().await;
+    Ok(())
+}
+
+/// Numbers, some at a time.
+fn pages(count: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..count).step_by(PAGE).map(move |first| first..(first + PAGE).min(count))
+}
+
+/// Records that the first events were delivered, each to one of ten endpoints.
+async fn deliver(store: &dyn Store, count: usize, endpoints: &[EndpointId], now: Timestamp) -> anyhow::Result<()> {
+    let endpoints = &endpoints[..endpoints.len().min(10)];
+    for page in pages(count) {
+        let events = store.events_after(Position(page.start as u64), page.len()).await?;
+        let records = events.iter().zip(page).map(|(event, number)| {
+            let endpoint = endpoints[number % endpoints.len()];
             let resource = event.sight.resource().cloned();
-            let untried = DeliveryRecord::untried(event.id, event.event_type, endpoint, resource);
-            delivered(untried, now)
+            delivered(DeliveryRecord::untried(event.id, event.event_type, endpoint, resource), now)
         });
         store.commit_deliveries(DeliveryCommit { records: records.collect(), ..DeliveryCommit::default() }).await?;
     }
-    store.close().await;
     Ok(())
 }
 
@@ -255,13 +271,15 @@ fn delivered(untried: DeliveryRecord, now: Timestamp) -> DeliveryRecord {
     DeliveryRecord { status, attempt_count: 1, charged: 1, attempts: vec![attempt], ..untried }
 }
 
+/// The call that reads nothing.
+const NOTHING: &str = "(nothing: /healthz)";
+
 /// Every call that lists, and what each is called in the report. The customer, the id and the cursor of a list are in
-/// the middle of the store.
-fn calls(size: usize, middle: &Middle) -> Vec<(&'static str, String)> {
-    let customer = format!("cust_{:09}", size / 4);
-    let Middle { event, endpoint } = middle;
+/// the middle of the store, as are this event and this endpoint.
+fn calls(size: Size, event: &str, endpoint: &str) -> Vec<(&'static str, String)> {
+    let customer = format!("cust_{:09}", size.certificates / 4);
     vec![
-        ("(nothing: /healthz)", "/healthz".into()),
+        (NOTHING, "/healthz".into()),
         ("events, newest", "/v1/events?limit=100".into()),
         ("events, from the middle on", format!("/v1/events?limit=100&order=asc&cursor={event}")),
         ("events of a type", "/v1/events?limit=100&types=certificate.active".into()),
@@ -276,7 +294,7 @@ fn calls(size: usize, middle: &Middle) -> Vec<(&'static str, String)> {
         ("certificates, newest", "/v1/certificates?limit=100".into()),
         ("certificates of a customer", format!("/v1/certificates?limit=100&customer_id={customer}")),
         ("certificates created in a time", format!("/v1/certificates?limit=100&created_before={}", middle_of_time())),
-        ("a certificate", format!("/v1/certificates/{}", id(Kind::Certificate, size / 2))),
+        ("a certificate", format!("/v1/certificates/{}", id(Kind::Certificate, size.certificates / 2))),
         ("certificate requests, newest", "/v1/certificate-requests?limit=100".into()),
         ("certificate requests that are pending", "/v1/certificate-requests?limit=100&status=pending".into()),
         ("exemption of a customer", format!("/v1/exemptions?customer_id={customer}&jurisdiction=US-CA")),
@@ -286,54 +304,66 @@ fn calls(size: usize, middle: &Middle) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Something that lies half-way through the store.
-struct Middle {
-    event: String,
-    endpoint: String,
-}
-
 /// A time at which something was created.
 fn middle_of_time() -> String {
     Timestamp::from_millis(SystemClock::default().now().as_millis() - 3_600_000).to_string()
 }
 
-/// The median of each call.
-async fn ask(folder: &Path, size: usize) -> anyhow::Result<Vec<(&'static str, Duration)>> {
-    let file = folder.join("bench.toml");
-    std::fs::write(&file, configuration())?;
-    let gateway = Gateway::start(Config::load(Some(&file), [])?).await?;
-    let base = format!("http://{}", gateway.address());
-    let stop = CancellationToken::new();
+/// A gateway that is asked.
+struct Asked {
+    client: reqwest::Client,
+    base: String,
+    calls: Vec<(&'static str, String)>,
+}
+
+impl Asked {
+    async fn new(base: String, size: Size) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1).build()?;
+        let answer = get(&client, &format!("{base}/v1/deliveries?limit=1")).await?;
+        let text = |name: &str| answer["data"][0][name].as_str().unwrap_or_default().to_owned();
+        let calls = calls(size, &text("event_id"), &text("endpoint_id"));
+        Ok(Self { client, base, calls })
+    }
+}
+
+async fn ask(stores: &[Filled]) -> anyhow::Result<Medians> {
+    let (stop, mut gateways, mut bases) = (CancellationToken::new(), Vec::new(), Vec::new());
+    for store in stores {
+        let file = store.folder.path().join("bench.toml");
+        std::fs::write(&file, configuration())?;
+        let gateway = Gateway::start(Config::load(Some(&file), [])?).await?;
+        bases.push((format!("http://{}", gateway.address()), store.size));
+        gateways.push(gateway.run(stop.clone()));
+    }
     let asking = async {
-        let medians = medians(&base, size).await;
+        let medians = medians(bases).await;
         stop.cancel();
         medians
     };
-    let (ran, medians) = tokio::join!(gateway.run(stop.clone()), asking);
+    let (ran, medians) = tokio::join!(try_join_all(gateways), asking);
     ran.and(medians)
 }
 
-async fn medians(base: &str, size: usize) -> anyhow::Result<Vec<(&'static str, Duration)>> {
-    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(1).build()?;
-    let answer = get(&client, base, "/v1/deliveries?limit=1").await?;
-    let text = |name: &str| answer["data"][0][name].as_str().unwrap_or_default().to_owned();
-    let middle = Middle { event: text("event_id"), endpoint: text("endpoint_id") };
-    let calls = calls(size, &middle);
-    let mut waits: Vec<Vec<Duration>> = vec![Vec::new(); calls.len()];
+async fn medians(bases: Vec<(String, Size)>) -> anyhow::Result<Medians> {
+    let mut asked = Vec::new();
+    for (base, size) in bases {
+        asked.push(Asked::new(base, size).await?);
+    }
+    let mut waits: BTreeMap<&'static str, Vec<Vec<f64>>> = BTreeMap::new();
     for turn in 0..CALLS {
-        for ((_, path), waits) in calls.iter().zip(&mut waits) {
-            let began = Instant::now();
-            get(&client, base, path).await.with_context(|| format!("GET {path}"))?;
-            if turn >= WARM_UP {
-                waits.push(began.elapsed());
+        for call in 0..asked[0].calls.len() {
+            for (at, Asked { client, base, calls }) in asked.iter().enumerate() {
+                let (name, path) = &calls[call];
+                let began = Instant::now();
+                get(client, &format!("{base}{path}")).await.with_context(|| format!("GET {path}"))?;
+                if turn >= WARM_UP {
+                    let waits = waits.entry(name).or_insert_with(|| vec![Vec::new(); asked.len()]);
+                    waits[at].push(began.elapsed().as_secs_f64() * 1e6);
+                }
             }
         }
     }
-    let median = |mut waits: Vec<Duration>| {
-        waits.sort_unstable();
-        waits[waits.len() / 2]
-    };
-    Ok(calls.iter().zip(waits).map(|((name, _), waits)| (*name, median(waits))).collect())
+    Ok(waits.into_iter().map(|(name, waits)| (name, waits.into_iter().map(median).collect())).collect())
 }
 
 /// As shipped, but for a source that is not there.
@@ -355,8 +385,8 @@ level = "off"
     )
 }
 
-async fn get(client: &reqwest::Client, base: &str, path: &str) -> anyhow::Result<Value> {
-    let response = client.get(format!("{base}{path}")).bearer_auth(KEY).send().await?;
+async fn get(client: &reqwest::Client, url: &str) -> anyhow::Result<Value> {
+    let response = client.get(url).bearer_auth(KEY).send().await?;
     let status = response.status();
     let bytes = response.bytes().await?;
     ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&bytes));

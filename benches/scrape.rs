@@ -6,7 +6,9 @@
 //! cargo bench --bench scrape -- --endpoints 1000
 //! ```
 
-use std::collections::BTreeMap;
+#[expect(dead_code, reason = "each bench uses a part of what they share")]
+mod support;
+
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,24 +21,19 @@ use axum::Router;
 use axum::routing::get;
 use certhook::app::Gateway;
 use certhook::app::sandbox::{Options, Upstream};
-use certhook::clock::SystemClock;
 use certhook::config::Config;
 use certhook::model::delivery::Outcome;
-use certhook::model::endpoint::{
-    Endpoint, EndpointStatus, EndpointUrl, Format, Ordering, OwnHeaders, Payload, SigningSecret,
-};
-use certhook::model::filter::Filter;
-use certhook::model::id::{EndpointId, EndpointNumber, Position};
+use certhook::model::endpoint::Endpoint;
+use certhook::model::id::Position;
 use certhook::model::pattern::Pattern;
-use certhook::model::time::Timestamp;
-use certhook::store::Store;
-use certhook::store::sled::SledStore;
 use certhook::telemetry::meters::Attempts;
 use clap::Parser;
-use futures_util::future::try_join_all;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use support::figures::processor_time;
+use support::{gateway, sample};
 
 const KEY: &str = "the-key-of-this-bench-only";
 
@@ -66,11 +63,9 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let upstream = Upstream::start("127.0.0.1:0".parse()?, Options { size: 50, ..Options::default() }, false).await?;
     let config = config(folder.path(), upstream.address())?;
-    let settings = config.store.clone();
-    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &SystemClock::default())).await;
-    let store: Arc<dyn Store> = opened??;
-    try_join_all((0..count).map(|number| store.create(endpoint(number)))).await?;
-    store.close().await;
+    let store = gateway::Gateway::open(folder.path()).await?;
+    store.register((0..count).map(endpoint).collect()).await?;
+    store.store.close().await;
     drop(store);
     let gateway = Gateway::start(config).await?;
     let url = format!("http://{}/metrics", gateway.address());
@@ -173,12 +168,6 @@ fn memory(text: &str) -> f64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
-/// What this process has used of the processors so far.
-fn processor_time() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(used.tv_sec as u64, used.tv_nsec as u32)
-}
-
 fn config(folder: &Path, upstream: SocketAddr) -> anyhow::Result<Config> {
     let path = folder.join("gateway.toml");
     let text = format!(
@@ -208,26 +197,8 @@ allow_networks = ["127.0.0.0/8"]
 /// Behind a port where nobody listens.
 fn endpoint(number: usize) -> Endpoint {
     Endpoint {
-        id: EndpointId { number: EndpointNumber(0), random: number as u128 },
         uid: Some(format!("subscriber-{number}")),
-        url: EndpointUrl::new(&"http://127.0.0.1:1/".parse().expect("a URL")),
-        description: String::new(),
         types: vec![Pattern::Everything],
-        filter: Filter::default(),
-        payload: Payload::Full,
-        format: Format::Standard,
-        headers: OwnHeaders::default(),
-        ordering: Ordering::PerResource,
-        retry: None,
-        max_in_flight: None,
-        rate_limit: None,
-        metadata: BTreeMap::new(),
-        secrets: vec![SigningSecret { key: vec![7; 32].into(), expires_at: None }],
-        status: EndpointStatus::Enabled,
-        disabled_reason: None,
-        start: Position::START,
-        created_at: Timestamp::EPOCH,
-        updated_at: Timestamp::EPOCH,
-        enabled_at: Timestamp::EPOCH,
+        ..sample::endpoint("http://127.0.0.1:1/", Position::START)
     }
 }

@@ -82,11 +82,17 @@ pub(crate) fn sight(number: usize, customers: usize, now: Timestamp) -> SightCom
         kind: Kind::Certificate,
         id: format!("cert_a8f3d2c1-1b9a-4c5e-8d7e-{number:012}").parse().expect("an id"),
     };
+    let told = told(key, object(number, customers), EventType::CertificateExpiring, now);
+    SightCommit { told: vec![told], ..SightCommit::default() }
+}
+
+/// What a sight of a resource tells in one event.
+pub(crate) fn told(key: ResourceKey, object: Json, event_type: EventType, now: Timestamp) -> (Sight, Vec<EventDraft>) {
     let sight = Sight {
         subject: Subject::Resource(key),
         api_version: "2026-03-01".into(),
         livemode: true,
-        object: object(number, customers),
+        object,
         previous_attributes: Json::of(&Fields::from_iter([("status".to_owned(), "active".into())])),
         detection: Detection {
             mode: Mode::Live,
@@ -97,8 +103,5 @@ pub(crate) fn sight(number: usize, customers: usize, now: Timestamp) -> SightCom
             observed_before: now,
         },
     };
-    SightCommit {
-        told: vec![(sight, vec![EventDraft::plain(EventType::CertificateExpiring)])],
-        ..SightCommit::default()
-    }
+    (sight, vec![EventDraft::plain(event_type)])
 }
