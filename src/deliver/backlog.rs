@@ -1,11 +1,12 @@
 //! What an endpoint has not got yet, read from the store: taken up where it stopped, counted, tried once more.
 
-use super::feed::is_for;
+use super::feed::{is_for, is_for_by_type};
 use super::work::Resumed;
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus, Outcome};
 use crate::model::endpoint::Endpoint;
+use crate::model::event::EventType;
 use crate::model::health::Backlog;
-use crate::model::id::{DeliveryId, EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointNumber, EventId};
 use crate::model::time::Timestamp;
 use crate::store::{DeliveryCommit, DeliveryQuery, Store, StoreError, Waiting};
 
@@ -20,6 +21,9 @@ const COUNTED_MAX: usize = 10_000;
 
 /// Events in one read of the log.
 const PAGE: usize = 500;
+
+/// Events of which only the ids and types are read at once: a few bytes each.
+const NAMES: usize = 5 * PAGE;
 
 /// What waits for an endpoint.
 pub(super) struct Waits {
@@ -95,9 +99,7 @@ pub(super) async fn count(store: &dyn Store, endpoint: &Endpoint) -> Result<Back
     let number = endpoint.id.number;
     let waiting = store.waiting(number, COUNTED_MAX).await?;
     let mut backlog = Backlog { pending: waiting.len(), more: waiting.len() == COUNTED_MAX, oldest_at: None };
-    if let Some(oldest) = waiting.iter().map(|row| row.id.position).min() {
-        backlog.oldest_at = store.event(oldest).await?.map(|event| event.timestamp());
-    }
+    let mut oldest = waiting.iter().map(|row| row.id.position).min();
     let positions = store.positions_of(number..=number).await?;
     let own = positions.own.first().map(|(_, position)| *position);
     let mut after = own.unwrap_or(positions.live_mark).max(endpoint.start);
@@ -108,18 +110,44 @@ pub(super) async fn count(store: &dyn Store, endpoint: &Endpoint) -> Result<Back
             backlog.more = true;
             break;
         }
-        let events = store.events_after(after, PAGE.min(COUNTED_MAX - looked_at)).await?;
-        let Some(last) = events.last() else { break };
-        (after, looked_at) = (last.position(), looked_at + events.len());
-        let wanted: Vec<_> = events.iter().filter(|event| is_for(endpoint, event)).collect();
-        let id = |position| DeliveryId { position, endpoint: number, epoch: 0 };
-        let ids = wanted.iter().map(|event| DeliveryId { epoch: event.id.epoch, ..id(event.position()) }).collect();
-        let recorded: Vec<Position> = store.recorded_of(ids).await?.into_iter().map(|id| id.position).collect();
-        let untried: Vec<_> =
-            wanted.into_iter().filter(|event| recorded.binary_search(&event.position()).is_err()).collect();
-        backlog.pending += untried.len();
-        let first = untried.first().map(|event| event.timestamp());
-        backlog.oldest_at = [backlog.oldest_at, first].into_iter().flatten().min();
+        let names = store.names_after(after, NAMES.min(COUNTED_MAX - looked_at)).await?;
+        let Some((last, _)) = names.last() else { break };
+        (after, looked_at) = (last.position, looked_at + names.len());
+        let mut ids = Vec::new();
+        for names in names.chunks(PAGE) {
+            ids.extend(meant(store, endpoint, names).await?);
+        }
+        let recorded = store.recorded_of(ids.clone()).await?;
+        backlog.pending += ids.len() - recorded.len();
+        // Both ascend, so the first one without a record is where they part.
+        let tried = ids.iter().zip(&recorded).take_while(|(id, recorded)| id == recorded).count();
+        oldest = oldest.into_iter().chain(ids.get(tried).map(|id| id.position)).min();
+    }
+    if let Some(oldest) = oldest {
+        // The log's timestamps never go back.
+        backlog.oldest_at = store.event(oldest).await?.map(|event| event.timestamp());
     }
     Ok(backlog)
+}
+
+/// Those of some events, one after the other in the log, that are meant for an endpoint; they are read whole only if
+/// their types do not tell.
+async fn meant(
+    store: &dyn Store,
+    endpoint: &Endpoint,
+    names: &[(EventId, EventType)],
+) -> Result<Vec<DeliveryId>, StoreError> {
+    let delivery =
+        |event: EventId| DeliveryId { position: event.position, endpoint: endpoint.id.number, epoch: event.epoch };
+    let by_type: Option<Vec<bool>> =
+        names.iter().map(|(_, event_type)| is_for_by_type(endpoint, *event_type)).collect();
+    if let Some(is_meant) = by_type {
+        let meant = names.iter().zip(is_meant).filter(|(_, is_meant)| *is_meant);
+        return Ok(meant.map(|((id, _), _)| delivery(*id)).collect());
+    }
+    let (Some((first, _)), Some((last, _))) = (names.first(), names.last()) else { return Ok(Vec::new()) };
+    let events = store.events_after(first.position.previous(), names.len()).await?;
+    // Where the log was cut meanwhile, later ones came instead.
+    let meant = events.iter().filter(|event| event.position() <= last.position && is_for(endpoint, event));
+    Ok(meant.map(|event| delivery(event.id)).collect())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dispatch::{Dispatcher, Done};
 use super::lane::Feed;
 use crate::model::endpoint::Endpoint;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventType};
 use crate::model::filter::Facets;
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
@@ -34,12 +34,21 @@ enum Whose {
     Of(EndpointNumber),
 }
 
+/// Whether an event of a type is meant for an endpoint; `None` if that depends on what it tells.
+pub(super) fn is_for_by_type(endpoint: &Endpoint, event_type: EventType) -> Option<bool> {
+    if !endpoint.wants(event_type) || event_type.is_only_for_who_asked() {
+        return Some(false);
+    }
+    // What speaks of an endpoint is about no resource.
+    (endpoint.filter.is_empty() && event_type.is_about_a_resource()).then_some(true)
+}
+
 /// Whether an event is meant for an endpoint.
 pub(super) fn is_for(endpoint: &Endpoint, event: &Event) -> bool {
-    endpoint.wants(event.event_type)
-        && !event.event_type.is_only_for_who_asked()
-        && event.speaks_of() != Some(endpoint.id.number)
-        && (endpoint.filter.is_empty() || endpoint.filter.matches(&Facets::of(event)))
+    is_for_by_type(endpoint, event.event_type).unwrap_or_else(|| {
+        event.speaks_of() != Some(endpoint.id.number)
+            && (endpoint.filter.is_empty() || endpoint.filter.matches(&Facets::of(event)))
+    })
 }
 
 impl Dispatcher {

@@ -20,9 +20,9 @@ use tokio::sync::watch;
 
 use crate::model::delivery::DeliveryRecord;
 use crate::model::endpoint::{DisabledReason, EndpointUrl};
-use crate::model::event::{Event, EventDraft, Sight};
+use crate::model::event::{Event, EventDraft, EventType, Sight};
 use crate::model::health::HealthRecord;
-use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
+use crate::model::id::{DeliveryId, EndpointId, EndpointNumber, EventId, Position};
 use crate::model::resource::{Absence, Kind, OpenList, ResourceId, ResourceKey, Snapshot, SourceName};
 use crate::model::source::SourceProgress;
 use crate::model::time::Timestamp;
@@ -254,6 +254,12 @@ pub trait EventLog: Send + Sync {
     /// ones come from memory.
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
 
+    /// The same, but only what each is called. Cheaper where there are thousands, if the store can do better than this.
+    async fn names_after(&self, after: Position, limit: usize) -> Result<Vec<(EventId, EventType)>, StoreError> {
+        let events = self.events_after(after, limit).await?;
+        Ok(events.iter().map(|event| (event.id, event.event_type)).collect())
+    }
+
     /// Up to `limit` events before a position, newest first.
     async fn events_before(&self, before: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;
 
@@ -345,7 +351,7 @@ pub trait DeliveryStore: EventLog {
     /// Which deliveries at the positions after `after` and up to `until` have a record.
     async fn recorded(&self, after: Position, until: Position) -> Result<Vec<DeliveryId>, StoreError>;
 
-    /// Which of these deliveries have a record.
+    /// Which of these deliveries have a record, in the same order. Cheapest for those that ascend.
     async fn recorded_of(&self, ids: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, StoreError>;
 
     /// One record.

@@ -11,6 +11,7 @@ use certhook::store::DeliveryQuery;
 use self::rig::{Bench, Sent, names, resources};
 use crate::support::process::until;
 
+mod backlog;
 mod by_hand;
 mod dice;
 mod health;

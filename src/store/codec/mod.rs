@@ -153,6 +153,24 @@ pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
     if (row.back == 0) == row.sight.is_some() { Ok(row) } else { Err(unreadable(EVENT, "its sight is missing")) }
 }
 
+/// What the event in a row is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogName {
+    /// How many places back the sight is.
+    pub(crate) back: u32,
+    /// What happened.
+    pub(crate) event_type: EventType,
+    /// The epoch and the start of the sight, where it is here.
+    pub(crate) origin: Option<(u32, u32)>,
+}
+
+/// The name of the event in a row; what it tells is not read.
+pub(crate) fn read_log_name(bytes: &[u8]) -> Result<LogName, StoreError> {
+    let row: (u32, EventType, &str, Option<(u32, u32)>) = beginning(EVENT, payload(VERSION, EVENT, bytes)?)?;
+    let (back, event_type, _details, origin) = row;
+    Ok(LogName { back, event_type, origin })
+}
+
 /// Whether the event in a row is the first one of its sight.
 pub(crate) fn begins_sight(bytes: &[u8]) -> Result<bool, StoreError> {
     let back: u32 = beginning(EVENT, payload(VERSION, EVENT, bytes)?)?;

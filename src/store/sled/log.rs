@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::view::View;
 use super::{Reader, SledStore, keys};
-use crate::model::event::Event;
+use crate::model::event::{Event, EventType};
 use crate::model::id::{EventId, Position};
 use crate::model::time::Timestamp;
 use crate::store::codec::{self, LogRow, StoredSight};
@@ -41,7 +41,7 @@ impl<'a> Assembly<'a> {
     }
 
     fn event(&mut self, position: Position, row: LogRow) -> Result<Arc<Event>, StoreError> {
-        let first = Position(position.0.checked_sub(row.back.into()).ok_or_else(|| missing(position))?);
+        let first = first_of_sight(position, row.back)?;
         let sight = self.sight(first, row.sight)?;
         Ok(Arc::new(Event {
             id: EventId { position, epoch: sight.epoch, start: sight.start },
@@ -52,6 +52,11 @@ impl<'a> Assembly<'a> {
     }
 }
 
+/// Where the sight of an event is that lies so many places back.
+fn first_of_sight(position: Position, back: u32) -> Result<Position, StoreError> {
+    Ok(Position(position.0.checked_sub(back.into()).ok_or_else(|| missing(position))?))
+}
+
 pub(super) fn missing(position: Position) -> StoreError {
     StoreError::Unreadable { what: "an event", reason: format!("there is none at position {}", position.0) }
 }
@@ -59,7 +64,34 @@ pub(super) fn missing(position: Position) -> StoreError {
 impl Reader {
     /// Up to `limit` events from one position to another, both included, as far as they are kept.
     fn events(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
-        self.of_what_is_kept(|kept| self.stretch(first.max(kept), last, descending, limit))
+        self.of_what_is_kept(|kept| {
+            let mut assembly = Assembly::new(&self.view);
+            self.stretch(first.max(kept), last, descending, limit, |position, row| {
+                assembly.event(position, codec::read_log_row(row)?)
+            })
+        })
+    }
+
+    /// The names of up to `limit` events from a position on, as far as they are kept.
+    fn names(&self, first: Position, limit: usize) -> Result<Vec<(EventId, EventType)>, StoreError> {
+        self.of_what_is_kept(|kept| {
+            let mut sight = None;
+            self.stretch(first.max(kept), self.recent.head(), false, limit, |position, row| {
+                let name = codec::read_log_name(row)?;
+                let at = first_of_sight(position, name.back)?;
+                let known = sight.filter(|(known, _)| *known == at).map(|(_, origin)| origin);
+                let origin = match name.origin.or(known) {
+                    Some(origin) => origin,
+                    None => {
+                        let row = self.view.get(&keys::event(at))?.ok_or_else(|| missing(at))?;
+                        codec::read_log_name(&row)?.origin.ok_or_else(|| missing(at))?
+                    }
+                };
+                sight = Some((at, origin));
+                let (epoch, start) = origin;
+                Ok((EventId { position, epoch, start }, name.event_type))
+            })
+        })
     }
 
     /// Looks into the log, which begins at the position that `look` is given; once more if it was cut meanwhile.
@@ -75,8 +107,14 @@ impl Reader {
 
     /// The same, where all is kept. One that is not there is an error: sled can lose a row to damage without a word,
     /// and a reader that was not told would never know of its event.
-    fn stretch(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
-        let mut assembly = Assembly::new(&self.view);
+    fn stretch<T>(
+        &self,
+        first: Position,
+        last: Position,
+        descending: bool,
+        limit: usize,
+        mut read: impl FnMut(Position, &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
         let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX).min(limit);
         let mut rows = self.view.walk(keys::events(first, last), descending);
         let mut wanted = if descending { last } else { first };
@@ -86,7 +124,7 @@ impl Reader {
             if keys::event_position(&key) != Some(wanted) {
                 return Err(missing(wanted));
             }
-            events.push(assembly.event(wanted, codec::read_log_row(&row)?)?);
+            events.push(read(wanted, &row)?);
             wanted = if descending { wanted.previous() } else { wanted.next() };
         }
         Ok(events)
@@ -135,6 +173,13 @@ impl EventLog for SledStore {
             return Ok(events);
         }
         self.read(move |reader| reader.events(after.next(), reader.recent.head(), false, limit)).await
+    }
+
+    async fn names_after(&self, after: Position, limit: usize) -> Result<Vec<(EventId, EventType)>, StoreError> {
+        if let Some(events) = self.reader.recent.after(after, limit) {
+            return Ok(events.iter().map(|event| (event.id, event.event_type)).collect());
+        }
+        self.read(move |reader| reader.names(after.next(), limit)).await
     }
 
     async fn events_before(&self, before: Position, limit: usize) -> EventsRead {

@@ -67,6 +67,12 @@ pub(super) async fn events_keep_their_ids_and_bodies_for_ever(store: Arc<dyn Sto
     for event in &events {
         assert_eq!(store.event(event.position()).await.unwrap().as_ref(), Some(event));
     }
+    let names: Vec<_> = events.iter().map(|event| (event.id, event.event_type)).collect();
+    for (after, limit) in [(0, 10), (0, 2), (1, 1), (1, 10), (2, 2), (3, 9), (4, 9)] {
+        let wanted: Vec<_> = names[after..].iter().take(limit).copied().collect();
+        let found = store.names_after(Position(after as u64), limit).await.unwrap();
+        assert_eq!(found, wanted, "{limit} after {after}");
+    }
     store.commit_sights(vec![told(snapshot(3, 1), at(3), 1)], None).await.unwrap();
     let next = store.event(Position(5)).await.unwrap().unwrap();
     assert_ne!(next.id.start, events[0].id.start, "another process draws other bits");
@@ -193,6 +199,33 @@ pub(super) async fn what_waits_is_found_by_when_it_is_due(store: Arc<dyn Store>,
     assert!(store.recorded(Position(4), Position(4)).await.unwrap().is_empty());
     let asked = [4, 9, 2].map(|position| delivery_id(position, &one));
     assert_eq!(store.recorded_of(asked.into()).await.unwrap(), [4, 2].map(|position| delivery_id(position, &one)));
+}
+
+pub(super) async fn records_are_found_among_any_number_of_others(store: Arc<dyn Store>, reopen: Reopen<'_>) {
+    fill_log(&store, 9).await;
+    let mut endpoints = Vec::new();
+    for _ in 0..12 {
+        endpoints.push(store.create(endpoint(None)).await.unwrap());
+    }
+    let delivered = |position, endpoint| record(position, endpoint, DeliveryStatus::Delivered, None);
+    // To all of them at the beginning of the log, and to the last one alone at its end.
+    let mut records: Vec<_> = endpoints.iter().flat_map(|one| [1, 2, 4].map(|at| delivered(at, one))).collect();
+    records.extend([6, 9].map(|position| delivered(position, &endpoints[11])));
+    commit_records(&store, records).await;
+    let store = reopen(store);
+    for (endpoint, asked, wanted) in [
+        (11, vec![1, 2, 3, 4, 5, 6, 7, 8, 9], vec![1, 2, 4, 6, 9]),
+        (0, vec![1, 2, 3, 4, 5, 6, 7, 8, 9], vec![1, 2, 4]),
+        (0, vec![3, 4, 5, 6, 7, 8, 9], vec![4]),
+        (11, vec![5, 6, 7, 8, 9], vec![6, 9]),
+        (11, vec![9, 8, 2], vec![9, 2]),
+        (11, vec![5], vec![]),
+        (11, vec![], vec![]),
+    ] {
+        let ids = |positions: &[u64]| positions.iter().map(|at| delivery_id(*at, &endpoints[endpoint])).collect();
+        let wanted: Vec<_> = ids(&wanted);
+        assert_eq!(store.recorded_of(ids(&asked)).await.unwrap(), wanted, "{asked:?} of {endpoint}");
+    }
 }
 
 pub(super) async fn positions_are_set_moved_and_given_up(store: Arc<dyn Store>, reopen: Reopen<'_>) {

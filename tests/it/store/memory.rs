@@ -33,6 +33,7 @@ conforms! {
     conformance::the_head_wakes_who_waits_for_it,
     conformance::progress_is_committed_with_sights,
     conformance::what_waits_is_found_by_when_it_is_due,
+    conformance::records_are_found_among_any_number_of_others,
     lists::snapshots_keep_all_that_they_say,
     lists::snapshots_are_paged_in_the_order_of_their_ids,
     lists::open_lists_hold_what_snapshots_say,

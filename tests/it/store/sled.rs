@@ -64,6 +64,7 @@ conforms! {
     conformance::large_sights_are_kept_whole_and_larger_ones_refused,
     conformance::a_reader_never_sees_half_of_a_large_value,
     conformance::what_waits_is_found_by_when_it_is_due,
+    conformance::records_are_found_among_any_number_of_others,
     conformance::positions_are_set_moved_and_given_up,
     conformance::positions_of_many_endpoints_are_taken_at_once,
     conformance::what_records_bring_about_is_told_and_kept_with_them,
