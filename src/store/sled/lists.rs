@@ -47,11 +47,22 @@ struct Shown {
     customer: Value,
 }
 
+impl Shown {
+    /// That of an object.
+    fn of(object: &str) -> Self {
+        serde_json::from_str(object).unwrap_or_default()
+    }
+
+    /// Where a resource that shows this stands in a list.
+    fn place(&self, id: ResourceId, source: SourceName) -> ListPlace {
+        ListPlace::new(self.created_at.as_str().and_then(|text| text.parse().ok()), id, source)
+    }
+}
+
 /// The entries of a resource that shows this object.
 pub(super) fn entries(name: &ResourceKey, is_removed: bool, object: &str) -> Vec<Key> {
-    let shown: Shown = serde_json::from_str(object).unwrap_or_default();
-    let created_at = shown.created_at.as_str().and_then(|text| text.parse().ok());
-    let place = ListPlace::new(created_at, name.id.clone(), name.source.clone());
+    let shown = Shown::of(object);
+    let place = shown.place(name.id.clone(), name.source.clone());
     let id = |field: &str| shown.customer.get(field).and_then(Value::as_str).map(stand_in);
     let shelves =
         [Some(Shelf::All), id("id").map(Shelf::Customer), id("reference_customer_id").map(Shelf::ReferenceCustomer)];
@@ -118,23 +129,15 @@ impl Reader {
         if progress != Some(ListsProgress::Complete) {
             return Err(StoreError::NotListed);
         }
-        match self.few(query)? {
-            Some(few) => page(few.into_iter().map(Ok), query, |(_, snapshot)| Ok(Some(snapshot))),
-            None => page(self.entries(query).map(|place| Ok((place?, ()))), query, |(place, ())| {
-                self.snapshot(query, &place.source, &place.id)
-            }),
-        }
-    }
-
-    fn snapshot(
-        &self,
-        query: &SnapshotQuery,
-        source: &SourceName,
-        id: &ResourceId,
-    ) -> Result<Option<Snapshot>, StoreError> {
-        let name = ResourceKey { source: source.clone(), kind: query.kind, id: id.clone() };
-        let row = self.view.get(&rows_keys::snapshot(source, query.kind, id))?;
-        row.map(|row| read_snapshot(name, &row)).transpose()
+        let places: OfSource<'_> = match self.few(query)? {
+            Some(few) => Box::new(few.into_iter().map(Ok)),
+            None => Box::new(self.entries(query)),
+        };
+        page(places, query, |ListPlace { source, id, .. }| {
+            let row = self.view.get(&rows_keys::snapshot(source, query.kind, id))?;
+            let name = ResourceKey { source: source.clone(), kind: query.kind, id: id.clone() };
+            row.map(|row| read_snapshot(name, &row)).transpose()
+        })
     }
 
     /// The entries of the narrowest list that has all that a query can mean.
@@ -159,12 +162,12 @@ impl Reader {
         Entries { walks: query.sources.iter().map(walk).collect(), ascending: query.ascending }
     }
 
-    /// Whatever is in a short open list, if it is one that is asked for.
-    fn few(&self, query: &SnapshotQuery) -> Result<Option<Vec<(ListPlace, Snapshot)>>, StoreError> {
+    /// The places of whatever is in a short open list, in the order of a query, if it asks for one.
+    fn few(&self, query: &SnapshotQuery) -> Result<Option<Vec<ListPlace>>, StoreError> {
         let Criteria { status, customer, .. } = &query.criteria;
         let list = OpenList::of(query.kind, *status).filter(|_| customer.is_none() && !query.removed);
         let Some(list) = list else { return Ok(None) };
-        let mut few = Vec::new();
+        let mut few: Vec<(&SourceName, ResourceId)> = Vec::new();
         for source in &query.sources {
             // Until an older version's snapshots have been looked through, some that are open do not say so.
             let progress = self.view.get(&rows_keys::progress(source))?;
@@ -176,16 +179,21 @@ impl Reader {
                 if few.len() == OPEN_MAX {
                     return Ok(None);
                 }
-                let id = rows_keys::open_id(&entry?.0).ok_or_else(bad_key)?;
-                few.extend(self.snapshot(query, source, &id)?.map(|snapshot| (ListPlace::of(&snapshot), snapshot)));
+                few.push((source, rows_keys::open_id(&entry?.0).ok_or_else(bad_key)?));
             }
         }
-        few.retain(|(place, _)| is_left(place, query));
-        few.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        if !query.ascending {
-            few.reverse();
+        let mut places = Vec::with_capacity(few.len());
+        for (source, id) in few {
+            if let Some(row) = self.view.get(&rows_keys::snapshot(source, query.kind, &id))? {
+                places.push(Shown::of(object_text(&row)?).place(id, source.clone()));
+            }
         }
-        Ok(Some(few))
+        places.retain(|place| is_left(place, query));
+        places.sort_unstable();
+        if !query.ascending {
+            places.reverse();
+        }
+        Ok(Some(places))
     }
 }
 
@@ -207,19 +215,19 @@ fn is_left(place: &ListPlace, query: &SnapshotQuery) -> bool {
 
 /// The first entries whose snapshots match, out of as many as may be read. That a full page has a successor is known
 /// because one more was found, unless enough was read.
-fn page<T>(
-    entries: impl Iterator<Item = Result<(ListPlace, T), StoreError>>,
+fn page(
+    places: impl Iterator<Item = Result<ListPlace, StoreError>>,
     query: &SnapshotQuery,
-    read: impl Fn((ListPlace, T)) -> Result<Option<Snapshot>, StoreError>,
+    read: impl Fn(&ListPlace) -> Result<Option<Snapshot>, StoreError>,
 ) -> Result<Filtered<Snapshot, ListPlace>, StoreError> {
     let mut found = Vec::new();
     let mut last = None;
-    for (count, entry) in entries.enumerate() {
+    for (count, place) in places.enumerate() {
         if count == ENTRIES_READ_MAX {
             return Ok(Filtered { found, next: last });
         }
-        let (place, entry) = entry?;
-        let snapshot = read((place.clone(), entry))?;
+        let place = place?;
+        let snapshot = read(&place)?;
         if let Some(snapshot) = snapshot.filter(|snapshot| query.means(snapshot)) {
             if found.len() == query.limit {
                 return Ok(Filtered { found, next: last });
