@@ -128,7 +128,7 @@ pub(crate) async fn ready(deliverer: &Deliverer) -> anyhow::Result<()> {
 pub(crate) fn settings() -> Settings {
     Settings {
         timeout: Duration::from_secs(15),
-        retry: vec![Duration::from_secs(5), Duration::from_secs(300)],
+        retry: [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400].map(Duration::from_secs).to_vec(),
         max_in_flight: 512,
         per_endpoint_in_flight: 16,
         order_wait: Duration::from_secs(3600),
