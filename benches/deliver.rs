@@ -4,7 +4,11 @@
 //! ```text
 //! cargo bench --bench deliver                                   # 200 000 events, minutes
 //! cargo bench --bench deliver -- --events 20000 --runs 1        # a quick look
+//! cargo bench --bench deliver --features allocations -- --events 50000 --runs 3
 //! ```
+//!
+//! The last one tells how often a delivery allocates, and how much, ours and the bare loop's (malloc, calloc and realloc of
+//! the whole process). The counting disturbs the times, which are not to be taken from it.
 //!
 //! The events are in the log already, and every delivery ends with a durable record. One endpoint gets all of them;
 //! of ten, each gets the last tenth, so that both make as many deliveries. Every run has a store of its own, so that no
@@ -61,13 +65,21 @@ async fn bench(events: usize, runs: usize) -> anyhow::Result<()> {
             println!("{endpoints:>2} endpoint(s), gateway:    {ours}; {:.2} of that", ours.rate() / bare.rate());
             figures.push((bare, ours));
         }
+        let bare = |figure: fn(&Pace) -> f64| rounded(median(figures.iter().map(|(bare, _)| figure(bare))));
+        let ours = |figure: fn(&Pace) -> f64| rounded(median(figures.iter().map(|(_, ours)| figure(ours))));
         parts.push(json!({
             "endpoints": endpoints,
             "at_a_time": endpoints * width,
-            "rate": rounded(median(figures.iter().map(|(_, ours)| ours.rate()))),
-            "cpu_us": rounded(median(figures.iter().map(|(_, ours)| ours.cpu_us()))),
-            "bare_rate": rounded(median(figures.iter().map(|(bare, _)| bare.rate()))),
-            "bare_cpu_us": rounded(median(figures.iter().map(|(bare, _)| bare.cpu_us()))),
+            "rate": ours(Pace::rate),
+            "cpu_us": ours(Pace::cpu_us),
+            "allocations": ours(Pace::allocations),
+            "reallocations": ours(Pace::reallocations),
+            "allocated_bytes": ours(Pace::allocated_bytes),
+            "bare_rate": bare(Pace::rate),
+            "bare_cpu_us": bare(Pace::cpu_us),
+            "bare_allocations": bare(Pace::allocations),
+            "bare_reallocations": bare(Pace::reallocations),
+            "bare_allocated_bytes": bare(Pace::allocated_bytes),
             "ratio": rounded(median(figures.iter().map(|(bare, ours)| ours.rate() / bare.rate()))),
         }));
     }

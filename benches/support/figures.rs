@@ -22,21 +22,50 @@ fn of_clock(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How often memory was asked for (or for more of it in one piece), and for how many bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allocated {
+    pub(crate) count: usize,
+    /// How many of these were for more of it.
+    pub(crate) grown: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What this process has allocated so far; `None` unless it was built to count that.
+#[cfg(feature = "allocations")]
+fn allocated() -> Option<Allocated> {
+    let stats = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+    let (count, grown) = (stats.allocations + stats.reallocations, stats.reallocations);
+    Some(Allocated { count, grown, bytes: stats.bytes_allocated })
+}
+
+#[cfg(not(feature = "allocations"))]
+fn allocated() -> Option<Allocated> {
+    None
+}
+
 /// Takes the time of something, and the processor time of this process meanwhile.
 pub(crate) struct Stopwatch {
     begun: Instant,
     cpu: Duration,
+    allocated: Option<Allocated>,
 }
 
 impl Stopwatch {
     /// It begins.
     pub(crate) fn start() -> Self {
-        Self { begun: Instant::now(), cpu: processor_time() }
+        Self { begun: Instant::now(), cpu: processor_time(), allocated: allocated() }
     }
 
     /// It has ended, and was done so many times.
     pub(crate) fn stop(&self, count: usize) -> Pace {
-        Pace { count, took: self.begun.elapsed(), cpu: processor_time() - self.cpu }
+        let since = |(before, now): (Allocated, Allocated)| Allocated {
+            count: now.count - before.count,
+            grown: now.grown - before.grown,
+            bytes: now.bytes - before.bytes,
+        };
+        let allocated = self.allocated.zip(allocated()).map(since);
+        Pace { count, took: self.begun.elapsed(), cpu: processor_time() - self.cpu, allocated }
     }
 }
 
@@ -46,12 +75,28 @@ pub(crate) struct Pace {
     pub(crate) count: usize,
     pub(crate) took: Duration,
     pub(crate) cpu: Duration,
+    pub(crate) allocated: Option<Allocated>,
 }
 
 impl Pace {
     /// How many a second.
     pub(crate) fn rate(&self) -> f64 {
         self.count as f64 / self.took.as_secs_f64()
+    }
+
+    /// How often each allocated; not a number where that is not counted.
+    pub(crate) fn allocations(&self) -> f64 {
+        self.allocated.map_or(f64::NAN, |all| all.count as f64 / self.count as f64)
+    }
+
+    /// How often each did so for more of what it had already.
+    pub(crate) fn reallocations(&self) -> f64 {
+        self.allocated.map_or(f64::NAN, |all| all.grown as f64 / self.count as f64)
+    }
+
+    /// How many bytes each allocated.
+    pub(crate) fn allocated_bytes(&self) -> f64 {
+        self.allocated.map_or(f64::NAN, |all| all.bytes as f64 / self.count as f64)
     }
 
     /// Microseconds of processor time for each.
@@ -62,7 +107,12 @@ impl Pace {
 
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>7.0} a second, {:>5.1} µs of processor time each", self.rate(), self.cpu_us())
+        write!(f, "{:>7.0} a second, {:>5.1} µs of processor time each", self.rate(), self.cpu_us())?;
+        if self.allocated.is_some() {
+            let (count, grown, bytes) = (self.allocations(), self.reallocations(), self.allocated_bytes());
+            write!(f, ", {count:.1} allocations ({grown:.1} of them for more) of {bytes:.0} bytes in all")?;
+        }
+        Ok(())
     }
 }
 

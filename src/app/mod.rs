@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
-use tikv_jemallocator::Jemalloc;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -32,8 +31,14 @@ use crate::watch::{Description, Watcher};
 
 /// Where memory comes from, in the program, its tests and its benches. With that of the C library, a fifth of a
 /// delivery's processor time goes into taking memory and giving it back, much of it on another thread.
+#[cfg(not(feature = "allocations"))]
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The same where it is counted how much is taken.
+#[cfg(feature = "allocations")]
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<std::alloc::System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 mod adapters;
 mod backup;

@@ -29,7 +29,7 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 26] = [
+const HOMES: [(&str, &[&str]); 27] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),
@@ -56,6 +56,7 @@ const HOMES: [(&str, &[&str]); 26] = [
     ("tracing_subscriber", &["src/telemetry/logs"]),
     ("prometheus_client", &["src/telemetry/"]),
     ("tikv_jemallocator", &["src/app/mod.rs"]),
+    ("stats_alloc", &["src/app/mod.rs"]),
 ];
 
 /// Rooms that may name the meters anywhere: they make them, set them up or show them.
