@@ -10,6 +10,9 @@
 //!
 //! *Routing*: the processor time that the gateway takes for each event of a log in which no event is for any endpoint,
 //! less what it takes with one endpoint instead of all. What is left is the cost of finding out.
+//!
+//! *Filtered*: events at a rate that waits for nothing, each for one endpoint, from when the event was durable to its
+//! arrival, beside the bare loop at the same rate.
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod support;
@@ -28,7 +31,10 @@ use support::gateway::{self, Gateway};
 use support::limit::Limit;
 use support::receiver::Receiver;
 use support::sample::{customer, endpoint};
-use support::telling::Told;
+use support::telling::{Posted, Told};
+
+/// For how long events come at a rate in each run.
+const SECONDS: usize = 10;
 
 #[derive(Parser)]
 struct Arguments {
@@ -160,32 +166,79 @@ async fn routed(arguments: &Arguments, endpoints: usize) -> anyhow::Result<Pace>
 
 /// Events at a rate, each for one endpoint of many.
 async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Value> {
+    let &Arguments { endpoints, rate, ref common, .. } = arguments;
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::open(folder.path()).await?;
-    let endpoints = (0..arguments.endpoints).map(|number| {
+    gateway.fill(0..100, 100).await?;
+    let limit = Limit::new(&gateway.examples().await?, 0)?;
+    let urls: Vec<String> = (0..endpoints).map(|number| receiver.url("notes", number)).collect();
+    let choosy = urls.iter().zip(0..).map(|(url, number)| {
         let filter = Filter { customer_ids: vec![customer(number)], ..Filter::default() };
-        Endpoint { filter, ..endpoint(&receiver.url("notes", number), Position::START) }
+        Endpoint { filter, ..endpoint(url, gateway.head()) }
     });
-    gateway.register(endpoints.collect()).await?;
-    let count = arguments.rate * 10;
-    let seen = gateway.while_delivering(gateway::settings(), async |_| {
-        Told::at_rate(&gateway, arguments.rate as f64, 0..arguments.rate, arguments.endpoints).await?;
-        gateway.caught_up().await?;
-        receiver.arrivals().await?;
-        let watch = Stopwatch::start();
-        let numbers = arguments.rate..arguments.rate + count;
-        let told = Told::at_rate(&gateway, arguments.rate as f64, numbers, arguments.endpoints).await?;
-        let mut arrivals = Vec::new();
-        while arrivals.len() < count {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            arrivals.extend(receiver.arrivals().await?);
+    gateway.register(choosy.collect()).await?;
+    let figures = gateway.while_delivering(gateway::settings(), async |_| {
+        let mut figures = Vec::new();
+        let mut numbers = 0..0;
+        // The first one is to warm up.
+        for run in 0..=common.runs {
+            numbers = numbers.end..numbers.end + if run == 0 { rate } else { rate * SECONDS };
+            let bare = bare_filtered(receiver, &limit, &urls, rate, numbers.clone()).await?;
+            let ours = ours_filtered(receiver, &gateway, endpoints, rate, numbers.clone()).await?;
+            if run > 0 {
+                println!("{rate} events a second, each for one of {endpoints} endpoints, bare loop:  {}", bare.1);
+                println!("{rate} events a second, each for one of {endpoints} endpoints, gateway:    {}", ours.1);
+                figures.push((bare, ours));
+            }
         }
-        let pace = watch.stop(count);
-        let waits: Waits = told.waits(&gateway, &arrivals).await?.0;
-        println!("{} events a second, each for one of {} endpoints: {waits}", arguments.rate, arguments.endpoints);
-        Ok(json!({ "rate": arguments.rate, "cpu_us": rounded(pace.cpu_us()), "commit_to_arrival": waits.json() }))
+        Ok(figures)
     });
-    let seen = seen.await?;
+    let figures = figures.await?;
     gateway.store.close().await;
-    Ok(seen)
+    let times = |side: fn(&(Sent, Sent)) -> &Sent| {
+        let at = |share| rounded(median(figures.iter().map(|both| side(both).1.ms(share))));
+        json!({ "p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999) })
+    };
+    let ratio = |share| rounded(median(figures.iter().map(|(bare, ours)| ours.1.ms(share) / bare.1.ms(share))));
+    Ok(json!({
+        "rate": rate,
+        "cpu_us": rounded(median(figures.iter().map(|(_, ours)| ours.0.cpu_us()))),
+        "bare_cpu_us": rounded(median(figures.iter().map(|(bare, _)| bare.0.cpu_us()))),
+        "commit_to_arrival": times(|(_, ours)| ours),
+        "bare_to_arrival": times(|(bare, _)| bare),
+        "ratio": { "p50": ratio(0.5), "p99": ratio(0.99), "p999": ratio(0.999) },
+    }))
+}
+
+/// What one run took, and how long each request was on its way.
+type Sent = (Pace, Waits);
+
+/// The bare loop connects anew for every request, as everybody must who calls each host so seldom.
+async fn bare_filtered(
+    receiver: &Receiver,
+    limit: &Limit,
+    urls: &[String],
+    rate: usize,
+    numbers: std::ops::Range<usize>,
+) -> anyhow::Result<Sent> {
+    let (watch, count) = (Stopwatch::start(), numbers.len());
+    let posted = Posted::at_rate(receiver, limit, urls, rate as f64, numbers).await?;
+    Ok((watch.stop(count), posted.arrived))
+}
+
+async fn ours_filtered(
+    receiver: &Receiver,
+    gateway: &Gateway,
+    endpoints: usize,
+    rate: usize,
+    numbers: std::ops::Range<usize>,
+) -> anyhow::Result<Sent> {
+    let (watch, count) = (Stopwatch::start(), numbers.len());
+    let told = Told::at_rate(gateway, rate as f64, numbers, endpoints).await?;
+    let mut arrivals = Vec::new();
+    while arrivals.len() < count {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        arrivals.extend(receiver.arrivals().await?);
+    }
+    Ok((watch.stop(count), told.waits(gateway, &arrivals).await?.0))
 }

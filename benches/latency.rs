@@ -25,7 +25,7 @@ use support::gateway::{self, Gateway};
 use support::limit::Limit;
 use support::receiver::Receiver;
 use support::sample::endpoint;
-use support::telling::{Told, at_rate};
+use support::telling::{Posted, Told};
 
 #[derive(Parser)]
 struct Arguments {
@@ -50,7 +50,8 @@ async fn bench(seconds: usize, runs: usize) -> anyhow::Result<()> {
     let gateway = Gateway::open(folder.path()).await?;
     gateway.fill(0..100, 100).await?;
     let limit = Limit::new(&gateway.examples().await?, usize::MAX)?;
-    gateway.register(vec![endpoint(&receiver.url("notes", 0), gateway.head())]).await?;
+    let urls = [receiver.url("notes", 0)];
+    gateway.register(vec![endpoint(&urls[0], gateway.head())]).await?;
     let parts = gateway
         .while_delivering(gateway::settings(), async |_| {
             let mut numbers = 100;
@@ -63,7 +64,7 @@ async fn bench(seconds: usize, runs: usize) -> anyhow::Result<()> {
                     let range = numbers..numbers + rate * seconds;
                     numbers = range.end;
                     let seen = Seen {
-                        bare: bare(&receiver, &limit, rate, range.clone()).await?,
+                        bare: Posted::at_rate(&receiver, &limit, &urls, rate as f64, range.clone()).await?,
                         ours: ours(&receiver, &gateway, rate, range).await?,
                     };
                     if run > 0 {
@@ -84,40 +85,17 @@ async fn bench(seconds: usize, runs: usize) -> anyhow::Result<()> {
 
 /// One run of both.
 struct Seen {
-    bare: Times,
+    bare: Posted,
     ours: Times,
 }
 
 struct Times {
-    /// Until the request was at the receiver: from when the event was durable, or from when the bare loop began.
+    /// From when the event was durable until the request was at the receiver.
     arrived: Waits,
     /// The same from the call that commits.
     since_call: Waits,
-    /// What the bare loop takes for a whole round trip, and ours for a commit.
-    done: Waits,
-}
-
-async fn bare(
-    receiver: &Receiver,
-    limit: &Limit,
-    rate: usize,
-    numbers: std::ops::Range<usize>,
-) -> anyhow::Result<Times> {
-    let url: reqwest::Url = receiver.url("notes", 0).parse()?;
-    let first = numbers.start;
-    let spans = at_rate(rate as f64, numbers, |number| {
-        let (limit, url) = (limit.clone(), url.clone());
-        async move { limit.post(&url, number).await }
-    });
-    let spans = spans.await?;
-    let arrivals = receiver.arrivals().await?;
-    let arrived = arrivals.iter().filter_map(|arrival| {
-        let span = spans.get(usize::try_from(arrival.number).ok()?.checked_sub(first)?)?;
-        Some(arrival.at.saturating_sub(span.begun))
-    });
-    let arrived = Waits::of(arrived);
-    let done = Waits::of(spans.iter().map(|span| span.done - span.begun));
-    Ok(Times { since_call: arrived.clone(), arrived, done })
+    /// What that call takes.
+    committed: Waits,
 }
 
 async fn ours(
@@ -135,8 +113,8 @@ async fn ours(
     }
     anyhow::ensure!(gateway.head() > Position::START && arrivals.len() == count, "each event once");
     let (arrived, since_call) = told.waits(gateway, &arrivals).await?;
-    let done = Waits::of(told.commits.iter().map(|commit| commit.done - commit.begun));
-    Ok(Times { arrived, since_call, done })
+    let committed = Waits::of(told.commits.iter().map(|commit| commit.done - commit.begun));
+    Ok(Times { arrived, since_call, committed })
 }
 
 fn summary(rate: usize, sightings: &[Seen]) -> Value {
@@ -148,13 +126,18 @@ fn summary(rate: usize, sightings: &[Seen]) -> Value {
         let above = sightings.iter().map(|seen| seen.ours.arrived.ms(share) - seen.bare.done.ms(share));
         rounded(median(above))
     };
+    let ratio = |share: f64| {
+        let ratio = sightings.iter().map(|seen| seen.ours.arrived.ms(share) / seen.bare.arrived.ms(share));
+        rounded(median(ratio))
+    };
     json!({
         "rate": rate,
         "commit_to_arrival": of(|seen| &seen.ours.arrived),
         "call_to_arrival": of(|seen| &seen.ours.since_call),
-        "commit": of(|seen| &seen.ours.done),
+        "commit": of(|seen| &seen.ours.committed),
         "bare_to_arrival": of(|seen| &seen.bare.arrived),
         "bare_round_trip": of(|seen| &seen.bare.done),
         "above_round_trip": { "p50_ms": above(0.5), "p99_ms": above(0.99), "p999_ms": above(0.999) },
+        "ratio": { "p50": ratio(0.5), "p99": ratio(0.99), "p999": ratio(0.999) },
     })
 }

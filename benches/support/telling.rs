@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::figures::{Waits, monotonic};
 use super::gateway::Gateway;
-use super::receiver::Arrival;
+use super::limit::Limit;
+use super::receiver::{Arrival, Receiver};
 
 /// Events in one read of the log.
 const PAGE: usize = 1_000;
@@ -48,6 +49,39 @@ where
         spans[number - first] = span;
     }
     Ok(spans)
+}
+
+/// How long it takes what a bare loop posts at a rate.
+pub(crate) struct Posted {
+    /// From when the request was begun until the receiver had read its head.
+    pub(crate) arrived: Waits,
+    /// The whole round trip.
+    pub(crate) done: Waits,
+}
+
+impl Posted {
+    /// Posts once for each number, so many a second, to these URLs in turn, at which arrivals are noted.
+    pub(crate) async fn at_rate(
+        receiver: &Receiver,
+        limit: &Limit,
+        urls: &[String],
+        rate: f64,
+        numbers: std::ops::Range<usize>,
+    ) -> anyhow::Result<Self> {
+        let urls: Vec<reqwest::Url> = urls.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
+        let first = numbers.start;
+        let spans = at_rate(rate, numbers, |number| {
+            let (limit, url) = (limit.clone(), urls[number % urls.len()].clone());
+            async move { limit.post(&url, number).await }
+        });
+        let spans = spans.await?;
+        let arrivals = receiver.arrivals().await?;
+        let arrived = arrivals.iter().filter_map(|arrival| {
+            let span = spans.get(usize::try_from(arrival.number).ok()?.checked_sub(first)?)?;
+            Some(arrival.at.saturating_sub(span.begun))
+        });
+        Ok(Self { arrived: Waits::of(arrived), done: Waits::of(spans.iter().map(|span| span.done - span.begun)) })
+    }
 }
 
 /// Events that were told at a rate.
