@@ -2,7 +2,7 @@
 //! of reqwest that signs and posts the same bodies at the same rate.
 //!
 //! ```text
-//! cargo bench --bench latency                                      # 100 and 1 000 events a second, minutes
+//! cargo bench --bench latency                                      # 100 and 1 000 events a second, 5 minutes
 //! cargo bench --bench latency -- --seconds 3 --runs 1              # a quick look
 //! ```
 //!
