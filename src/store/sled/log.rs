@@ -115,7 +115,13 @@ impl Reader {
         limit: usize,
         mut read: impl FnMut(Position, &[u8]) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let count = usize::try_from((last.0 + 1).saturating_sub(first.0)).unwrap_or(usize::MAX).min(limit);
+        let count = (last.0 + 1).saturating_sub(first.0).min(limit as u64);
+        // No further than it is looked at, since a walk reads ahead.
+        let (first, last) = if descending {
+            (Position(last.0 + 1 - count), last)
+        } else {
+            (first, Position(first.0 + count).previous())
+        };
         let mut rows = self.view.walk(keys::events(first, last), descending);
         let mut wanted = if descending { last } else { first };
         let mut events = Vec::new();

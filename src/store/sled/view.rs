@@ -89,8 +89,10 @@ impl View {
     /// Up to `limit` rows between two bounds, from one end.
     fn page(&self, bounds: &Bounds, descending: bool, limit: usize) -> Result<Vec<(IVec, IVec)>, StoreError> {
         let former = self.former();
-        let unchanged =
-            |row: &sled::Result<(IVec, IVec)>| row.as_ref().map_or(true, |(key, _)| !former.contains_key(key.as_ref()));
+        let some_change = former.range(bounds.clone()).next().is_some();
+        let unchanged = |row: &sled::Result<(IVec, IVec)>| {
+            !some_change || row.as_ref().map_or(true, |(key, _)| !former.contains_key(key.as_ref()))
+        };
         let rows = self.tree.range(bounds.clone());
         let page: sled::Result<Vec<_>> = if descending {
             rows.rev().filter(unchanged).take(limit).collect()
