@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::dispatch::{Dispatcher, Done};
 use super::lane::Feed;
+use super::room::Share;
+use super::station::Station;
 use crate::model::endpoint::Endpoint;
 use crate::model::event::{Event, EventType};
 use crate::model::filter::Facets;
@@ -12,8 +14,8 @@ use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
 use crate::store::StoreError;
 
-/// Events in one read of the log.
-const PAGE: usize = 256;
+/// Events in one read of the log, at most.
+pub(super) const PAGE_MAX: usize = 256;
 
 /// Endpoints that read the log for themselves at the same time; the rest take turns.
 const READERS_MAX: usize = 8;
@@ -56,7 +58,7 @@ impl Dispatcher {
     pub(super) fn start_reads(&mut self, head: Position) {
         if self.routed < head && !self.routing {
             self.routing = true;
-            let read = self.read(self.routed, self.recheck_until, Whose::Everybodys);
+            let read = self.read(self.routed, PAGE_MAX, self.recheck_until, Whose::Everybodys);
             self.tasks.spawn(async move { Done::Routed(read.await) });
         }
         while self.readers < READERS_MAX
@@ -69,13 +71,14 @@ impl Dispatcher {
     fn read(
         &self,
         after: Position,
+        limit: usize,
         recheck_until: Position,
         whose: Whose,
     ) -> impl Future<Output = Result<Page, StoreError>> + use<> {
         let store = Arc::clone(&self.tools.store);
         async move {
             let head = *store.head().borrow();
-            let events = store.events_after(after, PAGE).await?;
+            let events = store.events_after(after, limit).await?;
             let until = events.last().map_or(head.max(after), |event| event.position());
             let recorded = if after < recheck_until {
                 match whose {
@@ -105,8 +108,10 @@ impl Dispatcher {
         }
         station.lane.reading = true;
         self.readers += 1;
-        let (generation, after, recheck_until) = (station.generation, station.lane.taken, station.lane.recheck_until);
-        let read = self.read(after, recheck_until, Whose::Of(number));
+        let Station { lane, generation, .. } = station;
+        let (generation, limit) = (*generation, lane.page_size(room));
+        let (after, recheck_until) = (lane.taken, lane.recheck_until);
+        let read = self.read(after, limit, recheck_until, Whose::Of(number));
         self.tasks.spawn(async move { Done::Read { number, generation, page: read.await } });
     }
 
@@ -153,12 +158,15 @@ impl Dispatcher {
             // Not what was routed meanwhile: this lane was offered nothing of it.
             lane.taken = page.until;
         }
+        lane.share = Share::default();
         for event in &page.events {
             if lane.is_full(room) {
                 break;
             }
             lane.taken = event.position();
-            if is_for(&lane.endpoint, event) && !page.recorded.contains(&(event.position(), number)) {
+            let is_taken = is_for(&lane.endpoint, event) && !page.recorded.contains(&(event.position(), number));
+            lane.share.count(is_taken);
+            if is_taken {
                 lane.take(event);
             }
         }

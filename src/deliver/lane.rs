@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::order::Order;
+use super::feed::PAGE_MAX;
 use super::health::{Condition, Recovery};
-use super::room::Room;
+use super::room::{Room, Share};
 use super::work::{Resumed, Strand, Verdict, Work};
 use crate::model::delivery::Trigger;
 use crate::model::endpoint::{Endpoint, Ordering};
@@ -48,6 +49,8 @@ pub(super) struct Lane {
     pub(super) recheck_until: Position,
     /// Whether a page for it is being read.
     pub(super) reading: bool,
+    /// How much of the last page was for it.
+    pub(super) share: Share,
     /// Whether more deliveries with a record wait than were taken up.
     pub(super) leaves_some: bool,
     /// How it is doing, and what it may be sent therefore.
@@ -86,6 +89,7 @@ impl Lane {
             taken,
             recheck_until: Position::START,
             reading: false,
+            share: Share::default(),
             leaves_some: false,
             condition,
             running: BTreeSet::new(),
@@ -147,6 +151,11 @@ impl Lane {
     /// Whether it wants a page of the log: it is behind, none is on its way, and there is room for half of one.
     pub(super) fn wants_page(&self, room: Room) -> bool {
         self.feed == Feed::Behind && !self.reading && !self.is_full(room) && self.ready.len() <= room.ready / 2
+    }
+
+    /// How many events of the log it asks for: as many as should fill its room.
+    pub(super) fn page_size(&self, room: Room) -> usize {
+        self.share.events_for(room.ready.saturating_sub(self.ready.len())).min(PAGE_MAX)
     }
 
     /// Takes a delivery of a replay, unless it is here already.

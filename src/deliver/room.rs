@@ -41,9 +41,40 @@ impl Room {
     }
 }
 
+/// How much of a stretch of the log was for one endpoint: it is read in pages, and what is left over of one for which
+/// there is no room is read again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Share {
+    seen: usize,
+    taken: usize,
+}
+
+impl Share {
+    /// One more event was looked at.
+    pub(super) fn count(&mut self, is_taken: bool) {
+        self.seen += 1;
+        self.taken += usize::from(is_taken);
+    }
+
+    /// How many events hold so many that are for the endpoint, if the next ones are like these. No bound if none of
+    /// these was.
+    pub(super) fn events_for(&self, wanted: usize) -> usize {
+        if self.taken == 0 { usize::MAX } else { (wanted * self.seen).div_ceil(self.taken) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_holds_what_there_is_room_for() {
+        for (seen, taken, wanted, events) in
+            [(0, 0, 10, usize::MAX), (256, 0, 10, usize::MAX), (256, 256, 100, 100), (200, 1, 13, 2_600), (3, 2, 5, 8)]
+        {
+            assert_eq!(Share { seen, taken }.events_for(wanted), events, "{taken} of {seen}, room for {wanted}");
+        }
+    }
 
     #[test]
     fn ten_thousand_lanes_together_hold_little_more_than_a_thousand() {
