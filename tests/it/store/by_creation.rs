@@ -41,8 +41,7 @@ impl Sample {
             .customer
             .or(self.reference)
             .map(|_| json!({"id": text(self.customer), "reference_customer_id": text(self.reference)}));
-        let mut object =
-            json!({"status": self.status, "customer": customer, "note": "n".repeat(self.number as usize % 3 * 4_000)});
+        let mut object = json!({"status": self.status, "customer": customer, "note": noise(self.number, self.number as usize % 3 * 4_000)});
         if let Some(created) = self.created {
             object["created_at"] = json!(at(created * 1_000));
         }

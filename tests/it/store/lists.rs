@@ -82,7 +82,7 @@ pub(super) async fn snapshots_are_paged_in_the_order_of_their_ids(store: Arc<dyn
     let mut all: Vec<Snapshot> = (0..450).map(|number| certificate(&format!("c-{number:03}"))).collect();
     all.extend(["A", "C_", "_", "c", "c-", "c-1", "zz"].map(certificate));
     all[7] = removed(all[7].clone());
-    all[9] = Snapshot { object: Json::of(&json!({"note": "n".repeat(20_000)})), ..all[9].clone() };
+    all[9] = Snapshot { object: Json::of(&json!({"note": noise(9, 20_000)})), ..all[9].clone() };
     all[11] = removed(Snapshot { object: all[9].object.clone(), ..all[11].clone() });
     put(&store, all.iter().rev().cloned()).await;
     let others = ["c-0", "c-2"].map(|text| of("numeral", Kind::CertificateRequest, text));

@@ -106,7 +106,7 @@ pub(super) async fn nothing_is_cut_that_somebody_has_not_dealt_with(store: Arc<d
 
 pub(super) async fn a_sight_is_cut_whole_or_not_at_all(store: Arc<dyn Store>, reopen: Reopen<'_>) {
     let mut large = told(sized_snapshot(2, 1, 24_000), at(2), 1_200);
-    large.told[0].1[700].details = certhook::model::json::Json::of(&"d".repeat(20_000));
+    large.told[0].1[700].details = certhook::model::json::Json::of(&noise(7, 20_000));
     let sights = vec![told(snapshot(1, 1), at(1), 3), large, told(snapshot(3, 1), at(3), 2)];
     store.commit_sights(sights, None).await.unwrap();
     for (mark, first) in [(2, 1), (3, 4), (4, 4), (1_202, 4), (1_203, 1_204), (1_204, 1_204), (1_205, 1_206)] {

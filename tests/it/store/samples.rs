@@ -20,6 +20,8 @@ use certhook::model::time::Timestamp;
 use certhook::store::{DeliveryCommit, SightCommit, Store};
 use serde_json::json;
 
+use super::kill_child::Chance;
+
 /// The epoch of sample stores.
 pub(super) const EPOCH: u32 = 1_795_233_600;
 
@@ -40,15 +42,27 @@ pub(super) fn key(number: u64) -> ResourceKey {
 }
 
 pub(super) fn snapshot(number: u64, object_version: u64) -> Snapshot {
-    sized_snapshot(number, object_version, 10)
+    with_note(number, object_version, "n".repeat(10))
 }
 
-/// A snapshot whose object has about that size.
+/// A snapshot whose object has about that size. It is about half as long when it is packed.
 pub(super) fn sized_snapshot(number: u64, object_version: u64, bytes: usize) -> Snapshot {
+    let note = noise(number << 32 | object_version, bytes / 2) + &"n".repeat(bytes - bytes / 2);
+    with_note(number, object_version, note)
+}
+
+/// So many letters that no packing makes shorter; the same ones for the same seed.
+pub(super) fn noise(seed: u64, letters: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut chance = Chance(seed);
+    (0..letters).map(|_| char::from(LETTERS[chance.below(64) as usize])).collect()
+}
+
+fn with_note(number: u64, object_version: u64, note: String) -> Snapshot {
     Snapshot {
         key: key(number),
         object_version,
-        object: Json::of(&json!({"id": number, "version": object_version, "note": "n".repeat(bytes)})),
+        object: Json::of(&json!({"id": number, "version": object_version, "note": note})),
         observed_at: at(object_version as i64),
         row_fingerprint: object_version.is_multiple_of(2).then_some(u128::MAX - u128::from(number)),
         download: Download::Missing,
