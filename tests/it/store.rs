@@ -3,7 +3,7 @@
 //! `conformance`, `lists`, `by_creation`, `endpoints`, `history`, `retention`, `access` and `answers` are what every backend must do, written
 //! against the traits;
 //! `sled` runs them, and adds what is true of the folder alone: keys, locks, secrets; `damage` to its files; `kill` at
-//! any moment; `rekey` gives it another key; `backup` makes a file of it and it of a file; `formats` and `older` are what other versions have left. `memory` runs what
+//! any moment; `rekey` gives it another key; `backup` makes a file of it and it of a file; `formats`, `unpacked` and `older` are what other versions have left. `memory` runs what
 //! the stores in memory of other tests must do like it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -30,3 +30,4 @@ mod retention;
 mod samples;
 mod sled;
 mod space;
+mod unpacked;

@@ -8,7 +8,7 @@
 //! Postcard has no field names: a change to a type of [`crate::model`] that is stored in a hot row changes the bytes.
 //! Then the version goes up and the former shape stays here, for reading.
 //!
-//! In reading order: this file (the other hot rows), [`snapshot`] (snapshots and absences), [`endpoint`] (subscribers
+//! In reading order: this file (the other hot rows), `packed` (what makes large ones short), [`snapshot`] (snapshots and absences), [`endpoint`] (subscribers
 //! and their sealed secrets), [`access`] (who may use the API), [`answers`] (what was
 //! answered), [`rare`] (the other rows in JSON).
 
@@ -30,6 +30,7 @@ use crate::model::time::Timestamp;
 pub mod access;
 pub mod answers;
 pub mod endpoint;
+mod packed;
 pub mod rare;
 pub mod snapshot;
 
@@ -61,17 +62,21 @@ fn from_compact<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result
 }
 
 /// A hot row from all bytes after its version.
-fn whole<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, StoreError> {
-    match postcard::take_from_bytes(payload) {
-        Ok((row, [])) => Ok(row),
-        Ok((_, rest)) => Err(unreadable(what, format!("it is {} bytes too long", rest.len()))),
-        Err(error) => Err(unreadable(what, error)),
+fn whole<'a, T: Deserialize<'a>>(what: &'static str, payload: &'a [u8]) -> Result<T, StoreError> {
+    match with_rest(what, payload)? {
+        (row, []) => Ok(row),
+        (_, rest) => Err(unreadable(what, format!("it is {} bytes too long", rest.len()))),
     }
 }
 
 /// What a hot row begins with, from the bytes after its version.
 fn beginning<'a, T: Deserialize<'a>>(what: &'static str, payload: &'a [u8]) -> Result<T, StoreError> {
-    postcard::take_from_bytes(payload).map(|(beginning, _)| beginning).map_err(|error| unreadable(what, error))
+    with_rest(what, payload).map(|(beginning, _)| beginning)
+}
+
+/// The same, and the bytes behind it.
+fn with_rest<'a, T: Deserialize<'a>>(what: &'static str, payload: &'a [u8]) -> Result<(T, &'a [u8]), StoreError> {
+    postcard::take_from_bytes(payload).map_err(|error| unreadable(what, error))
 }
 
 /// The bytes of a row in JSON.

@@ -3,25 +3,36 @@
 //! What counting and the indexes need comes first in a snapshot's row, so that they need not read the object.
 //!
 //! Version 1 of that row knew nothing of open lists, agendas and wholeness, and wrote the reason of a removal as a
-//! text.
+//! text. Version 2 is of today, but its object lies in it as it is. In version 3 it is packed, together with the id, which
+//! is in the row's key.
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, beginning, compact, compact_as, from_compact, payload, unreadable, whole};
+use super::packed::{pack, unpack};
+use super::{StoreError, beginning, compact, compact_as, from_compact, unreadable, versioned, whole, with_rest};
 use crate::model::json::Json;
 use crate::model::resource::{
-    Absence, AbsenceState, Agenda, Download, OpenList, Removal, RemovalReason, ResourceKey, Snapshot,
+    Absence, AbsenceState, Agenda, Download, OpenList, Removal, RemovalReason, ResourceId, ResourceKey, Snapshot,
 };
 use crate::model::time::Timestamp;
 
 const SNAPSHOT: &str = "a snapshot";
 const ABSENCE: &str = "an absence";
 
-/// The version in which snapshots are written.
-const VERSION: u8 = 2;
+/// The version of snapshots that are read, and no longer written;
+const FORMER: u8 = 1;
 
+/// that of those whose object does not get shorter when it is packed,
+const PLAIN: u8 = 2;
+
+/// and that of all others.
+const PACKED: u8 = 3;
+
+/// What a row has before the object.
 #[derive(Serialize)]
-struct Row<'a> {
+struct Head<'a> {
     removed: &'a Option<Removal>,
     open_list: Option<OpenList>,
     /// `None` stands for the empty one, which most resources have.
@@ -31,7 +42,6 @@ struct Row<'a> {
     observed_at: Timestamp,
     row_fingerprint: Option<u128>,
     download: Download,
-    object: &'a Json,
 }
 
 #[derive(Deserialize)]
@@ -41,24 +51,21 @@ struct Beginning {
     agenda: Option<Agenda>,
 }
 
-/// What both versions end with.
+/// What all versions have before the object.
 #[derive(Deserialize)]
 struct Ending {
     object_version: u64,
     observed_at: Timestamp,
     row_fingerprint: Option<u128>,
     download: Download,
-    object: Json,
 }
 
-/// The same, to look at the object where it lies.
-#[derive(Deserialize)]
-struct EndingInPlace<'a> {
-    _object_version: u64,
-    _observed_at: Timestamp,
-    _row_fingerprint: Option<u128>,
-    _download: Download,
-    object: &'a str,
+/// What is in a row of any version.
+struct Row<'a> {
+    beginning: Beginning,
+    is_whole: bool,
+    ending: Ending,
+    object: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +87,7 @@ impl FormerRemoval {
 
 /// The row of a snapshot.
 pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<u8> {
-    let row = Row {
+    let head = Head {
         removed: &snapshot.removed,
         open_list: snapshot.open_list,
         agenda: Some(&snapshot.agenda).filter(|agenda| **agenda != Agenda::default()),
@@ -89,30 +96,41 @@ pub(crate) fn snapshot(snapshot: &Snapshot) -> Vec<u8> {
         observed_at: snapshot.observed_at,
         row_fingerprint: snapshot.row_fingerprint,
         download: snapshot.download,
-        object: &snapshot.object,
     };
-    compact_as(VERSION, &row)
+    let object = snapshot.object.text();
+    match pack(object.as_bytes(), snapshot.key.id.as_str()) {
+        Some(packed) => [compact_as(PACKED, &head), packed].concat(),
+        None => compact_as(PLAIN, &(head, object)),
+    }
 }
 
-/// Whether a row is of the version that is written today; otherwise it is of the former one.
-fn is_of_today(bytes: &[u8]) -> bool {
-    bytes.first() == Some(&VERSION)
+/// What is in the row of the resource with that id.
+fn read<'a>(id: &ResourceId, bytes: &'a [u8]) -> Result<Row<'a>, StoreError> {
+    let (version, payload) = versioned(PACKED, SNAPSHOT, bytes)?;
+    if version == FORMER {
+        let (removed, ending, object) = whole::<(Option<FormerRemoval>, Ending, &str)>(SNAPSHOT, payload)?;
+        let removed = removed.map(FormerRemoval::read).transpose()?;
+        let beginning = Beginning { removed, open_list: None, agenda: None };
+        return Ok(Row { beginning, is_whole: false, ending, object: object.into() });
+    }
+    let ((beginning, is_whole, ending), object) = with_rest::<(Beginning, bool, Ending)>(SNAPSHOT, payload)?;
+    let object = if version == PLAIN {
+        whole::<&str>(SNAPSHOT, object)?.into()
+    } else {
+        let object = unpack(SNAPSHOT, object, id.as_str())?;
+        String::from_utf8(object).map_err(|error| unreadable(SNAPSHOT, error))?.into()
+    };
+    Ok(Row { beginning, is_whole, ending, object })
 }
 
 /// The snapshot in a row.
 pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, StoreError> {
-    let payload = payload(VERSION, SNAPSHOT, bytes)?;
-    let (beginning, is_whole, ending) = if is_of_today(bytes) {
-        whole::<(Beginning, bool, Ending)>(SNAPSHOT, payload)?
-    } else {
-        let (removed, ending) = whole::<(Option<FormerRemoval>, Ending)>(SNAPSHOT, payload)?;
-        let removed = removed.map(FormerRemoval::read).transpose()?;
-        (Beginning { removed, open_list: None, agenda: None }, false, ending)
-    };
+    let Row { beginning, is_whole, ending, object } = read(&key.id, bytes)?;
+    let object = Json::from_text(object.into_owned()).map_err(|error| unreadable(SNAPSHOT, error))?;
     Ok(Snapshot {
         key,
         object_version: ending.object_version,
-        object: ending.object,
+        object,
         observed_at: ending.observed_at,
         row_fingerprint: ending.row_fingerprint,
         download: ending.download,
@@ -123,26 +141,20 @@ pub(crate) fn read_snapshot(key: ResourceKey, bytes: &[u8]) -> Result<Snapshot, 
     })
 }
 
-/// The text of the object in a row, not looked into.
-pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, StoreError> {
-    let payload = payload(VERSION, SNAPSHOT, bytes)?;
-    let ending = if is_of_today(bytes) {
-        beginning::<(Beginning, bool, EndingInPlace<'_>)>(SNAPSHOT, payload)?.2
-    } else {
-        beginning::<(Option<FormerRemoval>, EndingInPlace<'_>)>(SNAPSHOT, payload)?.1
-    };
-    Ok(ending.object)
+/// The text of the object in the row of the resource with that id, not looked into.
+pub(crate) fn object_text<'a>(id: &ResourceId, bytes: &'a [u8]) -> Result<Cow<'a, str>, StoreError> {
+    read(id, bytes).map(|row| row.object)
 }
 
 /// Whether the snapshot in a row was removed, and the fingerprint of the row that it was made of. The object is not read.
 pub(crate) fn row_fingerprint(bytes: &[u8]) -> Result<(bool, Option<u128>), StoreError> {
-    let payload = payload(VERSION, SNAPSHOT, bytes)?;
-    if is_of_today(bytes) {
-        let row: (Beginning, bool, u64, Timestamp, Option<u128>) = beginning(SNAPSHOT, payload)?;
-        Ok((row.0.removed.is_some(), row.4))
-    } else {
+    let (version, payload) = versioned(PACKED, SNAPSHOT, bytes)?;
+    if version == FORMER {
         let row: (Option<FormerRemoval>, u64, Timestamp, Option<u128>) = beginning(SNAPSHOT, payload)?;
         Ok((row.0.is_some(), row.3))
+    } else {
+        let row: (Beginning, bool, u64, Timestamp, Option<u128>) = beginning(SNAPSHOT, payload)?;
+        Ok((row.0.removed.is_some(), row.4))
     }
 }
 
@@ -172,15 +184,14 @@ impl Outline {
 
     /// That of the snapshot in a row.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, StoreError> {
-        let payload = payload(VERSION, SNAPSHOT, bytes)?;
-        if is_of_today(bytes) {
-            let Beginning { removed, open_list, agenda } = beginning(SNAPSHOT, payload)?;
-            let Agenda { remind_at, fetch_at, .. } = agenda.unwrap_or_default();
-            Ok(Self { is_removed: removed.is_some(), open_list, remind_at, fetch_at })
-        } else {
+        let (version, payload) = versioned(PACKED, SNAPSHOT, bytes)?;
+        if version == FORMER {
             let removed: Option<FormerRemoval> = beginning(SNAPSHOT, payload)?;
-            Ok(Self { is_removed: removed.is_some(), open_list: None, remind_at: None, fetch_at: None })
+            return Ok(Self { is_removed: removed.is_some(), open_list: None, remind_at: None, fetch_at: None });
         }
+        let Beginning { removed, open_list, agenda } = beginning(SNAPSHOT, payload)?;
+        let Agenda { remind_at, fetch_at, .. } = agenda.unwrap_or_default();
+        Ok(Self { is_removed: removed.is_some(), open_list, remind_at, fetch_at })
     }
 }
 

@@ -80,7 +80,7 @@ impl Stage<'_> {
         for key in &names {
             let name = keys::resource(key).ok_or_else(bad_key)?;
             let Some(row) = self.get(key)? else { continue };
-            for entry in entries(&name, Outline::read(&row)?.is_removed, object_text(&row)?) {
+            for entry in entries(&name, Outline::read(&row)?.is_removed, &object_text(&name.id, &row)?) {
                 self.add_entry(entry);
             }
         }

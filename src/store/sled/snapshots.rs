@@ -34,7 +34,7 @@ impl Stage<'_> {
         let (was_counted, was_in) = match &former {
             Some(row) => {
                 let former = Outline::read(row)?;
-                (!former.is_removed, entries(name, former, object_text(row)?))
+                (!former.is_removed, entries(name, former, &object_text(&name.id, row)?))
             }
             None => (false, Vec::new()),
         };

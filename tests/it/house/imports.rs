@@ -43,6 +43,7 @@ const HOMES: [(&str, &[&str]); 27] = [
     ("rustix", &["src/store/space", "src/telemetry/process"]),
     ("sled", &["src/store/sled"]),
     ("postcard", &["src/store/codec"]),
+    ("lz4_flex", &["src/store/codec/packed"]),
     ("chacha20poly1305", &["src/store/vault"]),
     ("hmac", &["src/deliver/sign"]),
     ("sha2", &["src/deliver/sign", "src/api/auth", "src/api/idempotency"]),

@@ -39,7 +39,7 @@ async fn back_up(store: &Arc<dyn Store>, file: &Path) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn restore_at(settings: &Settings, file: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
+pub(super) fn restore_at(settings: &Settings, file: &Path, now: Timestamp) -> Result<Restored, RestoreError> {
     SledStore::restore(settings, file, false, &ManualClock::at(now))
 }
 

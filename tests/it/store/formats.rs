@@ -31,14 +31,14 @@ async fn a_newer_store_is_refused_unharmed() {
     close(store).await;
     let mark = folder.path().join("data/certhook.json");
     let ours = fs::read_to_string(&mark).unwrap();
-    fs::write(&mark, r#"{"format":7,"everything":"else may differ"}"#).unwrap();
+    fs::write(&mark, r#"{"format":9,"everything":"else may differ"}"#).unwrap();
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 7, this program knows up to 6; run the newer program"), "{message}");
+    assert!(message.contains("it has format 9, this program knows up to 8; run the newer program"), "{message}");
     fs::write(&mark, ours).unwrap();
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":7"#));
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":7"#, r#""format":9"#));
     let message = refusal(&settings(folder.path()));
-    assert!(message.contains("it has format 7, this program knows up to 6; run the newer program"), "{message}");
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":7"#, r#""format":5"#));
+    assert!(message.contains("it has format 9, this program knows up to 8; run the newer program"), "{message}");
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":9"#, r#""format":7"#));
     let store = open(folder.path());
     assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);
 }
@@ -111,12 +111,12 @@ const FIRST_REKEYED: &str = include_str!("former/format_2.hex");
 /// The highest format of that program.
 const FIRST_KNEW: u64 = 2;
 
-fn keyed(folder: &Path, byte: u8) -> Settings {
+pub(super) fn keyed(folder: &Path, byte: u8) -> Settings {
     Settings { encryption_key: Some(vec![byte; 32].into()), ..settings(folder) }
 }
 
 /// Lays a store of a former program into a folder: a line with its mark, and one with key and value for each row.
-fn lay(folder: &Path, former: &str) {
+pub(super) fn lay(folder: &Path, former: &str) {
     drop(try_open(&keyed(folder, 0)).unwrap());
     let (mark, lines) = former.split_once('\n').unwrap();
     let tree = rows(folder);
@@ -133,7 +133,7 @@ fn lay(folder: &Path, former: &str) {
 }
 
 /// Which format a store says it has: in its mark, and in its rows.
-fn formats(folder: &Path) -> [u64; 2] {
+pub(super) fn formats(folder: &Path) -> [u64; 2] {
     let format = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap()["format"].as_u64().unwrap();
     let mark = fs::read(folder.join("data/certhook.json")).unwrap();
     [format(&mark), format(&rows(folder).get(b"mstore").unwrap().unwrap()[1..])]
@@ -223,9 +223,9 @@ async fn a_store_of_the_third_format_goes_on_in_ours_and_is_refused_by_its_progr
     let one = store.create(endpoint(None)).await.unwrap();
     close(store).await;
     // All its rows are as they were then.
-    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":5"#, r#""format":3"#));
+    tamper(folder.path(), b"mstore", |row| row.replace(r#""format":7"#, r#""format":3"#));
     let mark = folder.path().join("data/certhook.json");
-    fs::write(&mark, fs::read_to_string(&mark).unwrap().replace(r#""format":5"#, r#""format":3"#)).unwrap();
+    fs::write(&mark, fs::read_to_string(&mark).unwrap().replace(r#""format":7"#, r#""format":3"#)).unwrap();
     assert_eq!(formats(folder.path()), [3, 3]);
     let store = open(folder.path());
     assert_eq!(store.events_after(Position::START, 10).await.unwrap().len(), 3);

@@ -265,7 +265,7 @@ impl Victim {
         assert!(with_former != with_new, "it opens with one of the two keys: {with_former} {with_new}");
         assert!(present == former || with_new, "the former key file stays until the new key counts");
         let meta = rows(self.folder.path()).get(b"mstore").unwrap().unwrap();
-        let is_moving = String::from_utf8_lossy(&meta).contains(r#""format":6"#);
+        let is_moving = String::from_utf8_lossy(&meta).contains(r#""format":8"#);
         assert!(!is_moving || present == former, "the former key file stays until all is done");
         let found = endpoints(&settings(self.folder.path())).await.expect("it opens with the key files as they are");
         assert!(found == self.created, "something is lost");

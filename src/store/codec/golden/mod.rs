@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::snapshot::{Outline, absence, read_absence, read_snapshot, snapshot};
 use super::*;
 use crate::model::delivery::{Outcome, Trigger};
 use crate::model::endpoint::{
@@ -21,9 +20,7 @@ use crate::model::filter::Filter;
 use crate::model::id::{EndpointNumber, ReplayId, ReplayNumber};
 use crate::model::pattern::Pattern;
 use crate::model::replay::Replayed;
-use crate::model::resource::{
-    Absence, AbsenceState, Agenda, Download, Kind, OpenList, Reminded, Removal, RemovalReason, Snapshot,
-};
+use crate::model::resource::Kind;
 use crate::model::source::SourceProgress;
 use crate::store::Settings;
 use crate::store::vault::Vault;
@@ -32,6 +29,7 @@ mod access;
 mod health;
 mod replays;
 mod retention;
+mod snapshots;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
@@ -67,12 +65,35 @@ fn check<T: PartialEq + Debug>(
     let lines: Vec<&str> = file.lines().collect();
     assert_eq!(written, lines, "what is written today:\n{}\n", written.join("\n"));
     check_read(file, values, &read);
-    for (value, line) in values.iter().zip(lines) {
-        let bytes = bytes_of(line);
-        let (ours, newer) = (bytes[0], bytes[0] + 1);
-        let refused = read(value, &[[newer].as_slice(), &bytes[1..]].concat()).expect_err("a newer version");
-        let message = format!("it has version {newer}, this program knows up to {ours}; run the newer program");
+    check_newer(bytes_of(lines[0])[0], file, values, read);
+}
+
+/// A version above the newest one is refused in every line of a file.
+fn check_newer<T: Debug>(newest: u8, file: &str, values: &[T], read: impl Fn(&T, &[u8]) -> Result<T, StoreError>) {
+    for (value, line) in values.iter().zip(file.lines()) {
+        let newer = newest + 1;
+        let refused = read(value, &[&[newer], &bytes_of(line)[1..]].concat()).expect_err("a newer version");
+        let message = format!("it has version {newer}, this program knows up to {newest}; run the newer program");
         assert!(refused.to_string().ends_with(&message), "{refused}");
+    }
+}
+
+/// From the lines of a file to values; back to bytes that may differ, since whoever packs may become better at it.
+fn check_packed<T: PartialEq + Debug>(
+    newest: u8,
+    file: &str,
+    values: &[T],
+    write: impl Fn(&T) -> Vec<u8>,
+    read: impl Fn(&T, &[u8]) -> Result<T, StoreError>,
+) {
+    let written: Vec<Vec<u8>> = values.iter().map(&write).collect();
+    let lines: Vec<String> = written.iter().map(|row| hex_of(row)).collect();
+    assert_eq!(file.lines().count(), values.len(), "what is written today:\n{}\n", lines.join("\n"));
+    check_read(file, values, &read);
+    check_newer(newest, file, values, &read);
+    for (value, row) in values.iter().zip(&written) {
+        assert_eq!(row[0], newest, "it is packed");
+        assert_eq!(&read(value, row).expect("a row of today"), value);
     }
 }
 
@@ -86,80 +107,6 @@ fn key(kind: Kind) -> ResourceKey {
 
 fn object() -> Json {
     Json::from_text(r#"{"z":1.50,"id":"cert_1"}"#.into()).unwrap()
-}
-
-fn plain_snapshot() -> Snapshot {
-    Snapshot {
-        key: key(Kind::Certificate),
-        object_version: 300,
-        object: object(),
-        observed_at: at(17),
-        row_fingerprint: None,
-        download: Download::Unknown,
-        removed: None,
-        is_whole: false,
-        open_list: None,
-        agenda: Agenda::default(),
-    }
-}
-
-/// What a snapshot could be before there were open lists and agendas.
-fn former_snapshots() -> [Snapshot; 3] {
-    let removed = Some(Removal { reason: RemovalReason::Unlisted, at: at(18) });
-    let fingerprint = Some(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-    [
-        Snapshot { download: Download::Missing, row_fingerprint: fingerprint, ..plain_snapshot() },
-        Snapshot { download: Download::Available, removed, ..plain_snapshot() },
-        plain_snapshot(),
-    ]
-}
-
-#[test]
-fn snapshots() {
-    let mut values: Vec<Snapshot> = former_snapshots().into();
-    values.push(Snapshot { is_whole: true, ..plain_snapshot() });
-    let removed = Some(Removal { reason: RemovalReason::NotFound, at: at(18) });
-    let fetch_again = Agenda { fetch_at: Some(at(20)), ..Agenda::default() };
-    values.push(Snapshot { removed, agenda: fetch_again, ..plain_snapshot() });
-    values.extend(OpenList::ALL.map(|list| Snapshot { open_list: Some(list), ..plain_snapshot() }));
-    let done = |jurisdiction_id: Option<&str>, threshold_days| Reminded {
-        jurisdiction_id: jurisdiction_id.map(Into::into),
-        date: "2027-03-31".into(),
-        threshold_days,
-    };
-    let agenda = Agenda {
-        remind_at: Some(at(19)),
-        fetch_at: Some(at(20)),
-        fetched_at: Some(at(-21)),
-        document_missing_since: Some(at(22)),
-        reminded: vec![done(None, 7), done(Some("US-CA"), 300)],
-    };
-    values.push(Snapshot { agenda, ..plain_snapshot() });
-    let read = |value: &Snapshot, bytes: &[u8]| read_snapshot(value.key.clone(), bytes);
-    check(include_str!("snapshot_2.hex"), &values, snapshot, read);
-    values.iter().for_each(|value| assert_eq!(Outline::read(&snapshot(value)).unwrap(), Outline::of(value)));
-}
-
-#[test]
-fn former_rows_of_snapshots_are_read() {
-    let file = include_str!("snapshot.hex");
-    check_read(file, &former_snapshots(), |value, bytes| read_snapshot(value.key.clone(), bytes));
-    for (value, line) in former_snapshots().iter().zip(file.lines()) {
-        let former = bytes_of(line);
-        assert_eq!(Outline::read(&former).unwrap(), Outline::of(value));
-        let former_bytes = former.len() - value.removed.iter().map(|_| "\x08unlisted".len() - 1).sum::<usize>();
-        assert_eq!(snapshot(value).len(), former_bytes + 3, "what was added costs a byte each while it is empty");
-    }
-    let unknown = file.lines().nth(1).unwrap().replace(&hex_of(b"unlisted"), &hex_of(b"whatever"));
-    let refused = read_snapshot(key(Kind::Certificate), &bytes_of(&unknown)).unwrap_err();
-    assert!(refused.to_string().contains(r#"it was removed for "whatever""#), "{refused}");
-}
-
-#[test]
-fn absences() {
-    let states = [AbsenceState::Withheld, AbsenceState::Kept, AbsenceState::Confirmed, AbsenceState::Unknown];
-    let values = states.map(|state| Absence { key: key(Kind::Certificate), state, since: at(17) });
-    check(include_str!("absence.hex"), &values, absence, |value, bytes| read_absence(value.key.clone(), bytes));
 }
 
 #[test]
