@@ -41,6 +41,9 @@ const VERSION: u8 = 1;
 /// charged with: there were none.
 const DELIVERY_VERSION: u8 = 2;
 
+/// The version of events that are packed; those that would not get shorter are of the first one.
+const EVENT_PACKED: u8 = 2;
+
 /// What most hot rows fit into: a delivery that went well has some 200 bytes.
 const ROW_BYTES: usize = 256;
 
@@ -149,12 +152,29 @@ pub(crate) fn log_rows(sight: StoredSight, events: &[EventDraft]) -> Vec<Vec<u8>
         details: event.details.clone(),
         sight: sight.take(),
     });
-    rows.map(|row| compact(&row)).collect()
+    rows.map(|row| log_row(&row)).collect()
+}
+
+/// The row of a place of the log. All but the first field is packed, if it gets shorter.
+fn log_row(row: &LogRow) -> Vec<u8> {
+    let plain = compact(row);
+    let back = compact_as(EVENT_PACKED, &row.back);
+    match packed::pack(&plain[back.len()..], "") {
+        Some(packed) => [back, packed].concat(),
+        None => plain,
+    }
 }
 
 /// The place of the log in a row.
 pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
-    let row: LogRow = from_compact(EVENT, bytes)?;
+    let (version, payload) = versioned(EVENT_PACKED, EVENT, bytes)?;
+    let row: LogRow = if version == EVENT_PACKED {
+        let (back, packed) = with_rest(EVENT, payload)?;
+        let (event_type, details, sight) = whole(EVENT, &packed::unpack(EVENT, packed, "")?)?;
+        LogRow { back, event_type, details, sight }
+    } else {
+        whole(EVENT, payload)?
+    };
     if (row.back == 0) == row.sight.is_some() { Ok(row) } else { Err(unreadable(EVENT, "its sight is missing")) }
 }
 
@@ -178,7 +198,7 @@ pub(crate) fn read_log_name(bytes: &[u8]) -> Result<LogName, StoreError> {
 
 /// Whether the event in a row is the first one of its sight.
 pub(crate) fn begins_sight(bytes: &[u8]) -> Result<bool, StoreError> {
-    let back: u32 = beginning(EVENT, payload(VERSION, EVENT, bytes)?)?;
+    let back: u32 = beginning(EVENT, payload(EVENT_PACKED, EVENT, bytes)?)?;
     Ok(back == 0)
 }
 

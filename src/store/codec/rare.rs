@@ -16,7 +16,7 @@ use crate::model::time::Timestamp;
 /// |---|---|
 /// | 3 | delivery records tell probes from what a schedule is charged with, and name their replay; replays; a log may begin later than at its first position; what an endpoint has missed; absences of which could not be told what they mean; lists of snapshots by creation |
 /// | 5 | keys to the API, the audit log, answers that are kept for whoever asks again |
-/// | 7 | objects of snapshots are packed |
+/// | 7 | objects of snapshots and events are packed |
 pub(crate) const FORMAT: u32 = 7;
 
 /// The same, but endpoints count as they are in the rows that will take the place of theirs: another key has taken

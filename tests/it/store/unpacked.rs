@@ -131,6 +131,9 @@ async fn what_changes_in_a_store_of_the_fifth_format_is_packed_and_the_rest_stay
     assert_eq!(row(folder.path(), 1), former[0]);
     let packed = row(folder.path(), 2);
     assert!(packed.len() * 2 < former[1].len(), "{} of {} bytes", packed.len(), former[1].len());
+    let event = |position: u64| rows(folder.path()).get([b"e".as_slice(), &position.to_be_bytes()].concat());
+    let [former, packed] = [1, 11].map(|position| event(position).unwrap().unwrap().len());
+    assert!(packed * 2 < former, "an event: {packed} of {former} bytes");
 
     let store = try_open(&keyed(folder.path(), 7)).unwrap();
     let ids = [resource_id(1), resource_id(2)];

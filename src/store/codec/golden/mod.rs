@@ -61,11 +61,22 @@ fn check<T: PartialEq + Debug>(
     write: impl Fn(&T) -> Vec<u8>,
     read: impl Fn(&T, &[u8]) -> Result<T, StoreError>,
 ) {
+    let newest = file.lines().next().map_or(0, |line| bytes_of(line)[0]);
+    check_plain(newest, file, values, write, read);
+}
+
+/// Both ways between values and the lines of a file in which nothing is packed.
+fn check_plain<T: PartialEq + Debug>(
+    newest: u8,
+    file: &str,
+    values: &[T],
+    write: impl Fn(&T) -> Vec<u8>,
+    read: impl Fn(&T, &[u8]) -> Result<T, StoreError>,
+) {
     let written: Vec<String> = values.iter().map(|value| hex_of(&write(value))).collect();
-    let lines: Vec<&str> = file.lines().collect();
-    assert_eq!(written, lines, "what is written today:\n{}\n", written.join("\n"));
+    assert_eq!(written, file.lines().collect::<Vec<_>>(), "what is written today:\n{}\n", written.join("\n"));
     check_read(file, values, &read);
-    check_newer(bytes_of(lines[0])[0], file, values, read);
+    check_newer(newest, file, values, read);
 }
 
 /// A version above the newest one is refused in every line of a file.
@@ -109,6 +120,14 @@ fn object() -> Json {
     Json::from_text(r#"{"z":1.50,"id":"cert_1"}"#.into()).unwrap()
 }
 
+/// As large as the vendor's are, each a little different, and with a number that must stay as it is.
+fn certificate(number: u32) -> Json {
+    let text = format!(
+        r#"{{"id":"cert_1","object":"tax.exemption_certificate","status":"expiring","certificate_type":{{"id":"31","name":"New York Resale Certificate (ST-120)","certificate_identifier":"US-NY-ST-120"}},"customer":{{"id":"cust_0b5e-{number}","reference_customer_id":null}},"jurisdictions":[{{"jurisdiction_id":"US-NY","status":"expiring","effective_date":"2026-02-0{number}","expiration_date":"9999-12-31"}}],"memo":"caf\u00e9 📜","amount":1.50E+{number},"livemode":true}}"#
+    );
+    Json::from_text(text).unwrap()
+}
+
 #[test]
 fn events() {
     let sight = |subject, mode, pass| Sight {
@@ -145,7 +164,21 @@ fn events() {
     };
     let mut values: Vec<LogRow> = sights.into_iter().map(first).collect();
     values.push(LogRow { back: 49, event_type: EventType::JurisdictionAdded, details, sight: None });
-    check(include_str!("event.hex"), &values, compact, |_, bytes| read_log_row(bytes));
+    let read = |_: &LogRow, bytes: &[u8]| read_log_row(bytes);
+    check_plain(2, include_str!("event.hex"), &values, log_row, read);
+
+    // The same with so much in them that they are packed.
+    for (value, number) in values.iter_mut().zip(0..) {
+        match &mut value.sight {
+            Some(stored) => Arc::make_mut(&mut stored.sight).object = certificate(number),
+            None => value.details = certificate(number),
+        }
+    }
+    let file = include_str!("event_2.hex");
+    check_packed(2, file, &values, log_row, read);
+    for (value, line) in values.iter().zip(file.lines()) {
+        assert_eq!(begins_sight(&bytes_of(line)).unwrap(), value.back == 0);
+    }
 }
 
 #[test]
