@@ -3,7 +3,8 @@
 //! `cargo bench --bench store_scale` fills a store with 200 000 certificates; `-- --rows 10000000 --events 2000000`
 //! is the trial at full size. `-- --folder PATH` chooses the file system. Each phase is a process of its own, so that
 //! its peak memory is its own, and the first one ends without closing the store. The last one tells, delivers and cuts
-//! over and over while what is kept stays as much as it is: the file must stop growing.
+//! over and over (`--rounds N`), with nothing to do in between (`--pause SECONDS`), while what is kept stays as much as
+//! it is: the file must stop growing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -30,27 +31,29 @@ const IDS: usize = 4_000;
 const GETS: u64 = 200_000;
 const COMMITS: u64 = 5_000;
 const SYNCS: usize = 1_000;
-/// How often events are told, delivered and, some rounds later, cut; and how long nothing is done in between.
-const ROUNDS: u64 = 40;
+/// After how many rounds what was told in one is cut.
 const ROUNDS_KEPT: usize = 3;
-const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 struct Arguments {
     rows: u64,
     events: u64,
+    rounds: u64,
+    pause: Duration,
     folder: PathBuf,
     phase: Option<String>,
 }
 
 fn arguments() -> Arguments {
-    let mut arguments =
-        Arguments { rows: 200_000, events: 50_000, folder: std::env::temp_dir().join("certhook-bench"), phase: None };
+    let (pause, folder) = (Duration::from_secs(2), std::env::temp_dir().join("certhook-bench"));
+    let mut arguments = Arguments { rows: 200_000, events: 50_000, rounds: 40, pause, folder, phase: None };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let mut value = || given.next().unwrap_or_else(|| panic!("{name} needs a value"));
         match name.as_str() {
             "--rows" => arguments.rows = value().parse().expect("a number of rows"),
             "--events" => arguments.events = value().parse().expect("a number of events"),
+            "--rounds" => arguments.rounds = value().parse().expect("a number of rounds"),
+            "--pause" => arguments.pause = Duration::from_secs_f64(value().parse().expect("a number of seconds")),
             "--folder" => arguments.folder = value().into(),
             "--phase" => arguments.phase = Some(value()),
             "--bench" => {}
@@ -92,11 +95,8 @@ fn conduct(arguments: &Arguments) {
         arguments.folder.display()
     );
     for phase in ["fill", "log", "use", "retention"] {
-        let status = std::process::Command::new(std::env::current_exe().expect("this program"))
-            .args(["--phase", phase, "--rows", &arguments.rows.to_string(), "--events", &arguments.events.to_string()])
-            .arg("--folder")
-            .arg(&arguments.folder)
-            .status();
+        let mut part = std::process::Command::new(std::env::current_exe().expect("this program"));
+        let status = part.args(std::env::args_os().skip(1)).args(["--phase", phase]).status();
         assert!(status.expect("a process").success(), "{phase} failed");
     }
     fs::remove_dir_all(&arguments.folder).expect("the folder was ours");
@@ -315,7 +315,7 @@ async fn retention(arguments: &Arguments) {
     println!("retention: rounds of {round} events with a record each, {ROUNDS_KEPT} of them kept");
     let store = open(&arguments.folder);
     let mut ends = Vec::new();
-    for turn in 0..ROUNDS {
+    for turn in 0..arguments.rounds {
         for first in (turn * round..(turn + 1) * round).step_by(PAGE as usize) {
             let page = (first..first + PAGE).map(|at| told(at.wrapping_mul(6_700_417) % arguments.rows, at));
             let before = *store.head().borrow();
@@ -326,7 +326,7 @@ async fn retention(arguments: &Arguments) {
             let commit = DeliveryCommit { records, live_mark, ..DeliveryCommit::default() };
             store.commit_deliveries(commit).await.expect("a commit");
         }
-        tokio::time::sleep(ROUND_PAUSE).await;
+        tokio::time::sleep(arguments.pause).await;
         ends.push(*store.head().borrow());
         if let Some(until) = ends.iter().rev().nth(ROUNDS_KEPT) {
             forget(&store, *until).await;
