@@ -15,6 +15,7 @@ use certhook::model::id::{EndpointId, EndpointNumber, Position};
 use certhook::store::Store;
 use certhook::store::sled::SledStore;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::sample::sight;
@@ -89,10 +90,13 @@ impl Gateway {
         let stop = CancellationToken::new();
         // A task of its own, as in the gateway.
         let (running, ending) = (Arc::clone(&deliverer), stop.clone());
-        let delivering = tokio::spawn(async move { running.run(ending).await });
+        let mut delivering = JoinSet::new();
+        delivering.spawn(async move { running.run(ending).await });
         let worked = work(&deliverer).await;
         stop.cancel();
-        delivering.await??;
+        while let Some(ended) = delivering.join_next().await {
+            ended??;
+        }
         worked
     }
 
