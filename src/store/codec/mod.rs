@@ -155,22 +155,23 @@ pub(crate) fn log_rows(sight: StoredSight, events: &[EventDraft]) -> Vec<Vec<u8>
     rows.map(|row| log_row(&row)).collect()
 }
 
-/// The row of a place of the log. All but the first field is packed, if it gets shorter.
+/// The row of a place of the log: what the event is called, and then the rest, packed, if that gets shorter.
 fn log_row(row: &LogRow) -> Vec<u8> {
-    let plain = compact(row);
-    let back = compact_as(EVENT_PACKED, &row.back);
-    match packed::pack(&plain[back.len()..], "") {
-        Some(packed) => [back, packed].concat(),
-        None => plain,
-    }
+    let sight = row.sight.as_ref().map(|stored| &stored.sight);
+    let told = postcard::to_stdvec(&(&row.details, sight)).expect("plain data can be written to memory");
+    let Some(packed) = packed::pack(&told, "") else { return compact(row) };
+    let origin = row.sight.as_ref().map(|stored| (stored.epoch, stored.start));
+    let name = LogName { back: row.back, event_type: row.event_type, origin };
+    [compact_as(EVENT_PACKED, &name), packed].concat()
 }
 
 /// The place of the log in a row.
 pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
     let (version, payload) = versioned(EVENT_PACKED, EVENT, bytes)?;
     let row: LogRow = if version == EVENT_PACKED {
-        let (back, packed) = with_rest(EVENT, payload)?;
-        let (event_type, details, sight) = whole(EVENT, &packed::unpack(EVENT, packed, "")?)?;
+        let (LogName { back, event_type, origin }, packed) = with_rest(EVENT, payload)?;
+        let (details, sight) = whole(EVENT, &packed::unpack(EVENT, packed, "")?)?;
+        let sight = origin.zip(sight).map(|((epoch, start), sight)| StoredSight { epoch, start, sight });
         LogRow { back, event_type, details, sight }
     } else {
         whole(EVENT, payload)?
@@ -179,7 +180,7 @@ pub(crate) fn read_log_row(bytes: &[u8]) -> Result<LogRow, StoreError> {
 }
 
 /// What the event in a row is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LogName {
     /// How many places back the sight is.
     pub(crate) back: u32,
@@ -191,8 +192,11 @@ pub(crate) struct LogName {
 
 /// The name of the event in a row; what it tells is not read.
 pub(crate) fn read_log_name(bytes: &[u8]) -> Result<LogName, StoreError> {
-    let row: (u32, EventType, &str, Option<(u32, u32)>) = beginning(EVENT, payload(VERSION, EVENT, bytes)?)?;
-    let (back, event_type, _details, origin) = row;
+    let (version, payload) = versioned(EVENT_PACKED, EVENT, bytes)?;
+    if version == EVENT_PACKED {
+        return beginning(EVENT, payload);
+    }
+    let (back, event_type, _details, origin): (u32, EventType, &str, Option<(u32, u32)>) = beginning(EVENT, payload)?;
     Ok(LogName { back, event_type, origin })
 }
 

@@ -185,7 +185,7 @@ impl Reader {
         let mut places = Vec::with_capacity(few.len());
         for (source, id) in few {
             if let Some(row) = self.view.get(&rows_keys::snapshot(source, query.kind, &id))? {
-                places.push(Shown::of(object_text(&row)?).place(id, source.clone()));
+                places.push(Shown::of(&object_text(&id, &row)?).place(id, source.clone()));
             }
         }
         places.retain(|place| is_left(place, query));

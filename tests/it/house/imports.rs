@@ -29,7 +29,7 @@ const EVERYTHING_BELOW_APP: [&str; 11] =
     ["model", "clock", "telemetry", "detect", "source", "store", "watch", "deliver", "api", "sandbox", "config"];
 
 /// Where an outside crate, or a part of the standard library, may be named. Paths that begin so.
-const HOMES: [(&str, &[&str]); 27] = [
+const HOMES: [(&str, &[&str]); 28] = [
     ("axum", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower", &["src/api/", "src/sandbox/", "src/app"]),
     ("tower_http", &["src/api/", "src/sandbox/", "src/app"]),

@@ -174,10 +174,14 @@ fn events() {
             None => value.details = certificate(number),
         }
     }
-    let file = include_str!("event_2.hex");
-    check_packed(2, file, &values, log_row, read);
-    for (value, line) in values.iter().zip(file.lines()) {
-        assert_eq!(begins_sight(&bytes_of(line)).unwrap(), value.back == 0);
+    let packed = include_str!("event_2.hex");
+    check_packed(2, packed, &values, log_row, read);
+    for file in [include_str!("event.hex"), packed] {
+        for (LogRow { back, event_type, sight, .. }, line) in values.iter().zip(file.lines()) {
+            let (row, origin) = (bytes_of(line), sight.as_ref().map(|stored| (stored.epoch, stored.start)));
+            assert_eq!(begins_sight(&row).unwrap(), *back == 0);
+            assert_eq!(read_log_name(&row).unwrap(), LogName { back: *back, event_type: *event_type, origin });
+        }
     }
 }
 
