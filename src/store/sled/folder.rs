@@ -15,7 +15,7 @@ const LOCK_WAITS: u32 = 50;
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// sled's own default is a gigabyte.
-const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// sled collects garbage and syncs in its own time as well, this often. Each time it clears one segment of half a MiB at
 /// most, so at its default of half a second it lags behind whoever writes more than a MiB of garbage a second, and the
