@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench --bench pages                              # 10 000 events, then 1 000 000: 2 GB, minutes
 //! cargo bench --bench pages -- --sizes 10000,100000      # a quick look
-//! cargo bench --bench pages -- --sizes 10000,10000000    # 15 GB, half an hour
+//! cargo bench --bench pages -- --sizes 10000,10000000    # 5 GB, a quarter of an hour
 //! cargo bench --bench pages -- --folder PATH             # chooses the file system
 //! ```
 //!
