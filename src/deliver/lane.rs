@@ -153,9 +153,10 @@ impl Lane {
         self.feed == Feed::Behind && !self.reading && !self.is_full(room) && self.ready.len() <= room.ready / 2
     }
 
-    /// How many events of the log it asks for: as many as should fill its room.
+    /// How many events of the log it asks for: as many as should fill its room; never none, since an empty page says that
+    /// there is nothing more.
     pub(super) fn page_size(&self, room: Room) -> usize {
-        self.share.events_for(room.ready.saturating_sub(self.ready.len())).min(PAGE_MAX)
+        self.share.events_for(room.ready.saturating_sub(self.ready.len())).clamp(1, PAGE_MAX)
     }
 
     /// Takes a delivery of a replay, unless it is here already.
