@@ -3,7 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use certhook::model::event::EventType;
+use certhook::clock::SystemClock;
+use certhook::model::event::{EventType, Sight};
+use certhook::model::id::Position;
+use certhook::model::resource::Kind;
+use certhook::store::sled::SledStore;
+use certhook::store::{EventLog, Settings, SightStore, Store};
 use serde_json::{Value, json};
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -189,9 +194,16 @@ async fn nothing_confidential_is_kept_logged_or_told() {
     let canaries =
         [document.as_str(), "download_url", "X-Amz-", SECRET, plain_key, "query-canary-77", "header-canary-88"];
     let keys = [crate::support::process::ROOT_KEY, UPSTREAM_KEY];
+    let files = files(&folder.path().join("data"));
+    // Packed in the files, where nobody would find it.
+    let kept = kept(folder.path()).await;
+    assert!(kept.iter().any(|text| contains(text.as_bytes(), certificate)), "what is kept of resources was read");
     for needle in canaries.iter().chain(&keys) {
-        for (file, bytes) in files(&folder.path().join("data")) {
-            assert!(!contains(&bytes, needle), "{needle} is in {file}");
+        for (file, bytes) in &files {
+            assert!(!contains(bytes, needle), "{needle} is in {file}");
+        }
+        for text in &kept {
+            assert!(!contains(text.as_bytes(), needle), "{needle} is kept: {text}");
         }
         let log = std::fs::read(folder.path().join("gateway.log")).expect("a log");
         assert!(!contains(&log, needle), "{needle} is in the log");
@@ -233,6 +245,24 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         }
     }
     found
+}
+
+/// What the store of a gateway that has ended keeps of resources and tells of them.
+async fn kept(folder: &Path) -> Vec<String> {
+    let settings = Settings { path: folder.join("data"), encryption_key: None, min_free: 0 };
+    let opened = tokio::task::spawn_blocking(move || SledStore::open(&settings, &SystemClock::default())).await;
+    let store = opened.expect("no panic").expect("it opens");
+    let (source, mut kept) = ("numeral".parse().expect("a name"), Vec::new());
+    for kind in Kind::ALL {
+        let snapshots = store.snapshots_after(&source, kind, None, usize::MAX).await.expect("snapshots");
+        kept.extend(snapshots.into_iter().map(|snapshot| snapshot.object.text().to_owned()));
+    }
+    for event in store.events_after(Position::START, usize::MAX).await.expect("events") {
+        let Sight { object, previous_attributes, .. } = &*event.sight;
+        kept.extend([object, previous_attributes, &event.details].map(|json| json.text().to_owned()));
+    }
+    store.close().await;
+    kept
 }
 
 /// Each event of a resource starts where the one before it ended, and versions have no gaps.
