@@ -1,5 +1,5 @@
 //! A sweep over a million certificates of which nothing has changed, and one of which 1 % has, beside the same client
-//! that only downloads the pages and takes them apart.
+//! in a process of its own, that only downloads the pages and takes them apart.
 //!
 //! ```text
 //! cargo bench --bench sweep                            # 1 000 000 certificates, minutes
@@ -19,7 +19,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use support::figures::{Pace, median, memory_mib, most_memory_from_now, rounded};
-use support::polling::{self, Account, Common, Polling, Role, ask, ask_account};
+use support::polling::{self, Account, Common, Polling, Role, ask, ask_account, download_alone};
 
 #[derive(Clone, Debug, Parser)]
 struct Arguments {
@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let common = arguments.common.clone();
     polling::start(&common, bench(&arguments), async |role, folder: &Path, port| match role {
         Role::Sweep => sweep(folder, port, &arguments).await,
-        Role::Baseline | Role::Account => baseline(folder, port, &arguments).await,
+        Role::Baseline | Role::Account | Role::Download => baseline(folder, port, &arguments).await,
     })
 }
 
@@ -61,8 +61,9 @@ async fn baseline(folder: &Path, port: u16, arguments: &Arguments) -> anyhow::Re
 }
 
 async fn sweep(folder: &Path, port: u16, arguments: &Arguments) -> anyhow::Result<Value> {
-    let polling = Polling::open(folder, port, arguments.common.certificates).await?;
-    let limit = polling.download().await?;
+    let certificates = arguments.common.certificates;
+    let polling = Polling::open(folder, port, certificates).await?;
+    let limit = download_alone(certificates, port).await?;
     eprintln!("download alone:                   {limit}");
     let memory = Memory::now()?;
     let first = polling.sweep(0).await?;
@@ -71,14 +72,14 @@ async fn sweep(folder: &Path, port: u16, arguments: &Arguments) -> anyhow::Resul
     let memory = Memory::now()?;
     let mut unchanged = Vec::new();
     for _ in 0..arguments.runs {
-        unchanged.push(measure(&polling, 0, "unchanged").await?);
+        unchanged.push(measure(&polling, 0, port, "unchanged").await?);
     }
     let memory_of_unchanged = memory.most("sweeps with nothing changed")?;
     let memory = Memory::now()?;
     let mut changed = Vec::new();
     for _ in 0..arguments.runs {
         let moved = ask_account(port, "move").await?;
-        changed.push(measure(&polling, moved, "1 % changed").await?);
+        changed.push(measure(&polling, moved, port, "1 % changed").await?);
     }
     let memory_of_changed = memory.most("sweeps with 1 % changed")?;
     polling.close().await;
@@ -114,8 +115,8 @@ impl Memory {
 }
 
 /// The limit, and a sweep.
-async fn measure(polling: &Polling, changed: usize, what: &str) -> anyhow::Result<(Pace, Pace)> {
-    let limit = polling.download().await?;
+async fn measure(polling: &Polling, changed: usize, port: u16, what: &str) -> anyhow::Result<(Pace, Pace)> {
+    let limit = download_alone(polling.certificates, port).await?;
     let ours = polling.sweep(changed).await?;
     eprintln!("download alone:                   {limit}");
     eprintln!("{:<33} {ours}: {:.2}", format!("sweep, {what}:"), ours.rate() / limit.rate());

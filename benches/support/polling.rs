@@ -1,6 +1,6 @@
 //! A gateway that only polls: the real client, the real passes and the real store with its syncs, over an account in
-//! another process ([`super::account`]). And what bounds it: the same client, which downloads the same pages, takes
-//! them apart into rows, and does nothing with them.
+//! another process ([`super::account`]). And what bounds it, in a process of its own: the same client, which downloads
+//! the same pages, takes them apart into rows, and does nothing with them.
 //!
 //! The token bucket is set so wide that it never makes anybody wait; nothing else is set differently from what a user
 //! has.
@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use certhook::clock::{Clock, SystemClock};
 use certhook::detect::agenda::Policy;
 use certhook::model::resource::Kind;
@@ -21,7 +21,7 @@ use certhook::source::{self, Selection, Source, Urgency};
 use certhook::store::Store;
 use certhook::store::sled::SledStore;
 use certhook::watch::{Baseline, Description, RemovalGuard, Schedule, Settings, Watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +59,8 @@ pub(crate) struct Common {
 pub(crate) enum Role {
     /// To be the account.
     Account,
+    /// To download everything, and nothing else.
+    Download,
     /// To see everything for the first time.
     Baseline,
     /// To see it again.
@@ -78,16 +80,20 @@ pub(crate) fn start(
             .enable_all()
             .build()?
             .block_on(account::serve(common.certificates)),
-        (Some(role), Some(folder), Some(port)) => runtime.block_on(async {
-            let said = tokio::select! {
-                said = gateway(role, folder, port) => said?,
-                gone = super::parent_is_gone() => return gone,
-            };
-            println!("{said}");
-            Ok(())
-        }),
+        (Some(Role::Download), _, Some(port)) => runtime.block_on(until_parent_is_gone(download(port, common))),
+        (Some(role), Some(folder), Some(port)) => runtime.block_on(until_parent_is_gone(gateway(role, folder, port))),
         (Some(_), ..) => anyhow::bail!("a gateway needs a folder and a port"),
     }
+}
+
+/// Prints what a process of the bench has to say, unless nobody is there any more to hear it.
+async fn until_parent_is_gone(work: impl Future<Output = anyhow::Result<Value>>) -> anyhow::Result<()> {
+    let said = tokio::select! {
+        said = work => said?,
+        gone = super::parent_is_gone() => return gone,
+    };
+    println!("{said}");
+    Ok(())
 }
 
 /// The account, from the bench's side. Its process ends with this one.
@@ -114,8 +120,23 @@ pub(crate) async fn ask_account(port: u16, what: &str) -> anyhow::Result<usize> 
 
 /// Starts a gateway, and gives what it has to say at its end.
 pub(crate) async fn ask(role: Role, common: &Common, folder: &Path, port: u16, more: &[&str]) -> anyhow::Result<Value> {
-    let mut child = child(role, common.certificates);
-    let mut child = child.arg("--port").arg(port.to_string()).arg("--folder").arg(folder).args(more).spawn()?;
+    let mut command = child(role, common.certificates);
+    command.arg("--port").arg(port.to_string()).arg("--folder").arg(folder).args(more);
+    last_word(command).await
+}
+
+/// The limit, measured in a process of its own.
+pub(crate) async fn download_alone(certificates: usize, port: u16) -> anyhow::Result<Pace> {
+    let mut command = child(Role::Download, certificates);
+    command.arg("--port").arg(port.to_string());
+    let said = last_word(command).await?;
+    let seconds = |name: &str| Some(Duration::from_secs_f64(said[name].as_f64()?));
+    let (took, cpu) = seconds("took").zip(seconds("cpu")).context("a download says how long it took")?;
+    Ok(Pace { count: certificates, took, cpu, allocated: None })
+}
+
+async fn last_word(mut command: Command) -> anyhow::Result<Value> {
+    let mut child = command.spawn()?;
     let said = super::first_line(&mut child).await?;
     child.wait().await?;
     Ok(serde_json::from_str(&said)?)
@@ -124,6 +145,7 @@ pub(crate) async fn ask(role: Role, common: &Common, folder: &Path, port: u16, m
 fn child(role: Role, certificates: usize) -> Command {
     let role = match role {
         Role::Account => "account",
+        Role::Download => "download",
         Role::Baseline => "baseline",
         Role::Sweep => "sweep",
     };
@@ -135,10 +157,9 @@ fn child(role: Role, certificates: usize) -> Command {
 
 /// A gateway over a folder, and the account that it polls.
 pub(crate) struct Polling {
-    source: Arc<Numeral>,
     store: Arc<SledStore>,
     watcher: Arc<Watcher>,
-    certificates: usize,
+    pub(crate) certificates: usize,
 }
 
 impl Polling {
@@ -151,9 +172,9 @@ impl Polling {
         let source = Arc::new(client(port, Arc::clone(&clock))?);
         let base_url = format!("http://127.0.0.1:{port}");
         let description = Description { kind: "numeral".into(), base_url, livemode: true };
-        let (polled, sights) = (Arc::clone(&source), Arc::clone(&store));
-        let watcher = Watcher::open(polled, sights, clock, settings_of_passes(), description).await?;
-        Ok(Self { source, store, watcher, certificates })
+        let sights = Arc::clone(&store);
+        let watcher = Watcher::open(source, sights, clock, settings_of_passes(), description).await?;
+        Ok(Self { store, watcher, certificates })
     }
 
     /// A complete sweep, the first of which is the baseline; how many certificates had changed is checked.
@@ -168,30 +189,38 @@ impl Polling {
         Ok(pace)
     }
 
-    /// The limit: everything downloaded and taken apart.
-    pub(crate) async fn download(&self) -> anyhow::Result<Pace> {
-        let watch = Stopwatch::start();
-        let mut seen = 0;
-        for kind in Kind::ALL {
-            let (mut listing, mut cursor) = (Listing::default(), None);
-            loop {
-                let page = self.source.page(kind, &Selection::Everything, cursor.as_ref(), Urgency::Sweep).await?;
-                seen += page.rows.len();
-                match listing.accept(Ok(&page)) {
-                    Step::Next(next) => cursor = Some(next),
-                    Step::Done(_) => break,
-                    Step::Broken(why) => return Err(why.into()),
-                }
-            }
-        }
-        ensure!(seen == self.certificates, "{seen} of {} certificates were listed", self.certificates);
-        Ok(watch.stop(seen))
-    }
-
     /// Writes what there is to write, and lets the folder go.
     pub(crate) async fn close(self) {
         self.store.close().await;
     }
+}
+
+/// The limit: everything downloaded and taken apart into rows. Once before it counts, since a gateway that sweeps has
+/// done so before, too.
+async fn download(port: u16, common: &Common) -> anyhow::Result<Value> {
+    let source = client(port, Arc::new(SystemClock::default()))?;
+    download_once(&source, common.certificates).await?;
+    let Pace { took, cpu, .. } = download_once(&source, common.certificates).await?;
+    Ok(json!({ "took": took.as_secs_f64(), "cpu": cpu.as_secs_f64() }))
+}
+
+async fn download_once(source: &Numeral, certificates: usize) -> anyhow::Result<Pace> {
+    let watch = Stopwatch::start();
+    let mut seen = 0;
+    for kind in Kind::ALL {
+        let (mut listing, mut cursor) = (Listing::default(), None);
+        loop {
+            let page = source.page(kind, &Selection::Everything, cursor.as_ref(), Urgency::Sweep).await?;
+            seen += page.rows.len();
+            match listing.accept(Ok(&page)) {
+                Step::Next(next) => cursor = Some(next),
+                Step::Done(_) => break,
+                Step::Broken(why) => return Err(why.into()),
+            }
+        }
+    }
+    ensure!(seen == certificates, "{seen} of {certificates} certificates were listed");
+    Ok(watch.stop(seen))
 }
 
 fn client(port: u16, clock: Arc<dyn Clock>) -> anyhow::Result<Numeral> {
