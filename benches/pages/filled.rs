@@ -192,13 +192,16 @@ fn event_type(event: usize) -> EventType {
     if event.is_multiple_of(2) { EventType::CertificateActive } else { EventType::CertificateCreated }
 }
 
-/// The id of a resource.
+/// Spreads ids like the vendor's, which are random: an odd number, so that no two become one.
+const APART: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+
+/// The id of a resource. Those of neighbours by creation lie far apart.
 pub(super) fn id(kind: Kind, number: usize) -> ResourceId {
     let prefix = match kind {
         Kind::Certificate => "cert",
         Kind::CertificateRequest => "certreq",
     };
-    format!("{prefix}_{}", base62(number as u128)).parse().expect("an id")
+    format!("{prefix}_{}", base62((number as u128).wrapping_mul(APART))).parse().expect("an id")
 }
 
 /// The id of a customer, who has the certificates of twice that number and of the next.
