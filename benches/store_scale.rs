@@ -1,10 +1,10 @@
 //! How the store behaves at the scale that it is built for, beside what the disk could do.
 //!
 //! `cargo bench --bench store_scale` fills a store with 200 000 certificates; `-- --rows 10000000 --events 2000000`
-//! is the trial at full size. `-- --folder PATH` chooses the file system. Each phase is a process of its own, so that
-//! its peak memory is its own, and the first one ends without closing the store. The last one tells, delivers and cuts
-//! over and over (`--rounds N`), with nothing to do in between (`--pause SECONDS`), while what is kept stays as much as
-//! it is: the file must stop growing.
+//! is the trial at full size. `-- --folder PATH` chooses the file system: a folder of the bench's own is made there, and
+//! removed at the end. Each phase is a process of its own, so that its peak memory is its own, and the first one ends
+//! without closing the store. The last one tells, delivers and cuts over and over (`--rounds N`), with nothing to do in
+//! between (`--pause SECONDS`), while what is kept stays as much as it is: the file must stop growing.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -44,7 +44,7 @@ struct Arguments {
 }
 
 fn arguments() -> Arguments {
-    let (pause, folder) = (Duration::from_secs(2), std::env::temp_dir().join("certhook-bench"));
+    let (pause, folder) = (Duration::from_secs(2), std::env::temp_dir());
     let mut arguments = Arguments { rows: 200_000, events: 50_000, rounds: 40, pause, folder, phase: None };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
@@ -84,22 +84,16 @@ fn main() {
 
 /// Runs the phases, each in a process of its own.
 fn conduct(arguments: &Arguments) {
-    match fs::remove_dir_all(&arguments.folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
-        Ok(()) | Err(_) => fs::create_dir_all(&arguments.folder).expect("a folder"),
-    }
-    println!(
-        "{} snapshots of about 400 bytes, {} events, in {}",
-        arguments.rows,
-        arguments.events,
-        arguments.folder.display()
-    );
+    let folder = tempfile::tempdir_in(&arguments.folder).expect("--folder names a folder that can be written to");
+    let (rows, events, own) = (arguments.rows, arguments.events, folder.path());
+    println!("{rows} snapshots of about 400 bytes, {events} events, in {}", own.display());
     for phase in ["fill", "log", "use", "retention"] {
         let mut part = std::process::Command::new(std::env::current_exe().expect("this program"));
-        let status = part.args(std::env::args_os().skip(1)).args(["--phase", phase]).status();
-        assert!(status.expect("a process").success(), "{phase} failed");
+        // Of two folders the last one counts.
+        let part = part.args(std::env::args_os().skip(1)).arg("--folder").arg(own).args(["--phase", phase]);
+        assert!(part.status().expect("a process").success(), "{phase} failed");
     }
-    fs::remove_dir_all(&arguments.folder).expect("the folder was ours");
+    folder.close().expect("the folder was ours");
 }
 
 fn open(folder: &Path) -> Arc<dyn Store> {
