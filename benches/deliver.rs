@@ -36,6 +36,9 @@ struct Arguments {
     /// Events in the log, and deliveries in each part
     #[arg(long, default_value_t = 200_000)]
     events: usize,
+    /// How often each part is measured
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
     #[command(flatten)]
     common: Common,
 }
@@ -45,7 +48,7 @@ const PARTS: [(usize, usize); 2] = [(1, 64), (10, 16)];
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    support::start(&arguments.common, bench(arguments.events, arguments.common.runs))
+    support::start(&arguments.common, bench(arguments.events, arguments.runs))
 }
 
 async fn bench(events: usize, runs: usize) -> anyhow::Result<()> {

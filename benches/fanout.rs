@@ -47,6 +47,9 @@ struct Arguments {
     /// Events a second, of which each is for one endpoint
     #[arg(long, default_value_t = 1_000)]
     rate: usize,
+    /// How often each part is measured
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
     #[command(flatten)]
     common: Common,
 }
@@ -61,11 +64,11 @@ async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let to_all = to_all(arguments, &receiver).await?;
     let routing = routing(arguments).await?;
     let filtered = filtered(arguments, &receiver).await?;
-    let Arguments { endpoints, events, common, .. } = arguments;
+    let Arguments { endpoints, events, runs, .. } = arguments;
     println!(
         "{}",
         json!({
-            "bench": "fanout", "endpoints": endpoints, "events": events, "runs": common.runs,
+            "bench": "fanout", "endpoints": endpoints, "events": events, "runs": runs,
             "to_all": to_all, "routing": routing, "filtered": filtered,
         })
     );
@@ -85,7 +88,7 @@ async fn to_all(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Va
     let figures = gateway.while_delivering(settings, async |_| {
         let mut figures: Vec<(Pace, Pace)> = Vec::new();
         // The first one is to warm up.
-        for run in 0..=arguments.common.runs {
+        for run in 0..=arguments.runs {
             let bare = limit.run(&urls, urls.len(), at_once).await?;
             receiver.arrivals().await?;
             let watch = Stopwatch::start();
@@ -130,7 +133,7 @@ fn choosy(number: usize, start: Position) -> Endpoint {
 /// What it costs to find out that an event is for none of many endpoints.
 async fn routing(arguments: &Arguments) -> anyhow::Result<Value> {
     let mut figures = Vec::new();
-    for _ in 0..arguments.common.runs {
+    for _ in 0..arguments.runs {
         let few = routed(arguments, 1).await?;
         let many = routed(arguments, arguments.endpoints).await?;
         let own = many.cpu_us() - few.cpu_us();
@@ -166,7 +169,7 @@ async fn routed(arguments: &Arguments, endpoints: usize) -> anyhow::Result<Pace>
 
 /// Events at a rate, each for one endpoint of many.
 async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Value> {
-    let &Arguments { endpoints, rate, ref common, .. } = arguments;
+    let &Arguments { endpoints, rate, runs, .. } = arguments;
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::open(folder.path()).await?;
     gateway.fill(0..100, 100).await?;
@@ -181,7 +184,7 @@ async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<
         let mut figures = Vec::new();
         let mut numbers = 0..0;
         // The first one is to warm up.
-        for run in 0..=common.runs {
+        for run in 0..=runs {
             numbers = numbers.end..numbers.end + if run == 0 { rate } else { rate * SECONDS };
             let bare = bare_filtered(receiver, &limit, &urls, rate, numbers.clone()).await?;
             let ours = ours_filtered(receiver, &gateway, endpoints, rate, numbers.clone()).await?;

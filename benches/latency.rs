@@ -32,6 +32,9 @@ struct Arguments {
     /// For how long each rate is kept up
     #[arg(long, default_value_t = 15)]
     seconds: usize,
+    /// How often each rate is measured
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
     #[command(flatten)]
     common: Common,
 }
@@ -41,7 +44,7 @@ const RATES: [usize; 2] = [100, 1_000];
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    support::start(&arguments.common, bench(arguments.seconds, arguments.common.runs))
+    support::start(&arguments.common, bench(arguments.seconds, arguments.runs))
 }
 
 async fn bench(seconds: usize, runs: usize) -> anyhow::Result<()> {

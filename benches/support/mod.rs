@@ -26,12 +26,9 @@ pub(crate) mod receiver;
 pub(crate) mod sample;
 pub(crate) mod telling;
 
-/// What every bench can be told.
+/// What every bench that starts receivers can be told.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// How often each part is measured
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
     /// Serves as the receivers; the bench starts itself so
     #[arg(long, hide = true)]
     receiver: Option<u16>,
