@@ -10,9 +10,11 @@
 //! The last one tells how often a delivery allocates, and how much, ours and the bare loop's (malloc, calloc and realloc of
 //! the whole process). The counting disturbs the times, which are not to be taken from it.
 //!
-//! The events are in the log already, and every delivery ends with a durable record. One endpoint gets all of them;
-//! of ten, each gets the last tenth, so that both make as many deliveries. Every run has a store of its own, so that no
-//! run finds there what the ones before it have left.
+//! The events are in the log already, the newest 4 096 of them in memory as well, and every delivery ends with a durable
+//! record. One endpoint gets all of them. Ten endpoints get the same last tenth of them each, so that both parts make as
+//! many deliveries: there, an event that is read goes out ten times. Every run has a store of its own, so that no run
+//! finds there what the ones before it have left, and begins once the process has come to rest, so that it does not pay
+//! for what the store clears up after the log was filled; the limit does, too.
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod support;
@@ -25,7 +27,7 @@ use clap::Parser;
 use serde_json::json;
 
 use support::Common;
-use support::figures::{Pace, Stopwatch, median, rounded};
+use support::figures::{Pace, Stopwatch, median, quiet, rounded};
 use support::gateway::{self, Gateway};
 use support::limit::Limit;
 use support::receiver::Receiver;
@@ -114,6 +116,7 @@ impl Part<'_> {
     }
 
     async fn bare(&self, count: usize) -> anyhow::Result<Pace> {
+        quiet().await?;
         self.limit.run(&self.urls(), count, self.endpoints * self.width).await
     }
 
@@ -128,6 +131,7 @@ impl Part<'_> {
         let before = self.receiver.count().await?;
         let settings = certhook::deliver::Settings { per_endpoint_in_flight: self.width, ..gateway::settings() };
         let head = gateway.head();
+        quiet().await?;
         let pace = gateway
             .while_delivering(settings, async |_| {
                 let watch = Stopwatch::start();

@@ -22,6 +22,10 @@ fn of_clock(clock: ClockId) -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How long nothing is to have happened, and how often that is waited for. An idle store takes half a percent of a core.
+const QUIET: Duration = Duration::from_secs(2);
+const QUIET_TRIES: u32 = 60;
+
 /// How often memory was asked for (or for more of it in one piece), and for how many bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allocated {
@@ -116,11 +120,12 @@ impl fmt::Display for Pace {
     }
 }
 
-/// The figure in the middle.
+/// The figure in the middle, or what is between the two that are.
 pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |place: usize| figures.get(place).copied().unwrap_or(f64::NAN);
+    f64::midpoint(at(figures.len().saturating_sub(1) / 2), at(figures.len() / 2))
 }
 
 /// With two digits behind the point, which is more than a shared machine repeats.
@@ -161,6 +166,19 @@ impl fmt::Display for Waits {
         let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| self.ms(share));
         write!(f, "p50 {p50:>7.2} ms, p99 {p99:>7.2} ms, p99.9 {p999:>7.2} ms, longest {max:>7.2} ms")
     }
+}
+
+/// Waits until this process has done next to nothing for two seconds: what the store's engine clears up after a log was
+/// filled is not to be charged to what comes next.
+pub(crate) async fn quiet() -> anyhow::Result<()> {
+    for _ in 0..QUIET_TRIES {
+        let before = processor_time();
+        tokio::time::sleep(QUIET).await;
+        if processor_time() - before < QUIET / 50 {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("this process still works {:?} after it was left alone", QUIET * QUIET_TRIES)
 }
 
 /// Memory of this process in MiB: what it has now, and the most that it has had.
