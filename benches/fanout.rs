@@ -152,7 +152,7 @@ async fn routed(arguments: &Arguments, endpoints: usize) -> anyhow::Result<Pace>
     let gateway = Gateway::open(folder.path()).await?;
     gateway.register((0..endpoints).map(|number| choosy(number, Position::START)).collect()).await?;
     // While the log is empty, so that all of them keep up with it from its beginning.
-    gateway.while_delivering(gateway::settings(), async |_| gateway.caught_up().await).await?;
+    gateway.while_delivering(gateway::settings(), async |deliverer| gateway.caught_up(deliverer).await).await?;
     gateway.fill(0..arguments.events, arguments.events).await?;
     // The mark is saved when it has moved by more.
     let head = Position(gateway.head().0.saturating_sub(2_048));

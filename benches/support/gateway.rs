@@ -100,8 +100,9 @@ impl Gateway {
         worked
     }
 
-    /// Waits until every endpoint keeps up with the log.
-    pub(crate) async fn caught_up(&self) -> anyhow::Result<()> {
+    /// Waits until the deliveries have taken up what waits, and every endpoint keeps up with the log.
+    pub(crate) async fn caught_up(&self, deliverer: &Deliverer) -> anyhow::Result<()> {
+        ready(deliverer).await?;
         while !self.store.positions().await?.own.is_empty() {
             tokio::time::sleep(LOOK).await;
         }
