@@ -11,12 +11,15 @@
 //! *Routing*: the processor time that the gateway takes for each event of a log in which no event is for any endpoint,
 //! less what it takes with one endpoint instead of all. What is left is the cost of finding out.
 //!
-//! *Filtered*: events at a rate that waits for nothing, each for one endpoint, from when the event was durable to its
-//! arrival, beside the bare loop at the same rate.
+//! *Filtered*: events at a rate that waits for nothing, each for one endpoint, from when the event was durable, as its
+//! caller learned it (see `latency`), to its arrival, beside the bare loop at the same rate. The bare loop connects anew
+//! for every request; so does the gateway, where there are more endpoints than events in the 4 s for which it keeps an
+//! unused connection. How much later than its time a call was made is shown for both sides, and is in no other figure.
 
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod support;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use certhook::model::endpoint::Endpoint;
@@ -180,7 +183,8 @@ async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<
         Endpoint { filter, ..endpoint(url, gateway.head()) }
     });
     gateway.register(choosy.collect()).await?;
-    let figures = gateway.while_delivering(gateway::settings(), async |_| {
+    let figures = gateway.while_delivering(gateway::settings(), async |deliverer| {
+        gateway.caught_up(deliverer).await?;
         let mut figures = Vec::new();
         let mut numbers = 0..0;
         // The first one is to warm up.
@@ -189,8 +193,8 @@ async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<
             let bare = bare_filtered(receiver, &limit, &urls, rate, numbers.clone()).await?;
             let ours = ours_filtered(receiver, &gateway, endpoints, rate, numbers.clone()).await?;
             if run > 0 {
-                println!("{rate} events a second, each for one of {endpoints} endpoints, bare loop:  {}", bare.1);
-                println!("{rate} events a second, each for one of {endpoints} endpoints, gateway:    {}", ours.1);
+                println!("{rate} events a second, each for one of {endpoints} endpoints, bare loop:  {}", bare.arrived);
+                println!("{rate} events a second, each for one of {endpoints} endpoints, gateway:    {}", ours.arrived);
                 figures.push((bare, ours));
             }
         }
@@ -198,23 +202,28 @@ async fn filtered(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<
     });
     let figures = figures.await?;
     gateway.store.close().await;
-    let times = |side: fn(&(Sent, Sent)) -> &Sent| {
-        let at = |share| rounded(median(figures.iter().map(|both| side(both).1.ms(share))));
-        json!({ "p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": at(0.999) })
-    };
-    let ratio = |share| rounded(median(figures.iter().map(|(bare, ours)| ours.1.ms(share) / bare.1.ms(share))));
+    let (bare, ours) = (figures.iter().map(|(bare, _)| bare), figures.iter().map(|(_, ours)| ours));
+    let ratio = |at| rounded(median(figures.iter().map(|(bare, ours)| ours.arrived.ms(at) / bare.arrived.ms(at))));
     Ok(json!({
         "rate": rate,
-        "cpu_us": rounded(median(figures.iter().map(|(_, ours)| ours.0.cpu_us()))),
-        "bare_cpu_us": rounded(median(figures.iter().map(|(bare, _)| bare.0.cpu_us()))),
-        "commit_to_arrival": times(|(_, ours)| ours),
-        "bare_to_arrival": times(|(bare, _)| bare),
-        "ratio": { "p50": ratio(0.5), "p99": ratio(0.99), "p999": ratio(0.999) },
+        "cpu_us": rounded(median(ours.clone().map(|sent| sent.pace.cpu_us()))),
+        "bare_cpu_us": rounded(median(bare.clone().map(|sent| sent.pace.cpu_us()))),
+        "durable_to_arrival_at_least": Waits::json(ours.clone().map(|sent| &sent.arrived)),
+        "bare_to_arrival": Waits::json(bare.clone().map(|sent| &sent.arrived)),
+        "ratio_at_least": { "p50": ratio(0.5), "p99": ratio(0.99) },
+        "begun_late": Waits::json(ours.map(|sent| &sent.late)),
+        "bare_begun_late": Waits::json(bare.map(|sent| &sent.late)),
     }))
 }
 
-/// What one run took, and how long each request was on its way.
-type Sent = (Pace, Waits);
+/// What one run took.
+struct Sent {
+    pace: Pace,
+    /// How long each request was on its way.
+    arrived: Waits,
+    /// How much later than it should each was begun.
+    late: Waits,
+}
 
 /// The bare loop connects anew for every request, as everybody must who calls each host so seldom.
 async fn bare_filtered(
@@ -222,11 +231,11 @@ async fn bare_filtered(
     limit: &Limit,
     urls: &[String],
     rate: usize,
-    numbers: std::ops::Range<usize>,
+    numbers: Range<usize>,
 ) -> anyhow::Result<Sent> {
     let (watch, count) = (Stopwatch::start(), numbers.len());
     let posted = Posted::at_rate(receiver, limit, urls, rate as f64, numbers).await?;
-    Ok((watch.stop(count), posted.arrived))
+    Ok(Sent { pace: watch.stop(count), arrived: posted.arrived, late: posted.late })
 }
 
 async fn ours_filtered(
@@ -234,14 +243,13 @@ async fn ours_filtered(
     gateway: &Gateway,
     endpoints: usize,
     rate: usize,
-    numbers: std::ops::Range<usize>,
+    numbers: Range<usize>,
 ) -> anyhow::Result<Sent> {
     let (watch, count) = (Stopwatch::start(), numbers.len());
     let told = Told::at_rate(gateway, rate as f64, numbers, endpoints).await?;
-    let mut arrivals = Vec::new();
-    while arrivals.len() < count {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        arrivals.extend(receiver.arrivals().await?);
-    }
-    Ok((watch.stop(count), told.waits(gateway, &arrivals).await?.0))
+    let arrivals = receiver.collect(count).await?;
+    gateway.delivered(gateway.head()).await?;
+    let pace = watch.stop(count);
+    let delays = told.delays(gateway, &arrivals).await?;
+    Ok(Sent { pace, arrived: delays.durable, late: delays.late })
 }

@@ -133,6 +133,9 @@ pub(crate) fn rounded(figure: f64) -> f64 {
     (figure * 100.0).round() / 100.0
 }
 
+/// How many waits say what one in a thousand exceeds: ten of them do.
+const TELLS_P999: usize = 10_000;
+
 /// Waits, sorted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Waits(Vec<Duration>);
@@ -152,19 +155,31 @@ impl Waits {
         wait.map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
     }
 
-    /// For the line in JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    /// What one in a thousand exceeds, in milliseconds; `None` where too few were measured to say.
+    fn p999_ms(&self) -> Option<f64> {
+        (self.0.len() >= TELLS_P999).then(|| self.ms(0.999))
+    }
+
+    /// The waits of some runs, for the line in JSON: medians of the runs, and of all of them together what a single
+    /// run has too few for.
+    pub(crate) fn json<'a>(runs: impl Iterator<Item = &'a Self> + Clone) -> serde_json::Value {
+        let at = |share| rounded(median(runs.clone().map(|run| run.ms(share))));
+        let all = Self::of(runs.clone().flat_map(|run| run.0.iter().copied()));
         serde_json::json!({
-            "count": self.0.len(), "p50_ms": rounded(self.ms(0.5)), "p99_ms": rounded(self.ms(0.99)),
-            "p999_ms": rounded(self.ms(0.999)), "max_ms": rounded(self.ms(1.0)),
+            "count": all.0.len(), "p50_ms": at(0.5), "p99_ms": at(0.99), "p999_ms": all.p999_ms().map(rounded),
+            "max_ms": rounded(all.ms(1.0)),
         })
     }
 }
 
 impl fmt::Display for Waits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| self.ms(share));
-        write!(f, "p50 {p50:>7.2} ms, p99 {p99:>7.2} ms, p99.9 {p999:>7.2} ms, longest {max:>7.2} ms")
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| self.ms(share));
+        write!(f, "p50 {p50:>7.2} ms, p99 {p99:>7.2} ms, ")?;
+        if let Some(p999) = self.p999_ms() {
+            write!(f, "p99.9 {p999:>7.2} ms, ")?;
+        }
+        write!(f, "longest {max:>7.2} ms")
     }
 }
 

@@ -18,6 +18,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::process::Child;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::figures::monotonic;
@@ -25,6 +26,12 @@ use super::sample::NUMBER_HEADER;
 
 /// The bytes of one arrival on its way from the receivers to the bench.
 const ARRIVAL_BYTES: usize = 20;
+
+/// How often it is looked what has come: asking takes processor time of the process that is measured.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long what was sent may take to come.
+const COLLECT_MAX: Duration = Duration::from_secs(300);
 
 /// A request that came to `/notes/…`.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +86,20 @@ impl Receiver {
     pub(crate) async fn arrivals(&self) -> anyhow::Result<Vec<Arrival>> {
         let answer = self.client.get(format!("http://127.0.0.1:{}/arrivals", self.port)).send().await?;
         Ok(answer.bytes().await?.chunks_exact(ARRIVAL_BYTES).map(Arrival::read).collect())
+    }
+
+    /// Takes what is noted until so much has come; an error if more has, or it takes too long.
+    pub(crate) async fn collect(&self, count: usize) -> anyhow::Result<Vec<Arrival>> {
+        let (begun, mut arrivals) = (Instant::now(), Vec::with_capacity(count));
+        loop {
+            arrivals.extend(self.arrivals().await?);
+            if arrivals.len() >= count {
+                anyhow::ensure!(arrivals.len() == count, "{} requests came instead of {count}", arrivals.len());
+                return Ok(arrivals);
+            }
+            anyhow::ensure!(begun.elapsed() < COLLECT_MAX, "{} of {count} came in {COLLECT_MAX:?}", arrivals.len());
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// How many requests were answered so far, however they came.
