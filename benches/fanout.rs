@@ -5,11 +5,13 @@
 //! cargo bench --bench fanout -- --endpoints 1000 --events 20000 --runs 1
 //! ```
 //!
-//! *One to all*: from the commit to the last arrival, beside a bare loop of reqwest that posts as many bodies to the
-//! same addresses, as many at a time. Every endpoint has a host of its own, so that each request needs a connection.
+//! *One to all*: from the call that commits it to the last arrival, beside a bare loop of reqwest that posts as many
+//! bodies to the same addresses, as many at a time. Every endpoint has a host of its own, so that each request needs a
+//! connection. The processor time goes on until every delivery has a durable record.
 //!
-//! *Routing*: the processor time that the gateway takes for each event of a log in which no event is for any endpoint,
-//! less what it takes with one endpoint instead of all. What is left is the cost of finding out.
+//! *Routing*: the processor time that the gateway takes for each event of a log in which only the last event is for any
+//! endpoint, until that is delivered, less what it takes with one endpoint instead of all. What is left is the cost of
+//! finding out.
 //!
 //! *Filtered*: events at a rate that waits for nothing, each for one endpoint, from when the event was durable, as its
 //! caller learned it (see `latency`), to its arrival, beside the bare loop at the same rate. The bare loop connects anew
@@ -19,6 +21,7 @@
 #[expect(dead_code, reason = "each bench uses a part of what they share")]
 mod support;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -29,7 +32,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use support::Common;
-use support::figures::{Pace, Stopwatch, Waits, median, rounded};
+use support::figures::{Pace, Stopwatch, Waits, median, monotonic, quiet, rounded};
 use support::gateway::{self, Gateway};
 use support::limit::Limit;
 use support::receiver::Receiver;
@@ -38,6 +41,9 @@ use support::telling::{Posted, Told};
 
 /// For how long events come at a rate in each run.
 const SECONDS: usize = 10;
+
+/// Longer than the gateway keeps an unused connection.
+const UNUSED: Duration = Duration::from_secs(5);
 
 #[derive(Parser)]
 struct Arguments {
@@ -65,7 +71,7 @@ fn main() -> anyhow::Result<()> {
 async fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let receiver = support::receivers(0).await?;
     let to_all = to_all(arguments, &receiver).await?;
-    let routing = routing(arguments).await?;
+    let routing = routing(arguments, &receiver).await?;
     let filtered = filtered(arguments, &receiver).await?;
     let Arguments { endpoints, events, runs, .. } = arguments;
     println!(
@@ -88,21 +94,23 @@ async fn to_all(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Va
     gateway.register(urls.iter().map(|url| endpoint(url, gateway.head())).collect()).await?;
     let settings = gateway::settings();
     let at_once = settings.max_in_flight;
-    let figures = gateway.while_delivering(settings, async |_| {
+    let figures = gateway.while_delivering(settings, async |deliverer| {
+        gateway.caught_up(deliverer).await?;
         let mut figures: Vec<(Pace, Pace)> = Vec::new();
         // The first one is to warm up.
         for run in 0..=arguments.runs {
-            let bare = limit.run(&urls, urls.len(), at_once).await?;
-            receiver.arrivals().await?;
-            let watch = Stopwatch::start();
-            gateway.tell(100 + run, 100).await?;
-            let mut arrived = 0;
-            while arrived < urls.len() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                arrived += receiver.arrivals().await?.len();
-            }
-            let ours = watch.stop(urls.len());
-            gateway.delivered(gateway.head()).await?;
+            let bare = to_each(receiver, urls.len(), async || {
+                limit.run(&urls, urls.len(), at_once).await?;
+                Ok(())
+            });
+            let bare = bare.await?;
+            // What the gateway has kept of its last run is not to be of use in this one.
+            tokio::time::sleep(UNUSED).await;
+            let ours = to_each(receiver, urls.len(), async || {
+                gateway.tell(100 + run, 100).await?;
+                gateway.delivered(gateway.head()).await
+            });
+            let ours = ours.await?;
             if run > 0 {
                 println!("one event to {} endpoints, bare loop:  {bare}; {:.2} s", urls.len(), bare.took.as_secs_f64());
                 println!("one event to {} endpoints, gateway:    {ours}; {:.2} s", urls.len(), ours.took.as_secs_f64());
@@ -122,25 +130,45 @@ async fn to_all(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Va
     }))
 }
 
+/// Does what sends a request to each of so many endpoints. Gives the time until the last one has arrived, and the
+/// processor time until there is nothing left to do.
+async fn to_each(
+    receiver: &Receiver,
+    count: usize,
+    send: impl AsyncFnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<Pace> {
+    let (begun, watch) = (monotonic(), Stopwatch::start());
+    send().await?;
+    let pace = watch.stop(count);
+    let arrivals = receiver.collect(count).await?;
+    let endpoints: HashSet<u32> = arrivals.iter().map(|arrival| arrival.endpoint).collect();
+    anyhow::ensure!(endpoints.len() == count, "{count} requests came to {} endpoints", endpoints.len());
+    let last = arrivals.iter().map(|arrival| arrival.at).max().unwrap_or(begun);
+    Ok(Pace { took: last - begun, ..pace })
+}
+
 /// An endpoint that no event of these benches is for, by one condition of its filter or another.
-fn choosy(number: usize, start: Position) -> Endpoint {
+fn choosy(number: usize) -> Endpoint {
     let filter = match number % 4 {
         0 => Filter { customer_ids: vec![format!("cust_nobody_{number}")], ..Filter::default() },
         1 => Filter { reference_customer_ids: vec![format!("nobody {number}")], ..Filter::default() },
         2 => Filter { jurisdictions: vec![format!("XX-{number}")], ..Filter::default() },
         _ => Filter { certificate_type_ids: vec![format!("XX-{number}")], ..Filter::default() },
     };
-    Endpoint { filter, ..endpoint("http://127.0.0.1:9/", start) }
+    Endpoint { filter, ..endpoint("http://127.0.0.1:9/", Position::START) }
 }
 
 /// What it costs to find out that an event is for none of many endpoints.
-async fn routing(arguments: &Arguments) -> anyhow::Result<Value> {
+async fn routing(arguments: &Arguments, receiver: &Receiver) -> anyhow::Result<Value> {
+    let &Arguments { endpoints, events, runs, .. } = arguments;
+    // To warm up.
+    routed(receiver, (events / 10).max(1), endpoints).await?;
     let mut figures = Vec::new();
-    for _ in 0..arguments.runs {
-        let few = routed(arguments, 1).await?;
-        let many = routed(arguments, arguments.endpoints).await?;
+    for _ in 0..runs {
+        let few = routed(receiver, events, 1).await?;
+        let many = routed(receiver, events, endpoints).await?;
         let own = many.cpu_us() - few.cpu_us();
-        println!("an event is routed past {} endpoints in {own:.1} µs of processor time", arguments.endpoints);
+        println!("an event is routed past {endpoints} endpoints in {own:.1} µs of processor time");
         figures.push((few, many, own));
     }
     Ok(json!({
@@ -150,20 +178,22 @@ async fn routing(arguments: &Arguments) -> anyhow::Result<Value> {
     }))
 }
 
-async fn routed(arguments: &Arguments, endpoints: usize) -> anyhow::Result<Pace> {
+async fn routed(receiver: &Receiver, events: usize, endpoints: usize) -> anyhow::Result<Pace> {
     let folder = tempfile::tempdir()?;
     let gateway = Gateway::open(folder.path()).await?;
-    gateway.register((0..endpoints).map(|number| choosy(number, Position::START)).collect()).await?;
+    // How far events were routed is only saved now and then, but with the record of a delivery at once.
+    let filter = Filter { customer_ids: vec![customer(events - 1)], ..Filter::default() };
+    let last = Endpoint { filter, ..endpoint(&receiver.url("takes", 0), Position::START) };
+    gateway.register((1..endpoints).map(choosy).chain([last]).collect()).await?;
     // While the log is empty, so that all of them keep up with it from its beginning.
     gateway.while_delivering(gateway::settings(), async |deliverer| gateway.caught_up(deliverer).await).await?;
-    gateway.fill(0..arguments.events, arguments.events).await?;
-    // The mark is saved when it has moved by more.
-    let head = Position(gateway.head().0.saturating_sub(2_048));
+    gateway.fill(0..events, events).await?;
+    quiet().await?;
     let pace = gateway.while_delivering(gateway::settings(), async |deliverer| {
         gateway::ready(deliverer).await?;
         let watch = Stopwatch::start();
-        gateway.delivered(head).await?;
-        Ok(watch.stop(arguments.events))
+        gateway.delivered(gateway.head()).await?;
+        Ok(watch.stop(events))
     });
     let pace = pace.await?;
     gateway.store.close().await;
