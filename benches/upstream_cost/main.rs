@@ -97,7 +97,8 @@ async fn simulate(share: f64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The defaults of the configuration.
+/// The defaults of the configuration, but without the reminders, which are worked out from what is stored and take no
+/// calls: one would be taken for the news of a change that happened to the same resource.
 fn settings() -> Settings {
     Settings {
         changes: Schedule::Every(Duration::from_secs(30)),
