@@ -38,7 +38,7 @@ struct Arguments {
     #[arg(long, default_value_t = 500)]
     rate: usize,
     /// For how long each of the two stretches is measured
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 40)]
     seconds: usize,
     /// Seconds between the two stretches
     #[arg(long, default_value_t = 60)]
