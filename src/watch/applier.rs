@@ -73,6 +73,14 @@ impl Item {
         Self::Row(row, shown)
     }
 
+    /// Of which resource it is a row that was not looked into yet, and the fingerprint of that.
+    fn as_row(&self) -> Option<(&ResourceId, u128)> {
+        match self {
+            Self::Row(row, shown) => Some((&row.id, *shown)),
+            Self::Seen { .. } => None,
+        }
+    }
+
     /// Of which resource.
     pub(super) fn id(&self) -> &ResourceId {
         match self {

@@ -48,15 +48,20 @@ impl Crossings {
 
     /// Whether an answer about a resource was applied that arrived after this request was sent.
     pub(super) fn crossed(&self, ticket: &Ticket, asked_at: Timestamp, kind: Kind, id: &ResourceId) -> bool {
+        self.lock().crossed(ticket, asked_at, kind, id)
+    }
+
+    /// Those of some resources of which none was.
+    pub(super) fn uncrossed(
+        &self,
+        ticket: &Ticket,
+        asked_at: Timestamp,
+        kind: Kind,
+        mut ids: Vec<ResourceId>,
+    ) -> Vec<ResourceId> {
         let state = self.lock();
-        if state.arrived.is_empty() {
-            return false;
-        }
-        state.arrived.get(&(kind, id.clone())).is_some_and(|arrival| {
-            // A ticket is taken before the wait for the bucket, so the instants decide, and the order of the
-            // tickets only where the instants are equal.
-            asked_at < arrival.at || asked_at == arrival.at && ticket.order < arrival.order
-        })
+        ids.retain(|id| !state.crossed(ticket, asked_at, kind, id));
+        ids
     }
 
     /// That an answer about these resources was applied; `own` is the ticket of the request that it answers, if that
@@ -80,6 +85,19 @@ impl Crossings {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A pass that panicked left nothing half done here: every change is a single insertion or removal.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn crossed(&self, ticket: &Ticket, asked_at: Timestamp, kind: Kind, id: &ResourceId) -> bool {
+        if self.arrived.is_empty() {
+            return false;
+        }
+        self.arrived.get(&(kind, id.clone())).is_some_and(|arrival| {
+            // A ticket is taken before the wait for the bucket, so the instants decide, and the order of the
+            // tickets only where the instants are equal.
+            asked_at < arrival.at || asked_at == arrival.at && ticket.order < arrival.order
+        })
     }
 }
 

@@ -58,14 +58,21 @@ impl Recognised {
         entries.reserve(more);
     }
 
-    /// That a pass has seen a resource by a row with this fingerprint; a row is a sight. Whether its snapshot was made of
-    /// such a row: then it is read with that.
-    pub(super) fn see_row(&self, kind: Kind, id: &ResourceId, fingerprint: u128) -> bool {
+    /// That a pass has seen resources by rows with these fingerprints; a row is a sight. Of each, whether its snapshot was
+    /// made of such a row: then it is read with that.
+    ///
+    /// All rows of a page at once: their entries lie anywhere in a large table, and a processor fetches several of them
+    /// at a time only if there is no lock to be taken in between.
+    pub(super) fn see_rows<'r>(&self, kind: Kind, rows: impl IntoIterator<Item = (&'r ResourceId, u128)>) -> Vec<bool> {
+        let rows: Vec<(u64, u64)> = rows.into_iter().map(|(id, shown)| (id_hash(id), bits(shown))).collect();
         let mut entries = self.of(kind);
-        let entry = entries.entry(id_hash(id)).or_default();
-        let is_known = *entry & !MARKS == bits(fingerprint);
-        *entry |= if is_known { SEEN | READ } else { SEEN };
-        is_known
+        let see = |(id, shown): (u64, u64)| {
+            let entry = entries.entry(id).or_default();
+            let is_known = *entry & !MARKS == shown;
+            *entry |= if is_known { SEEN | READ } else { SEEN };
+            is_known
+        };
+        rows.into_iter().map(see).collect()
     }
 
     /// That there is a snapshot of a resource, which was made of such a row, or of none that could be recognised.
@@ -159,6 +166,10 @@ mod tests {
         known.of(kind).get(&id_hash(id)).is_some_and(|entry| entry & !MARKS == bits(fingerprint))
     }
 
+    fn see_row(known: &Recognised, name: &str, fingerprint: u128) -> bool {
+        known.see_rows(KIND, [(&id(name), fingerprint)]) == [true]
+    }
+
     #[test]
     fn a_row_is_known_until_another_takes_its_place() {
         let known = Recognised::default();
@@ -199,10 +210,8 @@ mod tests {
     fn a_row_that_is_known_is_read_with_being_seen() {
         let known = Recognised::default();
         known.learn(KIND, &id("a"), Some(24));
-        assert!(
-            !known.see_row(KIND, &id("a"), 16) && known.has_seen(KIND, &id("a")) && !known.has_read(KIND, &id("a"))
-        );
-        assert!(known.see_row(KIND, &id("a"), 24) && known.has_read(KIND, &id("a")));
+        assert!(!see_row(&known, "a", 16) && known.has_seen(KIND, &id("a")) && !known.has_read(KIND, &id("a")));
+        assert!(see_row(&known, "a", 24) && known.has_read(KIND, &id("a")));
     }
 
     #[test]
@@ -212,7 +221,7 @@ mod tests {
         known.learn(KIND, &id("a"), Some(24));
         known.find(KIND, &id("b"));
         assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (0, Some(0)), "nothing was seen");
-        known.see_row(KIND, &id("a"), 24);
+        see_row(&known, "a", 24);
         assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (1, Some(1)));
         known.see(KIND, &id("b"));
         assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, None), "it could not be used");
@@ -227,7 +236,7 @@ mod tests {
         assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (2, None), "that is gone");
         known.begin_sweep();
         assert_eq!((known.seen(KIND), known.read_of_all_seen(KIND)), (0, Some(0)));
-        known.see_row(KIND, &id("a"), 24);
+        see_row(&known, "a", 24);
         assert_eq!(known.seen(KIND), 1, "that it is there is not forgotten");
     }
 

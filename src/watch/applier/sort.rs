@@ -48,27 +48,24 @@ impl Known<'_> {
 impl Applier {
     /// The items without the rows that are known by their bytes. All that were shown count as seen.
     pub(super) fn without_known(&self, items: Vec<Item>, arrival: Arrival<'_>) -> Vec<Item> {
-        let mut confirmed = Vec::new();
-        let mut rest = Vec::new();
+        let Arrival { kind, ticket, exchange, list, is_a_sight, .. } = arrival;
+        // The members of an open list are compared with the snapshots, which know the list that they are in.
+        let rows = items.iter().filter(|_| list.is_none()).filter_map(Item::as_row);
+        let mut is_known = self.recognised.see_rows(kind, rows).into_iter();
+        let (mut confirmed, mut rest) = (Vec::with_capacity(items.len()), Vec::new());
         for item in items {
-            match &item {
-                // The members of an open list are compared with the snapshots, which know the list that they are in.
-                Item::Row(row, shown)
-                    if arrival.list.is_none() && self.recognised.see_row(arrival.kind, &row.id, *shown) =>
-                {
-                    if !self.crossings.crossed(arrival.ticket, arrival.exchange.asked_at, arrival.kind, &row.id) {
-                        confirmed.push(row.id.clone());
-                    }
-                }
-                Item::Row(..) | Item::Seen { .. } => {
-                    if arrival.is_a_sight {
-                        self.recognised.see(arrival.kind, item.id());
+            match item {
+                Item::Row(row, _) if is_known.next() == Some(true) => confirmed.push(row.id),
+                item @ (Item::Row(..) | Item::Seen { .. }) => {
+                    if is_a_sight {
+                        self.recognised.see(kind, item.id());
                     }
                     rest.push(item);
                 }
             }
         }
-        self.crossings.arrived(Some(arrival.ticket), arrival.exchange.answered_at, arrival.kind, confirmed);
+        let confirmed = self.crossings.uncrossed(ticket, exchange.asked_at, kind, confirmed);
+        self.crossings.arrived(Some(ticket), exchange.answered_at, kind, confirmed);
         rest
     }
 
