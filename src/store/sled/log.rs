@@ -148,18 +148,48 @@ impl Reader {
         self.of_what_is_kept(|kept| self.position_from(kept, instant))
     }
 
-    fn position_from(&self, mut first: Position, instant: Timestamp) -> Result<Position, StoreError> {
-        let mut behind = self.recent.head().next();
-        while first < behind {
-            let middle = Position(first.0 + (behind.0 - first.0) / 2);
-            if self.timestamp(middle)? < instant {
-                first = middle.next();
-            } else {
-                behind = middle;
-            }
+    fn position_from(&self, first: Position, instant: Timestamp) -> Result<Position, StoreError> {
+        let last = self.recent.head();
+        if first > last {
+            return Ok(first);
         }
-        Ok(first)
+        let (low, high) = ((first, self.timestamp(first)?), (last, self.timestamp(last)?));
+        match (low.1 < instant, high.1 < instant) {
+            (false, _) => Ok(first),
+            (true, true) => Ok(last.next()),
+            (true, false) => first_not_before(instant, low, high, |position| self.timestamp(position)),
+        }
     }
+}
+
+/// The first position whose event is not earlier than an instant. The event at `low` is earlier, the one at `high` is
+/// not, and timestamps never go back.
+///
+/// Halving alone finds it, but each look reads parts of the tree that nobody may have read before, and in a long log they
+/// are many. Where events came evenly, their times say nearly where it is; where they did not, every other step halves.
+fn first_not_before<E>(
+    instant: Timestamp,
+    mut low: (Position, Timestamp),
+    mut high: (Position, Timestamp),
+    timestamp: impl Fn(Position) -> Result<Timestamp, E>,
+) -> Result<Position, E> {
+    let mut halves = false;
+    while low.0.next() < high.0 {
+        let span = high.0.0 - low.0.0;
+        let steps = if halves { span / 2 } else { share(span, low.1, instant, high.1) };
+        let middle = Position(low.0.0 + steps.clamp(1, span - 1));
+        let at = timestamp(middle)?;
+        *if at < instant { &mut low } else { &mut high } = (middle, at);
+        halves = !halves;
+    }
+    Ok(high.0)
+}
+
+/// As much of a span as an instant is on its way from one to another.
+fn share(span: u64, from: Timestamp, instant: Timestamp, to: Timestamp) -> u64 {
+    let since = |at: Timestamp| u128::from(at.as_millis().abs_diff(from.as_millis()));
+    let share = u128::from(span) * since(instant) / since(to).max(1);
+    u64::try_from(share).unwrap_or(span)
 }
 
 type EventsRead = Result<Vec<Arc<Event>>, StoreError>;
@@ -208,5 +238,50 @@ impl EventLog for SledStore {
 
     async fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
         self.read(move |reader| reader.position_at(instant)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Where it is found among events at these times, and how many of them were looked at.
+    fn found(times: impl Fn(u64) -> i64, count: u64, instant: i64) -> (u64, u32) {
+        let looks = Cell::new(0);
+        let at = |position: Position| {
+            looks.set(looks.get() + 1);
+            Ok::<_, Infallible>(Timestamp::from_millis(times(position.0)))
+        };
+        let end = |position| (Position(position), Timestamp::from_millis(times(position)));
+        let Ok(found) = first_not_before(Timestamp::from_millis(instant), end(1), end(count), at);
+        (found.0, looks.get())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_the_first_one_that_is_not_earlier(
+            mut times in prop::collection::vec(prop_oneof![0..20_i64, any::<i64>()], 2..200),
+            instant in prop_oneof![0..20_i64, any::<i64>()],
+        ) {
+            times.sort_unstable();
+            prop_assume!(times[0] < instant && instant <= times[times.len() - 1]);
+            let (found, looks) = found(|position| times[position as usize - 1], times.len() as u64, instant);
+            prop_assert_eq!(found as usize - 1, times.partition_point(|at| *at < instant));
+            prop_assert!(looks <= 2 * times.len().ilog2() + 2, "{} looks at {} events", looks, times.len());
+        }
+    }
+
+    #[test]
+    fn where_events_come_evenly_few_are_looked_at() {
+        let evenly = |position: u64| 170 * position as i64 + (position % 7) as i64;
+        for instant in [500, 850_000_333, 1_699_000_000] {
+            let (_, looks) = found(evenly, 10_000_000, instant);
+            assert!(looks <= 8, "{looks} looks");
+        }
     }
 }
