@@ -285,6 +285,9 @@ impl Applier {
         let mut progress = self.progress.lock().await;
         let (items, contradicted) = without_repeats(items);
         applied.dropped += contradicted.len() as u64;
+        if arrival.is_a_sight {
+            contradicted.iter().for_each(|id| self.recognised.see(arrival.kind, id));
+        }
         applied.fetches.extend(contradicted.into_iter().map(|id| Fetch { kind: arrival.kind, id, row: None }));
         let items = self.without_known(items, arrival);
         let ids: Vec<ResourceId> = items.iter().map(|item| item.id().clone()).collect();

@@ -117,11 +117,8 @@ async fn a_row_that_a_fetch_overtook_is_not_recognised_as_the_state_that_the_fet
     assert_eq!(world.source.take_gets(), ["cert_1"]);
 }
 
-#[tokio::test]
-async fn a_page_that_shows_one_resource_twice_and_not_alike_is_settled_by_id() {
-    let world = World::new();
-    world.put(CERTIFICATE, certificate("cert_1", "active"));
-    let watcher = world.settled().await;
+/// Pages show cert_1 from now on, which was `active`, a second time as `expired`.
+fn show_twice(world: &World) {
     let now = world.now().to_string();
     world.put(CERTIFICATE, certificate("cert_2", "active"));
     world.source.edit(|book| {
@@ -131,8 +128,32 @@ async fn a_page_that_shows_one_resource_twice_and_not_alike_is_settled_by_id() {
             object["updated_at"] = json!(now);
         });
     });
+}
+
+#[tokio::test]
+async fn a_page_that_shows_one_resource_twice_and_not_alike_is_settled_by_id() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    let watcher = world.settled().await;
+    show_twice(&world);
     run(&watcher, PassKind::Sweep).await;
     assert_eq!(world.source.take_gets(), ["cert_1"]);
+}
+
+#[tokio::test]
+async fn what_a_page_shows_twice_and_not_alike_is_not_gone_where_its_id_is_not_found() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate("cert_1", "active"));
+    let watcher = world.settled().await;
+    show_twice(&world);
+    world.source.after_page((CERTIFICATE, 1), |book| {
+        book.remove(CERTIFICATE, "cert_1");
+        book.remove(CERTIFICATE, "cert_2");
+    });
+    assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+    assert_eq!(world.told(), [""; 0], "the list has shown it");
+    assert_eq!(run(&watcher, PassKind::Sweep).await.status, PassStatus::Complete);
+    assert_eq!(world.told(), ["cert_1 certificate.removed"]);
 }
 
 #[tokio::test]
