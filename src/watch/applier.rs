@@ -73,7 +73,7 @@ impl Item {
         Self::Row(row, shown)
     }
 
-    /// Of which resource it is a row that was not looked into yet, and the fingerprint of that.
+    /// The id and the fingerprint of a row that was not looked into yet.
     fn as_row(&self) -> Option<(&ResourceId, u128)> {
         match self {
             Self::Row(row, shown) => Some((&row.id, *shown)),

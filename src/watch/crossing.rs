@@ -51,7 +51,7 @@ impl Crossings {
         self.lock().crossed(ticket, asked_at, kind, id)
     }
 
-    /// Those of some resources of which none was.
+    /// Those of these resources of which no answer was applied that arrived after this request was sent.
     pub(super) fn uncrossed(
         &self,
         ticket: &Ticket,
@@ -129,11 +129,13 @@ mod tests {
         crossings.arrived(None, at(20), kind, [id("a")]);
         assert!(crossings.crossed(&early, at(10), kind, &id("a")));
         assert!(!crossings.crossed(&early, at(10), kind, &id("b")));
+        assert_eq!(crossings.uncrossed(&early, at(10), kind, vec![id("a"), id("b")]), [id("b")]);
         assert!(!crossings.crossed(&early, at(21), kind, &id("a")), "it waited for the bucket and was sent later");
         assert!(crossings.crossed(&early, at(20), kind, &id("a")), "within one millisecond the tickets decide");
         drop(late);
         let after = crossings.depart();
         assert!(!crossings.crossed(&after, at(20), kind, &id("a")));
+        assert_eq!(crossings.uncrossed(&after, at(20), kind, vec![id("a"), id("b")]), [id("a"), id("b")]);
     }
 
     #[test]

@@ -58,8 +58,8 @@ impl Recognised {
         entries.reserve(more);
     }
 
-    /// That a pass has seen resources by rows with these fingerprints; a row is a sight. Of each, whether its snapshot was
-    /// made of such a row: then it is read with that.
+    /// That a pass has seen resources by rows with these fingerprints; a row is a sight. Of each, in their order, whether
+    /// its snapshot was made of such a row: then it is read with that.
     ///
     /// All rows of a page at once: their entries lie anywhere in a large table, and a processor fetches several of them
     /// at a time only if there is no lock to be taken in between.
@@ -141,7 +141,7 @@ impl Recognised {
     }
 
     fn of(&self, kind: Kind) -> MutexGuard<'_, Entries> {
-        // Every change is a single insertion or the setting of a bit; nothing is ever half done.
+        // Each entry is changed at once, whole; none is ever half done.
         self.0[kind as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -212,6 +212,16 @@ mod tests {
         known.learn(KIND, &id("a"), Some(24));
         assert!(!see_row(&known, "a", 16) && known.has_seen(KIND, &id("a")) && !known.has_read(KIND, &id("a")));
         assert!(see_row(&known, "a", 24) && known.has_read(KIND, &id("a")));
+    }
+
+    #[test]
+    fn of_the_rows_of_a_page_each_is_known_or_not_in_its_place() {
+        let known = Recognised::default();
+        ["a", "b", "d"].iter().for_each(|name| known.learn(KIND, &id(name), Some(24)));
+        let ids = ["a", "b", "c", "d"].map(id);
+        let rows = ids.iter().zip([24, 32, 24, 24]);
+        assert_eq!(known.see_rows(KIND, rows), [true, false, false, true]);
+        assert_eq!(ids.map(|id| (known.has_seen(KIND, &id), known.has_read(KIND, &id)))[1..3], [(true, false); 2]);
     }
 
     #[test]

@@ -18,9 +18,9 @@ const LOCK_WAIT: Duration = Duration::from_millis(100);
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 /// sled collects garbage and syncs in its own time as well, this often. Each time it clears one segment of half a MiB at
-/// most, and begins at the front of the file, where what was cleared last is half full again: if it comes round too seldom,
-/// segments of which next to nothing is left lie behind those, and the file grows to several times of what is in it. This
-/// is 50 MiB a second, and half a percent of a core while idle.
+/// most, and begins at the front of the file, where what was cleared last is half garbage again: if it comes round too
+/// seldom, segments of which next to nothing is left lie behind those, and the file grows to several times of what is in
+/// it. This is 50 MiB a second at most, and half a percent of a core while idle.
 const FLUSH_EVERY_MS: u64 = 10;
 
 /// The folder that a folder lies in.
