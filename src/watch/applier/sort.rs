@@ -46,7 +46,7 @@ impl Known<'_> {
 }
 
 impl Applier {
-    /// The items without the rows that are known by their bytes. All that were shown count as seen.
+    /// The items without the rows that are known by their bytes. All that were shown count as seen, if that is a sight.
     pub(super) fn without_known(&self, items: Vec<Item>, arrival: Arrival<'_>) -> Vec<Item> {
         let Arrival { kind, ticket, exchange, list, is_a_sight, .. } = arrival;
         // The members of an open list are compared with the snapshots, which know the list that they are in.
