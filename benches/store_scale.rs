@@ -337,8 +337,11 @@ async fn retention(arguments: &Arguments) {
 
 /// Removes the events up to a position, and the records of their deliveries.
 async fn forget(store: &Arc<dyn Store>, until: Position) {
-    while store.first() <= until {
-        store.cut_events(until).await.expect("a cut");
+    let mut first = store.first();
+    while first <= until {
+        let before = first;
+        first = store.cut_events(until).await.expect("a cut");
+        assert!(first > before, "the live mark lies beyond what is to be cut");
     }
     let (mut after, before) = (None, Timestamp::from_millis(i64::MAX));
     while let Some(next) = store.forget_deliveries(after, until, before).await.expect("a look").next {

@@ -28,7 +28,8 @@ pub struct SnapshotQuery {
 impl SnapshotQuery {
     /// Whether a snapshot of that kind and one of these sources belongs to the list, wherever its page begins.
     pub fn means(&self, snapshot: &Snapshot) -> bool {
-        snapshot.removed.is_some() == self.removed && self.criteria.meets(self.kind, &snapshot.object.fields())
+        let meets = || self.criteria.meets(self.kind, &snapshot.object.fields());
+        snapshot.removed.is_some() == self.removed && (self.criteria == Criteria::default() || meets())
     }
 }
 

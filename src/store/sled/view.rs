@@ -12,11 +12,10 @@ use sled::{IVec, Tree};
 use super::keys::{self, Key, KeyRange};
 use crate::store::StoreError;
 
-/// Rows are read from the tree in pages of so many, and nothing is held from one page to the next;
-const PAGE_ROWS: usize = 200;
-
-/// the first page is smaller, since many who walk stop after a few rows.
+/// Rows are read from the tree in pages, and nothing is held from one page to the next. Many who walk stop after a few
+/// rows: so the first page has few, and each of those after it twice as many as the one before it, up to a limit.
 const FIRST_PAGE_ROWS: usize = 16;
+const PAGE_ROWS_MAX: usize = 256;
 
 /// No value in the tree is longer. A leaf of sled's tree holds at most 20 rows, and one above 128 KiB would go to a
 /// file of its own that sled never syncs and does not always delete.
@@ -147,7 +146,7 @@ impl Walk<'_> {
             let left = if self.descending { (bounds.0, seen) } else { (seen, bounds.1) };
             self.left = Some(left).filter(may_hold_keys);
         }
-        self.page_rows = PAGE_ROWS;
+        self.page_rows = PAGE_ROWS_MAX.min(self.page_rows * 2);
         self.page = page.into_iter();
         Ok(self.page.next())
     }
