@@ -1,7 +1,8 @@
 //! Time and chance: the two things that no decision fetches by itself.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::time::Timestamp;
 
@@ -10,25 +11,59 @@ pub trait Clock: Send + Sync {
     /// The current instant. Never earlier than one that was given before.
     fn now(&self) -> Timestamp;
 
+    /// What the machine's clock shows, for whoever compares it with another machine's. It may have been set back.
+    fn shown(&self) -> Timestamp {
+        self.now()
+    }
+
     /// A number drawn evenly from 0 (included) to 1 (excluded), for decisions that take one.
     fn chance(&self) -> f64 {
         chance()
     }
 }
 
-/// The machine's clock. When that is set back, this one stands still until it has caught up.
+/// The machine's clock. When that is set back, this one goes on at half its speed until it is caught up with: what is due
+/// later than it was told must not wait for hours, and no instant comes twice.
 #[derive(Debug, Default)]
 pub struct SystemClock {
-    latest: AtomicI64,
+    given: Mutex<Option<Given>>,
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
     fn now(&self) -> Timestamp {
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shown, at) = (self.shown(), Instant::now());
+        let next = given.map_or(Given { now: shown, at }, |given| given.next(shown, at));
+        *given = Some(next);
+        next.now
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
+    fn shown(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        let latest = self.latest.fetch_max(now, Ordering::Relaxed);
-        Timestamp::from_millis(latest.max(now))
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// An instant that was given.
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    now: Timestamp,
+    /// When that was, by a clock that nobody sets.
+    at: Instant,
+}
+
+impl Given {
+    /// What to give next, while the machine's clock shows `shown`.
+    fn next(self, shown: Timestamp, at: Instant) -> Self {
+        if shown >= self.now {
+            return Self { now: shown, at };
+        }
+        // Whole milliseconds; what is less counts the next time.
+        let halves = at.duration_since(self.at).as_millis() / 2;
+        let passed = Duration::from_millis(u64::try_from(halves).unwrap_or(u64::MAX));
+        Self { now: self.now.plus(passed), at: self.at + 2 * passed }
     }
 }
 
@@ -45,7 +80,7 @@ impl ManualClock {
     }
 
     /// Moves it on.
-    pub fn advance(&self, by: std::time::Duration) {
+    pub fn advance(&self, by: Duration) {
         self.now.fetch_max(self.now().plus(by).as_millis(), Ordering::Relaxed);
     }
 }
@@ -69,4 +104,30 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 /// A number drawn evenly from 0 (included) to 1 (excluded), the `chance` that decisions take.
 pub fn chance() -> f64 {
     (u64::from_le_bytes(random_bytes()) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_is_followed_at_half_speed_and_caught_up_with() {
+        let millis = Timestamp::from_millis;
+        let begun = tokio::time::Instant::now().into_std();
+        let mut given = Given { now: millis(10_000), at: begun };
+        let mut seen = Vec::new();
+        // Set back by 100 ms, and looked at every 15 ms.
+        for passed in (0..=240).step_by(15) {
+            given = given.next(millis(9_900 + passed), begun + Duration::from_millis(passed as u64));
+            seen.push(given.now.as_millis() - 10_000);
+        }
+        assert_eq!(seen, [0, 7, 15, 22, 30, 37, 45, 52, 60, 67, 75, 82, 90, 95, 110, 125, 140]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_is_followed_at_once() {
+        let at = tokio::time::Instant::now().into_std();
+        let given = Given { now: Timestamp::from_millis(1), at };
+        assert_eq!(given.next(Timestamp::from_millis(50_000), at).now, Timestamp::from_millis(50_000));
+    }
 }

@@ -120,7 +120,7 @@ impl Tools {
         replay: Option<ReplayId>,
         cut: Option<oneshot::Receiver<()>>,
     ) -> (Attempt, Option<String>) {
-        let signed_at = self.clock.now();
+        let (at, signed_at) = (self.clock.now(), self.clock.shown());
         let Body { content_type, bytes: body } = body(event, endpoint.payload, endpoint.format);
         let headers = sign::headers(event.id, &body, &endpoint.secrets, number, signed_at);
         let replay = replay.map(|id| (sign::REPLAY_HEADER, id.to_string()));
@@ -130,11 +130,11 @@ impl Tools {
         let response = tokio::select! {
             biased;
             response = self.transport.send(request) => response,
-            Some(()) = async { cut?.await.ok() } => cut_off(self.clock.now().since(signed_at)),
+            Some(()) = async { cut?.await.ok() } => cut_off(self.clock.now().since(at)),
         };
         let attempt = Attempt {
             number,
-            at: signed_at,
+            at,
             duration_ms: u64::try_from(response.took.as_millis()).unwrap_or(u64::MAX),
             outcome: response.outcome,
             status_code: response.status_code,

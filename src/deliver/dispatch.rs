@@ -40,6 +40,10 @@ pub(super) const UNREADABLE_WAIT: Duration = Duration::from_secs(30);
 /// What a stop grants beyond the deadline of the attempts that are in flight.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
+/// How long the loop sleeps at most. What is due goes by the wall clock, which may be set, or by one of a machine that
+/// was suspended.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// How much that has been handed back is dealt with before anything else: so little that an operator's command waits
 /// for a millisecond at most.
 const DONE_AT_ONCE: usize = 64;
@@ -180,7 +184,7 @@ impl Dispatcher {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let wakes = [self.wakes.first().map(|(at, _)| *at), self.slots.next_wake()];
-        let wake = wakes.into_iter().flatten().min().map_or(Duration::from_secs(3600), |at| at.since(now));
+        let wake = wakes.into_iter().flatten().min().map_or(LONGEST, |at| at.since(now).min(LONGEST));
         tokio::select! {
             // Not by chance: the same things that happen have the same consequences. What is rare goes first; the head
             // and the time are looked at before every wait, and only end it here.

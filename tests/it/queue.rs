@@ -13,6 +13,7 @@ use crate::support::process::until;
 
 mod backlog;
 mod by_hand;
+mod clocks;
 mod dice;
 mod health;
 mod hostile;
