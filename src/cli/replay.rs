@@ -139,13 +139,16 @@ pub(super) async fn wait(session: &Session, mut replay: Value, detach: bool) -> 
 /// Why an endpoint takes nothing, if that is known. A call that fails here is made again soon, by whoever waits.
 async fn trouble(session: &Session, endpoint: &str) -> Option<String> {
     let endpoint = session.client.get(&["v1", "endpoints", endpoint], &[]).await.ok()?;
-    let (id, health) = (text(&endpoint, "/id"), text(&endpoint, "/health/state"));
-    let failures = text(&endpoint, "/health/consecutive_failures");
+    let of = |field| text(&endpoint, field);
+    let (id, url, health) = (of("/id"), of("/url"), of("/health/state"));
+    if of("/status") == "disabled" {
+        return Some(format!("Still waiting: {url} is disabled, and is sent nothing: certhook endpoints enable {id}"));
+    }
+    let failures = of("/health/consecutive_failures");
     (health != "healthy").then(|| {
         format!(
-            "Still waiting: {} takes nothing now ({health}, {failures} failures in a row): certhook deliveries list \
-             --endpoint {id}",
-            text(&endpoint, "/url")
+            "Still waiting: {url} takes nothing now ({health}, {failures} failures in a row): certhook deliveries list \
+             --endpoint {id}"
         )
     })
 }

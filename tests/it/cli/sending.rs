@@ -140,18 +140,24 @@ async fn replays_are_listed_shown_and_stopped() {
     assert!(cells(&told).contains(&["types", "certificate.expiring"].map(String::from).into()), "{told}");
 
     // Whoever waits hears what it waits for.
-    let mut waiting = shell.command(&["replays", "show", id, "--wait"]).spawn().expect("it starts");
-    let mut remarks = BufReader::new(waiting.stderr.take().expect("a pipe")).lines();
-    let said = timeout(PATIENCE, async {
-        while let Some(line) = remarks.next_line().await.expect("text") {
-            if line.contains("takes nothing now") {
-                return line;
+    let hear = async |told: &str| {
+        let mut waiting = shell.command(&["replays", "show", id, "--wait"]).spawn().expect("it starts");
+        let mut remarks = BufReader::new(waiting.stderr.take().expect("a pipe")).lines();
+        let said = timeout(PATIENCE, async {
+            while let Some(line) = remarks.next_line().await.expect("text") {
+                if line.contains(told) {
+                    return line;
+                }
             }
-        }
-        panic!("it ended, and the replay has not")
-    });
-    let said = said.await.expect("it is told");
+            panic!("it ended, and the replay has not")
+        });
+        (said.await.expect("it is told"), waiting)
+    };
+    let (said, _) = hear("takes nothing now").await;
     assert!(said.contains("http://127.0.0.1:9/") && said.contains("certhook deliveries list --endpoint ep_"), "{said}");
+    shell.done(&["endpoints", "disable", "away"]).await;
+    let (said, mut waiting) = hear("is disabled").await;
+    assert!(said.contains("http://127.0.0.1:9/") && said.contains("certhook endpoints enable ep_"), "{said}");
 
     assert_eq!(shell.json(&["replays", "cancel", id]).await[0]["id"], id);
     let ended = timeout(PATIENCE, waiting.wait()).await.expect("it ends").expect("a status");
