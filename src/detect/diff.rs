@@ -76,9 +76,17 @@ pub fn carries_news(before: &Snapshot, seen: &Seen, ignored_fields: &[String]) -
 
 /// Whether a status is missing that the resource must have: its own, or that of a jurisdiction's entry.
 pub fn lacks_status(seen: &Seen) -> bool {
+    !seen.fields.contains_key("status") || entries(seen).any(|entry| !entry.contains_key("status"))
+}
+
+/// Whether it has entries of jurisdictions, which have a status each.
+pub fn has_entries(seen: &Seen) -> bool {
+    entries(seen).next().is_some()
+}
+
+fn entries(seen: &Seen) -> impl Iterator<Item = &Fields> {
     let entries = seen.fields.get(JURISDICTIONS).and_then(Value::as_array).into_iter().flatten();
-    !seen.fields.contains_key("status")
-        || entries.filter_map(Value::as_object).any(|entry| !entry.contains_key("status"))
+    entries.filter_map(Value::as_object)
 }
 
 /// Whether a row and an answer by id show the same state, as far as the row goes. If the resource moved between

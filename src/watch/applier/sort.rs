@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::ruling::{Ruling, fulfilling_certificate, is_stray, rule};
 use super::{Applied, Applier, Arrival, Fetch, Findings, Held, Item, Strays, Way};
-use crate::detect::diff::FirstSight;
+use crate::detect::diff::{FirstSight, has_entries, lacks_status};
 use crate::model::resource::{Kind, OpenList, ResourceId, Seen, Snapshot};
 use crate::model::source::SourceProgress;
+use crate::source::Row;
 use crate::store::StoreError;
 
 /// Something that is to be compared with the snapshot.
@@ -67,6 +68,13 @@ impl Applier {
         let confirmed = self.crossings.uncrossed(ticket, exchange.asked_at, kind, confirmed);
         self.crossings.arrived(Some(ticket), exchange.answered_at, kind, confirmed);
         rest
+    }
+
+    /// Whether rows carry all that moves with time: each its own status, and those of its jurisdictions' entries, of
+    /// which there is one at least.
+    pub(in super::super) fn show_statuses(&self, kind: Kind, rows: &[Row]) -> bool {
+        let seen: Vec<Seen> = rows.iter().filter_map(|row| self.source.open_row(kind, row).ok()).collect();
+        seen.iter().any(has_entries) && !seen.iter().any(lacks_status)
     }
 
     /// Recognises rows by their bytes, looks into the others, and rules on each.

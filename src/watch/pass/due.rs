@@ -2,13 +2,14 @@
 
 use super::super::applier::Fetch;
 use super::removal::Confirmation;
-use super::{Halt, Pass};
+use super::{Halt, Pass, halted};
 use crate::detect::agenda::Reason;
 use crate::model::event::Cause;
 use crate::model::resource::{AbsenceState, Kind, ResourceId};
-use crate::source::Urgency;
+use crate::source::{Selection, Urgency};
 
-/// More dates that have passed at once than this are left to a sweep, which needs a call for a hundred of them.
+/// More dates that have passed at once than this are left to a sweep, which needs a call for a hundred of them. Where
+/// that would not tell, so many are answered about in one pass.
 const DEADLINES_MAX: usize = 100;
 
 /// So many documents are looked for in one pass, so that the next date that passes does not wait for long.
@@ -30,15 +31,26 @@ impl Pass<'_> {
         let is_open = has_decisions && self.remove_as_decided().await?;
         let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;
         let (deadlines, documents): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reason == Reason::Deadline);
-        if deadlines.len() > DEADLINES_MAX {
+        let is_many = deadlines.len() > DEADLINES_MAX;
+        if is_many && self.lists_show_statuses().await? {
             self.tally.wants_sweep = true;
             for kind in Kind::ALL {
                 let ids = deadlines.iter().filter(|due| due.kind == kind).map(|due| due.id.clone());
                 self.applier.fetched(kind, &ids.collect::<Vec<_>>(), self.clock.now()).await?;
             }
         } else {
+            if is_many {
+                // A call for each of thousands must not take the place of changes, nor of a sweep for long. Those that
+                // are left stay due, and the next pass begins at once.
+                self.urgency = Urgency::Sweep;
+            }
+            // Those that are not answered about must not keep the others from being asked about.
+            let mut answered = 0;
             for due in deadlines {
-                self.look(due.kind, due.id).await?;
+                answered += usize::from(self.look(due.kind, due.id).await?);
+                if answered == DEADLINES_MAX {
+                    break;
+                }
             }
         }
         // Nobody waits for a document as for a date: it must not take the place of a change.
@@ -49,16 +61,30 @@ impl Pass<'_> {
         Ok(is_open)
     }
 
+    /// Whether a sweep would show what became of certificates: one page tells, and is left to others otherwise. Where
+    /// rows lack a status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
+    async fn lists_show_statuses(&mut self) -> Result<bool, Halt> {
+        let kind = Kind::Certificate;
+        match self.upstream.page(kind, &Selection::Everything, None, self.urgency, self.stop).await {
+            Ok(page) => {
+                self.tally.pages += 1;
+                Ok(self.applier.show_statuses(kind, &page.rows))
+            }
+            Err(error) => halted(error).map(|_| false),
+        }
+    }
+
     /// Asks for a resource because it is due. What was answered is done with until the next time, whatever the answer
-    /// was; what was not stays due.
-    async fn look(&mut self, kind: Kind, id: ResourceId) -> Result<(), Halt> {
+    /// was; what was not stays due. Tells which of the two it is.
+    async fn look(&mut self, kind: Kind, id: ResourceId) -> Result<bool, Halt> {
         let fetch = Fetch { kind, id: id.clone(), row: None };
-        if self.fetch(fetch, false, 1).await? {
+        let is_done = self.fetch(fetch, false, 1).await?;
+        if is_done {
             self.tally.seen += 1;
             self.applier.fetched(kind, &[id], self.clock.now()).await?;
         }
         (self.observe)(&self.tally);
-        Ok(())
+        Ok(is_done)
     }
 
     /// Removes what somebody has decided may go, if it is confirmed to be gone. Tells whether some could not be

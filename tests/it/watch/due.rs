@@ -1,7 +1,7 @@
 //! Looks by id whose time has come: dates that have passed.
 
 use certhook::model::event::Cause;
-use certhook::source::SourceError;
+use certhook::source::{SourceError, Urgency};
 
 use super::*;
 
@@ -128,6 +128,80 @@ async fn more_than_100_dates_at_once_are_left_to_a_sweep() {
         world.tick(6 * HOUR);
         assert_eq!(asked(&world, &watcher).await.len(), by_id);
     }
+}
+
+#[tokio::test]
+async fn dates_that_lists_do_not_tell_of_are_asked_about_by_id_100_at_a_time_behind_everything_else() {
+    for entries_show_their_status in [false, true] {
+        let world = World::new();
+        if entries_show_their_status {
+            world.source.set_rules(|rules| rules.rows_lack = Some("status"));
+        } else {
+            world.source.drop_status_from_rows();
+        }
+        let watcher = overdue(&world, 250).await;
+        for hours in [0, 6] {
+            let mut all = Vec::new();
+            for (count, by_id) in [(100, Urgency::Sweep), (100, Urgency::Sweep), (50, Urgency::Deadline)] {
+                world.source.take_urgencies();
+                let asked = asked(&world, &watcher).await;
+                let urgencies = world.source.take_urgencies();
+                let (pages, gets) = urgencies.split_at(urgencies.len() - asked.len());
+                assert_eq!((asked.len(), gets), (count, vec![by_id; count].as_slice()), "after {hours} hours");
+                assert!(pages.len() <= 1, "one page tells what lists show");
+                all.extend(asked);
+            }
+            all.sort_unstable();
+            assert_eq!(all, (0..250).map(id).collect::<Vec<_>>(), "each once");
+            assert_eq!(asked(&world, &watcher).await, [""; 0], "until the next time");
+            assert!(!waits_for_a_sweep(&watcher), "it would not show what became of them");
+            world.tick(6 * HOUR);
+        }
+        assert_eq!(world.told(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_not_answered_about_do_not_keep_the_others_from_being_asked_about() {
+    let world = World::new();
+    world.source.drop_status_from_rows();
+    let watcher = overdue(&world, 250).await;
+    for number in 0..250 {
+        world.source.edit(|book| book.change(CERTIFICATE, &id(number), |object| object["status"] = json!("expired")));
+    }
+    for number in 0..120 {
+        (0..2).for_each(|_| world.source.break_get(&id(number), SourceError::Unavailable("500".into())));
+    }
+    assert_eq!(run(&watcher, PassKind::Deadline).await.status, PassStatus::Incomplete);
+    let expected: Vec<String> = (120..220).map(|number| format!("{} certificate.expired", id(number))).collect();
+    assert_eq!(world.told(), expected);
+}
+
+#[tokio::test]
+async fn one_row_that_does_not_tell_or_none_that_could_is_reason_enough_to_ask_by_id() {
+    let world = World::new();
+    let watcher = overdue(&world, 101).await;
+    world.source.edit(|book| {
+        book.change(CERTIFICATE, &id(7), |object| object["jurisdictions"][0] = json!({"jurisdiction_id": "US-CA"}));
+    });
+    assert_eq!(asked(&world, &watcher).await.len(), 100, "an entry without its status");
+
+    let world = World::new();
+    let watcher = overdue(&world, 101).await;
+    let refused = SourceError::Refused { status: 400, kind: "INVALID_REQUEST".into(), message: "no".into() };
+    world.source.break_page((CERTIFICATE, 1), Fault::Error(refused));
+    assert_eq!(asked(&world, &watcher).await.len(), 100, "no page");
+
+    let world = World::new();
+    world.source.set_page_size(100);
+    for number in 0..101 {
+        let mut object = certificate(&id(number), "active");
+        object["jurisdictions"] = json!([]);
+        world.put(CERTIFICATE, object);
+    }
+    let watcher = world.settled().await;
+    world.wait_until(over());
+    assert_eq!(asked(&world, &watcher).await.len(), 100, "nothing shows how entries are shown");
 }
 
 #[tokio::test]

@@ -288,6 +288,22 @@ async fn more_than_100_dates_at_once_are_found_by_a_sweep_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_than_100_dates_at_once_are_all_told_where_rows_do_not_show_a_status() {
+    let world = World::new();
+    world.source.drop_status_from_rows();
+    about_to_expire(&world, 1_250).await;
+    let running = Running::begin(&world).await;
+    running.pass_time(&world, 119).await;
+    expire(&world, 1_250);
+    world.told();
+    running.pass_time(&world, 60).await;
+    let told = world.told();
+    assert_eq!((told.len(), world.source.take_gets().len()), (1_250, 1_250));
+    assert!(told.iter().all(|event| event.ends_with(" certificate.expired")));
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_document_is_looked_for_when_its_time_has_come() {
     let world = World::new();
     let mut object = certificate("cert_1", "processing");
