@@ -93,6 +93,8 @@ pub enum StoreError {
         size: usize,
         /// The limit.
         max: usize,
+        /// How many sights of the same commit came before it, and are durable.
+        sights_before: usize,
     },
     /// Another endpoint has that `uid`.
     #[error("another endpoint has the uid {0:?}")]
@@ -234,7 +236,8 @@ pub trait SightStore: Roomy {
     async fn progress(&self, source: &SourceName) -> Result<Option<SourceProgress>, StoreError>;
 
     /// Commits sights in their order, each whole or not at all, then the progress. Returns once all is durable. After
-    /// an error, the sights before the one that is refused are durable, and nothing after them is.
+    /// an error, the sights before the one that is refused are durable, and nothing after them is;
+    /// [`StoreError::TooLarge`] says how many they are.
     /// A sight's `observed_before` is moved up to the log's latest timestamp if it lies before it.
     async fn commit_sights(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>)
     -> Result<(), StoreError>;

@@ -8,6 +8,7 @@ use certhook::detect::agenda::Policy;
 use certhook::model::resource::Kind;
 use certhook::model::source::{PassKind, PassReport, PassStatus};
 use certhook::model::time::Timestamp;
+use certhook::store::SightStore;
 use certhook::watch::{Baseline, Description, RemovalGuard, Schedule, Settings, Watcher};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ mod gateway;
 mod model;
 mod open;
 mod order;
+mod oversized;
 mod passes;
 mod pause;
 mod reminders;
@@ -71,7 +73,12 @@ impl World {
 
     /// A watcher, as a process that starts makes it.
     async fn watcher(&self) -> Arc<Watcher> {
-        let (source, store, clock) = (Arc::clone(&self.source), Arc::clone(&self.store), Arc::clone(&self.clock));
+        self.watcher_over(Arc::clone(&self.store)).await
+    }
+
+    /// The same, with another store.
+    async fn watcher_over(&self, store: Arc<impl SightStore + 'static>) -> Arc<Watcher> {
+        let (source, clock) = (Arc::clone(&self.source), Arc::clone(&self.clock));
         let description =
             Description { kind: "numeral".into(), base_url: "http://127.0.0.1:8091/".into(), livemode: false };
         Watcher::open(source, store, clock, self.settings.clone(), description).await.expect("the store can be read")

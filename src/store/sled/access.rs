@@ -30,6 +30,7 @@ impl Stage<'_> {
             what: "the number of keys ever given",
             size: usize::try_from(number).unwrap_or(usize::MAX),
             max,
+            sights_before: 0,
         })?);
         self.put(keys::NEXT_KEY, codec::number(number + 1))?;
         self.put(&keys::access::by_digest(key.digest), codec::number(number))?;

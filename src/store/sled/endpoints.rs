@@ -31,6 +31,7 @@ impl Stage<'_> {
             what: "the number of endpoints ever registered",
             size: usize::try_from(number).unwrap_or(usize::MAX),
             max,
+            sights_before: 0,
         })?;
         endpoint.id.number = EndpointNumber(number);
         self.take_uid(&endpoint)?;
@@ -114,7 +115,12 @@ impl Stage<'_> {
     fn take_uid(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
         let Some(uid) = &endpoint.uid else { return Ok(()) };
         if uid.len() > UID_BYTES_MAX {
-            return Err(StoreError::TooLarge { what: "the uid", size: uid.len(), max: UID_BYTES_MAX });
+            return Err(StoreError::TooLarge {
+                what: "the uid",
+                size: uid.len(),
+                max: UID_BYTES_MAX,
+                sights_before: 0,
+            });
         }
         let key = keys::uid(uid);
         if self.get(&key)?.is_some() {

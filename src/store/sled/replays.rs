@@ -32,6 +32,7 @@ impl Stage<'_> {
             what: "the number of replays ever asked for",
             size: usize::try_from(number).unwrap_or(usize::MAX),
             max,
+            sights_before: 0,
         })?);
         self.put(keys::NEXT_REPLAY, codec::number(number + 1))?;
         let Replay { id, endpoint_id, created_at, course, progress } = &replay;

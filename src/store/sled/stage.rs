@@ -312,5 +312,13 @@ impl<'a> Stage<'a> {
 }
 
 fn too_large(size: usize) -> StoreError {
-    StoreError::TooLarge { what: "what is to be committed together", size, max: ACT_BYTES_MAX }
+    StoreError::TooLarge { what: "what is to be committed together", size, max: ACT_BYTES_MAX, sights_before: 0 }
+}
+
+/// The error of an act that came after so many sights of the same commit.
+pub(super) fn after_sights(count: usize, mut error: StoreError) -> StoreError {
+    if let StoreError::TooLarge { sights_before, .. } = &mut error {
+        *sights_before = count;
+    }
+    error
 }

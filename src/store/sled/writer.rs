@@ -17,7 +17,7 @@ use super::backup::{Changed, Row, UnderWay};
 use super::keys::{self, Key};
 use super::mark::{self, Mark};
 use super::recent::Recent;
-use super::stage::{Batch, Changes, LogIdentity, Stage};
+use super::stage::{Batch, Changes, LogIdentity, Stage, after_sights};
 use super::view::{View, broken};
 use super::watchdog::Watchdog;
 use crate::model::delivery::DeliveryRecord;
@@ -260,12 +260,13 @@ impl Writer {
     }
 
     fn sights(&mut self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
-        for sight in sights {
+        let count = sights.len();
+        for (place, sight) in sights.into_iter().enumerate() {
             let is_older = self.unlisted.is_some();
-            self.stage(|stage| stage.sight(sight, is_older))?;
+            self.stage(|stage| stage.sight(sight, is_older)).map_err(|error| after_sights(place, error))?;
         }
         match progress {
-            Some(progress) => self.stage(|stage| stage.progress(&progress)),
+            Some(progress) => self.stage(|stage| stage.progress(&progress)).map_err(|error| after_sights(count, error)),
             None => Ok(()),
         }
     }

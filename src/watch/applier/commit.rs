@@ -85,25 +85,19 @@ impl Applier {
     }
 
     /// Commits sights. What the store refuses for its size is malformed, and spoils nothing else.
-    pub(super) async fn commit(&self, commits: Vec<SightCommit>, applied: &mut Applied) -> Result<(), StoreError> {
-        if commits.is_empty() {
-            return Ok(());
-        }
-        match self.store.commit_sights(commits.clone(), None).await {
-            Ok(()) => commits.iter().for_each(|commit| self.committed(commit, applied)),
-            Err(StoreError::TooLarge { .. }) => {
-                for commit in commits {
-                    match self.store.commit_sights(vec![commit.clone()], None).await {
-                        Ok(()) => self.committed(&commit, applied),
-                        Err(error @ StoreError::TooLarge { .. }) => {
-                            let id = commit.snapshot.map(|snapshot| snapshot.key.id);
-                            applied.malformed.push(Malformed { id, reason: error.to_string() });
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
+    pub(super) async fn commit(&self, mut commits: Vec<SightCommit>, applied: &mut Applied) -> Result<(), StoreError> {
+        while !commits.is_empty() {
+            let (durable, refusal) = match self.store.commit_sights(commits.clone(), None).await {
+                Ok(()) => (commits.len(), None),
+                // Those before it must not be committed again: they would be told again, under other ids.
+                Err(refusal @ StoreError::TooLarge { sights_before, .. }) => (sights_before, Some(refusal)),
+                Err(error) => return Err(error),
+            };
+            commits.drain(..durable).for_each(|commit| self.committed(&commit, applied));
+            if let Some(refusal) = refusal {
+                let id = commits.remove(0).snapshot.map(|snapshot| snapshot.key.id);
+                applied.malformed.push(Malformed { id, reason: refusal.to_string() });
             }
-            Err(error) => return Err(error),
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use certhook::model::json::Json;
 use certhook::model::resource::{Kind, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{Consequence, DeliveryCommit, Positions, Store, StoreError, Waiting};
+use certhook::store::{Consequence, DeliveryCommit, Positions, SightCommit, SightStore, Store, StoreError, Waiting};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -170,6 +170,31 @@ pub(super) async fn large_sights_are_kept_whole_and_larger_ones_refused(store: A
     store.commit_sights(vec![silent(snapshot(1, 3))], None).await.unwrap();
     let kept = store.snapshots(&source(), Kind::Certificate, &ids[..1]).await.unwrap();
     assert_eq!(kept, [Some(snapshot(1, 3))], "a small one replaces a large one");
+}
+
+/// For every store of sights that refuses some of them: `too_large`, which is about the second certificate, among others.
+pub(super) async fn what_comes_before_a_refused_sight_is_durable_and_nothing_after_it(
+    store: &(impl SightStore + ?Sized),
+    too_large: SightCommit,
+) {
+    let first = |number| silent(snapshot(number, 0));
+    let progress = SourceProgress::new(source(), at(1));
+    for (sights, sights_before) in [
+        (vec![first(1), too_large.clone(), first(3)], 1),
+        (vec![too_large.clone(), first(4)], 0),
+        (vec![first(5), first(6), too_large.clone()], 2),
+    ] {
+        let refusal = store.commit_sights(sights, Some(progress.clone())).await;
+        let said = matches!(refusal, Err(StoreError::TooLarge { sights_before: said, .. }) if said == sights_before);
+        assert!(said, "{refusal:?}, and not {sights_before}");
+    }
+    let kept = store.snapshots(&source(), Kind::Certificate, &[1, 2, 3, 4, 5, 6].map(resource_id)).await.unwrap();
+    let kept: Vec<bool> = kept.iter().map(Option::is_some).collect();
+    assert_eq!(kept, [true, false, false, false, true, true]);
+    assert_eq!(store.progress(&source()).await.unwrap(), None);
+    store.commit_sights(vec![first(3), first(4)], Some(progress.clone())).await.unwrap();
+    assert_eq!(store.snapshot_count(&source(), Kind::Certificate).await.unwrap(), 5);
+    assert_eq!(store.progress(&source()).await.unwrap(), Some(progress));
 }
 
 pub(super) async fn what_waits_is_found_by_when_it_is_due(store: Arc<dyn Store>, reopen: Reopen<'_>) {

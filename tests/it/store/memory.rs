@@ -1,13 +1,15 @@
-//! The store in memory that other tests use: it does what every backend does, but for what only a disk has (ids that
-//! differ after a start, limits of size, what is left when it is closed).
+//! The stores in memory that other tests use. `Memory` does what every backend does, but for what only a disk has (ids
+//! that differ after a start, limits of size, what is left when it is closed); `SightMemory`, which refuses what a test
+//! says, refuses it as every backend does.
 
 use std::sync::Arc;
 
 use certhook::store::Store;
 use proptest::prelude::*;
 
-use super::{access, answers, by_creation, conformance, lists, model, replays, retention};
+use super::{access, answers, by_creation, conformance, lists, model, replays, retention, samples};
 use crate::support::memory::Memory;
+use crate::support::sight_memory::SightMemory;
 
 fn new() -> Arc<dyn Store> {
     Arc::new(Memory::new())
@@ -67,6 +69,14 @@ conforms! {
     retention::replays_go_some_time_after_their_end,
     retention::records_go_some_time_after_their_last_attempt,
     retention::deliveries_of_events_that_were_cut_are_listed_by_their_attempts,
+}
+
+#[tokio::test]
+async fn the_store_of_sights_in_memory_keeps_what_comes_before_a_refused_one() {
+    let store = SightMemory::default();
+    let too_large = samples::silent(samples::snapshot(2, 0));
+    store.refuse(samples::resource_id(2).as_str());
+    conformance::what_comes_before_a_refused_sight_is_durable_and_nothing_after_it(&store, too_large).await;
 }
 
 proptest! {

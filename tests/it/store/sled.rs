@@ -129,6 +129,14 @@ pub(super) fn reopen(folder: &Path, store: Arc<dyn Store>) -> Arc<dyn Store> {
     open(folder)
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_a_sight_that_is_too_large_is_durable() {
+    let folder = TempDir::new().unwrap();
+    let too_large = silent(sized_snapshot(2, 0, 600_000));
+    let store = open(folder.path());
+    conformance::what_comes_before_a_refused_sight_is_durable_and_nothing_after_it(&*store, too_large).await;
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 

@@ -141,13 +141,6 @@ impl SightMemory {
     async fn commit(&self, sights: Vec<SightCommit>, progress: Option<SourceProgress>) -> Result<(), StoreError> {
         tokio::task::yield_now().await;
         let mut kept = self.lock();
-        let refused = kept.too_large.clone();
-        let is_refused = |commit: &SightCommit| {
-            refused.is_some() && commit.snapshot.as_ref().map(|snapshot| &snapshot.key.id) == refused.as_ref()
-        };
-        if sights.iter().any(is_refused) {
-            return Err(StoreError::TooLarge { what: "a sight", size: 40_000, max: 32_768 });
-        }
         match &mut kept.closes_after {
             Some(0) => {
                 kept.refused += 1;
@@ -157,7 +150,11 @@ impl SightMemory {
             None => {}
         }
         kept.commits += 1;
-        for commit in sights {
+        for (sights_before, commit) in sights.into_iter().enumerate() {
+            let id = commit.snapshot.as_ref().map(|snapshot| &snapshot.key.id);
+            if id.is_some() && id == kept.too_large.as_ref() {
+                return Err(StoreError::TooLarge { what: "a sight", size: 40_000, max: 32_768, sights_before });
+            }
             let before = commit.snapshot.as_ref().and_then(|after| kept.book.snapshots.get(&after.key));
             let of_source = commit.snapshot.as_ref().and_then(|after| kept.book.progress.get(&after.key.source));
             check_chain(before, &commit, of_source, &kept.not_watched);

@@ -250,18 +250,15 @@ async fn a_fetch_that_is_not_answered_makes_the_pass_incomplete() {
 #[tokio::test]
 async fn a_malformed_item_spoils_nothing_but_itself() {
     let world = World::new();
-    world.put(CERTIFICATE, certificate("cert_1", "active"));
-    world.put(CERTIFICATE, certificate("cert_2", "active"));
-    world.put(CERTIFICATE, certificate("cert_3", "active"));
+    let ids = ["cert_1", "cert_2", "cert_3", "cert_4"];
+    ids.iter().for_each(|id| world.put(CERTIFICATE, certificate(id, "active")));
     let watcher = world.settled().await;
-    for id in ["cert_1", "cert_2", "cert_3"] {
-        world.set_status(CERTIFICATE, id, "expired");
-    }
+    ids.iter().for_each(|id| world.set_status(CERTIFICATE, id, "expired"));
     world.source.edit(|book| book.change(CERTIFICATE, "cert_2", |object| object["trap"] = json!("malformed")));
     world.store.refuse("cert_3");
     let report = run(&watcher, PassKind::Changes).await;
-    assert_eq!((report.status, report.changed), (PassStatus::Complete, 1));
-    assert_eq!(world.told(), ["cert_1 certificate.expired"]);
+    assert_eq!((report.status, report.changed), (PassStatus::Complete, 2));
+    assert_eq!(world.told(), ["cert_1 certificate.expired", "cert_4 certificate.expired"]);
     assert_eq!(world.store.snapshot(CERTIFICATE, "cert_2").expect("kept").object.fields()["status"], "active");
 }
 
