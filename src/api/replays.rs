@@ -1,6 +1,7 @@
 //! Replays and resyncs: asked for, looked at, stopped.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -29,6 +30,9 @@ use crate::model::time::Timestamp;
 
 /// A list that somebody collected by hand, or a page of ours.
 pub(super) const EVENT_IDS_MAX: usize = 1_000;
+
+/// From one instant to the next: what instants are told in.
+const INSTANT: Duration = Duration::from_millis(1);
 
 /// What the words of `select` stand for; the first one is the default.
 pub(super) const SELECTS: [(&str, Select); 3] =
@@ -233,23 +237,37 @@ async fn check_kept(
     until: Option<Timestamp>,
     event_ids: &[EventId],
 ) -> Result<(), ApiError> {
-    let first = api.store.events_after(Position::START, 1).await?;
-    let Some(first) = first.first().filter(|first| first.position() > Position::START.next()) else { return Ok(()) };
-    let earliest = first.timestamp();
+    let first = api.store.first();
+    let last_cut = last_cut(api, first).await?;
+    let earliest = last_cut.map(|last| last.plus(INSTANT));
     let expired = |field, message: String| {
-        Err(ApiError::of_field(field, message).of_kind(ErrorKind::RangeExpired).with_earliest(earliest))
+        let error = ApiError::of_field(field, message).of_kind(ErrorKind::RangeExpired);
+        Err(earliest.into_iter().fold(error, ApiError::with_earliest))
     };
-    if let Some(gone) = event_ids.first().filter(|id| id.position < first.position()) {
-        return expired("event_ids", format!("{gone} is no longer kept; what was observed since {earliest} is"));
+    if let Some(gone) = event_ids.first().filter(|id| id.position < first && first > Position::START.next()) {
+        let kept = earliest.map_or_else(String::new, |earliest| format!("; what was observed since {earliest} is"));
+        return expired("event_ids", format!("{gone} is no longer kept{kept}"));
     }
-    let field = if since.is_some_and(|since| since < earliest) {
+    let (Some(last_cut), Some(earliest)) = (last_cut, earliest) else { return Ok(()) };
+    let field = if since.is_some_and(|since| since <= last_cut) {
         "since"
-    } else if until.is_some_and(|until| until <= earliest) {
+    } else if until.is_some_and(|until| until <= last_cut) {
         "until"
     } else {
         return Ok(());
     };
     expired(field, format!("what was observed before {earliest} is no longer kept; begin there, or leave since out"))
+}
+
+/// The last instant of which events were cut. Where a former program cut them, the last one that is before what is kept;
+/// if nothing is, nothing tells.
+async fn last_cut(api: &Api, first: Position) -> Result<Option<Timestamp>, ApiError> {
+    let last_cut = api.store.last_cut();
+    if last_cut.is_some() || first == Position::START.next() {
+        return Ok(last_cut);
+    }
+    let kept = api.store.events_after(Position::START, 1).await?;
+    Ok(kept.first().map(|kept| kept.timestamp().minus(INSTANT)))
 }
 
 fn event_ids(input: &mut Input) -> Vec<EventId> {

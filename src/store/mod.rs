@@ -253,6 +253,10 @@ pub trait EventLog: Send + Sync {
     /// kept.
     fn first(&self) -> Position;
 
+    /// When the last event was observed that was removed from the log's beginning. `None` if none was, or if the last
+    /// one that was removed is not known: by a former program.
+    fn last_cut(&self) -> Option<Timestamp>;
+
     /// Up to `limit` events after a position, oldest first; from the first one that is kept if that lies later. Recent
     /// ones come from memory.
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError>;

@@ -290,23 +290,23 @@ pub(crate) fn delivery_standing(bytes: &[u8]) -> Result<Standing, StoreError> {
     beginning(DELIVERY, payload(DELIVERY_VERSION, DELIVERY, bytes)?)
 }
 
-/// The end of the log.
+/// An end of the log: its last event, or the last one that was cut from its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
-    /// The last event's place.
+    /// That event's place.
     pub(crate) position: Position,
-    /// The last event's instant.
+    /// That event's instant.
     pub(crate) timestamp: Timestamp,
 }
 
-/// The row of the log's end.
+/// The row of an end of the log.
 pub(crate) fn head(head: &Head) -> Vec<u8> {
     compact(head)
 }
 
-/// The log's end in a row.
+/// The end of the log in a row.
 pub(crate) fn read_head(bytes: &[u8]) -> Result<Head, StoreError> {
-    from_compact("the end of the log", bytes)
+    from_compact("an end of the log", bytes)
 }
 
 /// The row of a counter, a position or an endpoint's number.

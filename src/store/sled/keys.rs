@@ -56,6 +56,8 @@ pub(super) const META: &[u8] = b"mstore";
 pub(super) const HEAD: &[u8] = b"mhead";
 /// The first event that is kept; the first one ever if there is no such row.
 pub(super) const FIRST: &[u8] = b"mfirst";
+/// The last event that was cut, written together with the above; a former program wrote none, and left one behind.
+pub(super) const LAST_CUT: &[u8] = b"mlast_cut";
 /// Nothing is pending at or below it for any endpoint without a position of its own.
 pub(super) const LIVE_MARK: &[u8] = b"mlive";
 /// The number that the next endpoint gets.

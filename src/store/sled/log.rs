@@ -61,6 +61,13 @@ pub(super) fn missing(position: Position) -> StoreError {
     StoreError::Unreadable { what: "an event", reason: format!("there is none at position {}", position.0) }
 }
 
+/// When the event at a position was observed.
+pub(super) fn timestamp(view: &View, position: Position) -> Result<Timestamp, StoreError> {
+    let mut assembly = Assembly::new(view);
+    let row = assembly.row(position)?;
+    assembly.event(position, row).map(|event| event.timestamp())
+}
+
 impl Reader {
     /// Up to `limit` events from one position to another, both included, as far as they are kept.
     fn events(&self, first: Position, last: Position, descending: bool, limit: usize) -> EventsRead {
@@ -136,12 +143,6 @@ impl Reader {
         Ok(events)
     }
 
-    fn timestamp(&self, position: Position) -> Result<Timestamp, StoreError> {
-        let mut assembly = Assembly::new(&self.view);
-        let row = assembly.row(position)?;
-        assembly.event(position, row).map(|event| event.timestamp())
-    }
-
     /// The first position that is kept whose event is not earlier than an instant; the one after the head if there is
     /// none.
     pub(super) fn position_at(&self, instant: Timestamp) -> Result<Position, StoreError> {
@@ -153,11 +154,12 @@ impl Reader {
         if first > last {
             return Ok(first);
         }
-        let (low, high) = ((first, self.timestamp(first)?), (last, self.timestamp(last)?));
+        let at = |position| timestamp(&self.view, position);
+        let (low, high) = ((first, at(first)?), (last, at(last)?));
         match (low.1 < instant, high.1 < instant) {
             (false, _) => Ok(first),
             (true, true) => Ok(last.next()),
-            (true, false) => first_not_before(instant, low, high, |position| self.timestamp(position)),
+            (true, false) => first_not_before(instant, low, high, at),
         }
     }
 }
@@ -202,6 +204,10 @@ impl EventLog for SledStore {
 
     fn first(&self) -> Position {
         self.reader.recent.first()
+    }
+
+    fn last_cut(&self) -> Option<Timestamp> {
+        self.reader.recent.last_cut()
     }
 
     async fn events_after(&self, after: Position, limit: usize) -> EventsRead {

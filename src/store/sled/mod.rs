@@ -125,7 +125,7 @@ impl SledStore {
             "opened the store"
         );
         let vault = Arc::new(opened.vault);
-        let recent = Arc::new(Recent::new(opened.first, opened.head.position));
+        let recent = Arc::new(Recent::new(opened.first, opened.last_cut, opened.head.position));
         let view = View::new((*opened.db).clone());
         let backups = Arc::new(UnderWay::default());
         let (acts, queue) = mpsc::channel(QUEUE_LENGTH);

@@ -16,6 +16,7 @@ use super::view::broken;
 use super::writer::Cancellation;
 use crate::clock::Clock;
 use crate::model::id::Position;
+use crate::model::time::Timestamp;
 use crate::store::codec::{self, Head, ListsProgress, rare};
 use crate::store::vault::{self, Purpose, Vault};
 use crate::store::{Settings, StoreError};
@@ -37,6 +38,8 @@ pub(super) struct Opened {
     pub(super) has_taken_over: bool,
     /// The first event that is kept; the one after the head if there is none.
     pub(super) first: Position,
+    /// When the last event before it was observed, if that is known.
+    pub(super) last_cut: Option<Timestamp>,
     /// The end of its log.
     pub(super) head: Head,
     /// Deletions that a former process did not finish.
@@ -93,8 +96,8 @@ pub(super) fn open(settings: &Settings, next: Option<Vault>, clock: &dyn Clock) 
     let meta = upgraded(&db, meta)?;
     file.sync_data().map_err(|error| refused(format!("cannot sync its file: {error}")))?;
     mark::write(folder, &seen).map_err(|error| refused(format!("cannot write to the folder: {error}")))?;
-    let (cancellations, unlisted) = (cancellations(&db)?, unlisted(&db)?);
-    Ok(Opened { db, file, meta, vault, has_taken_over, first, head, cancellations, unlisted })
+    let (last_cut, cancellations, unlisted) = (last_cut(&db, first)?, cancellations(&db)?, unlisted(&db)?);
+    Ok(Opened { db, file, meta, vault, has_taken_over, first, last_cut, head, cancellations, unlisted })
 }
 
 /// The vault whose key is the store's: the one in use or the next one. Whether it is the next one.
@@ -197,6 +200,14 @@ pub(super) fn ends_of_log(tree: &Tree) -> Result<Result<(Position, Head), String
         )));
     }
     Ok(Ok((Position(first), head)))
+}
+
+/// When the last event before the first one that is kept was observed. What was noted of another one is from before a
+/// former program went on cutting.
+fn last_cut(tree: &Tree, first: Position) -> Result<Option<Timestamp>, StoreError> {
+    let row = tree.get(keys::LAST_CUT).map_err(broken)?;
+    let noted = row.map(|row| codec::read_head(&row)).transpose()?;
+    Ok(noted.filter(|last| last.position.next() == first).map(|last| last.timestamp))
 }
 
 fn unlisted(tree: &Tree) -> Result<Option<Key>, StoreError> {

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 
 use crate::model::event::Event;
 use crate::model::id::Position;
+use crate::model::time::Timestamp;
+use crate::store::codec::Head;
 
 /// At most so many events are kept,
 const EVENTS_MAX: usize = 4096;
@@ -26,15 +28,17 @@ pub(super) struct Recent {
 struct Events {
     /// The first one that is kept, here or on disk.
     first: Position,
+    /// When the last one before it was observed, if that is known.
+    last_cut: Option<Timestamp>,
     /// Without gaps, up to the head.
     events: VecDeque<(Arc<Event>, usize)>,
     bytes: usize,
 }
 
 impl Recent {
-    /// A log from `first` to `head` of which nothing is in memory.
-    pub(super) fn new(first: Position, head: Position) -> Self {
-        let events = Events { first, events: VecDeque::new(), bytes: 0 };
+    /// A log from `first` to `head` of which nothing is in memory; what was before that ended at `last_cut`.
+    pub(super) fn new(first: Position, last_cut: Option<Timestamp>, head: Position) -> Self {
+        let events = Events { first, last_cut, events: VecDeque::new(), bytes: 0 };
         Self { head: watch::Sender::new(head), events: Mutex::new(events) }
     }
 
@@ -48,9 +52,14 @@ impl Recent {
         self.events().first
     }
 
-    /// Nothing before `first` is kept any more.
-    pub(super) fn cut(&self, first: Position) {
-        self.events().cut(first);
+    /// When the last event before it was observed, if that is known.
+    pub(super) fn last_cut(&self) -> Option<Timestamp> {
+        self.events().last_cut
+    }
+
+    /// Nothing up to `last` is kept any more.
+    pub(super) fn cut(&self, last: Head) {
+        self.events().cut(last);
     }
 
     /// A receiver that is told when it moves.
@@ -108,9 +117,9 @@ impl Events {
         }
     }
 
-    fn cut(&mut self, first: Position) {
-        self.first = first;
-        while self.events.front().is_some_and(|(event, _)| event.position() < first) {
+    fn cut(&mut self, last: Head) {
+        (self.first, self.last_cut) = (last.position.next(), Some(last.timestamp));
+        while self.events.front().is_some_and(|(event, _)| event.position() <= last.position) {
             self.drop_first();
         }
     }
@@ -143,7 +152,6 @@ mod tests {
     use crate::model::event::{Detection, EventType, Mode, Sight, Subject};
     use crate::model::id::EventId;
     use crate::model::json::Json;
-    use crate::model::time::Timestamp;
 
     fn event(position: u64, bytes: usize) -> Arc<Event> {
         let detection = Detection {
@@ -172,7 +180,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_by_events_and_by_bytes() {
         for (bytes, kept_max, more) in [(1, EVENTS_MAX, 50), (3 * 1024 * 1024, 2, 3)] {
-            let recent = Recent::new(Position(1), Position(100));
+            let recent = Recent::new(Position(1), None, Position(100));
             let count = kept_max as u64 + more;
             (101..=100 + count).for_each(|position| recent.publish(vec![event(position, bytes)]));
             assert_eq!(recent.head(), Position(100 + count));
@@ -186,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_was_there_before_the_start_is_not_in_memory() {
-        let recent = Recent::new(Position(1), Position(2));
+        let recent = Recent::new(Position(1), None, Position(2));
         assert_eq!(recent.after(Position(2), 9), Some(Vec::new()));
         assert_eq!(recent.after(Position(1), 9), None);
         assert_eq!(recent.before(Position(3), 9), None);
@@ -195,17 +203,19 @@ mod tests {
 
     #[test]
     fn what_was_cut_is_not_in_memory_either() {
-        let recent = Recent::new(Position(1), Position(0));
+        let recent = Recent::new(Position(1), None, Position(0));
         (1..=5).for_each(|position| recent.publish(vec![event(position, 1)]));
         let positions = |events: Option<Vec<Arc<Event>>>| {
             events.expect("in memory").iter().map(|event| event.position().0).collect::<Vec<_>>()
         };
-        recent.cut(Position(3));
-        assert_eq!(recent.first(), Position(3));
+        assert_eq!(recent.last_cut(), None);
+        let end = |position, millis| Head { position: Position(position), timestamp: Timestamp::from_millis(millis) };
+        recent.cut(end(2, 7));
+        assert_eq!((recent.first(), recent.last_cut()), (Position(3), Some(Timestamp::from_millis(7))));
         assert_eq!(positions(recent.after(Position(0), 9)), [3, 4, 5]);
         assert_eq!(positions(recent.before(Position(9), 9)), [5, 4, 3]);
         assert_eq!(recent.before(Position(3), 9), Some(Vec::new()));
-        recent.cut(Position(6));
+        recent.cut(end(5, 9));
         assert_eq!((recent.after(Position(0), 9), recent.before(Position(9), 9)), (Some(Vec::new()), Some(Vec::new())));
         assert_eq!(recent.events().bytes, 0);
         recent.publish(vec![event(6, 1)]);

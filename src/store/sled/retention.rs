@@ -5,14 +5,14 @@ use async_trait::async_trait;
 use super::act::Act;
 use super::deliveries::bad_key;
 use super::keys::{self, Key};
-use super::log::missing;
+use super::log::{self, missing};
 use super::stage::{BATCH_BYTES_MAX, Stage};
 use super::writer::Writer;
 use super::{Reader, SledStore};
 use crate::model::delivery::{DeliveryRecord, DeliveryStatus};
 use crate::model::id::{DeliveryId, EndpointNumber, Position};
 use crate::model::time::Timestamp;
-use crate::store::codec;
+use crate::store::codec::{self, Head};
 use crate::store::retention::{Forgotten, GivenUp, Missed, RetentionStore};
 use crate::store::{EVERY_ENDPOINT, StoreError};
 
@@ -126,7 +126,8 @@ impl Writer {
             sight.drain(..).try_for_each(|key| stage.remove(&key))?;
         }
         if kept > first {
-            stage.cut_to(kept)?;
+            let position = kept.previous();
+            stage.cut_after(Head { position, timestamp: log::timestamp(&self.view, position)? })?;
             let changes = stage.finish()?;
             self.batch.add(changes);
         }

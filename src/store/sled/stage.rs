@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::keys::{self, Key, KeyRange};
 use super::view::{Former, broken, cut, is_in_parts, join, part_is_missing, part_keys};
 use crate::model::event::Event;
-use crate::model::id::{EndpointNumber, Position};
+use crate::model::id::EndpointNumber;
 use crate::store::StoreError;
-use crate::store::codec;
+use crate::store::codec::{self, Head};
 use crate::store::vault::Vault;
 
 /// Acts are put together up to here.
@@ -47,8 +47,8 @@ pub(super) struct Batch {
     pub(super) events: Vec<Arc<Event>>,
     /// The endpoints that these acts registered, changed or deleted.
     pub(super) changed: Vec<EndpointNumber>,
-    /// Where the log begins after these acts, if they cut it.
-    pub(super) first: Option<Position>,
+    /// The last event that these acts cut, if they cut any.
+    pub(super) last_cut: Option<Head>,
 }
 
 impl Batch {
@@ -94,7 +94,7 @@ impl Batch {
         self.former.extend(act.former);
         self.events.extend(act.events);
         self.changed.extend(act.changed);
-        self.first = act.first.or(self.first);
+        self.last_cut = act.last_cut.or(self.last_cut);
     }
 
     /// What the rows that will change are now; to be asked once.
@@ -141,7 +141,7 @@ pub(super) struct Changes {
     bytes: usize,
     events: Vec<Arc<Event>>,
     changed: Vec<EndpointNumber>,
-    first: Option<Position>,
+    last_cut: Option<Head>,
 }
 
 /// One act while it is being worked out.
@@ -284,10 +284,12 @@ impl<'a> Stage<'a> {
         self.changes.events.push(Arc::new(event));
     }
 
-    /// Lets the log begin at another event, and shows that once the act is durable. Those before it must be removed too.
-    pub(super) fn cut_to(&mut self, first: Position) -> Result<(), StoreError> {
-        self.changes.first = Some(first);
-        self.put(keys::FIRST, codec::number(first.0))
+    /// Lets the log begin behind an event, and shows that once the act is durable. It and those before it must be removed
+    /// too.
+    pub(super) fn cut_after(&mut self, last: Head) -> Result<(), StoreError> {
+        self.changes.last_cut = Some(last);
+        self.put(keys::LAST_CUT, codec::head(&last))?;
+        self.put(keys::FIRST, codec::number(last.position.next().0))
     }
 
     /// How much the act changes so far.

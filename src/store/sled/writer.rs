@@ -381,9 +381,9 @@ impl Writer {
         self.view.hide(batch.former(&self.tree)?);
         self.meter.synced(batch.write(&self.tree, &self.file)?);
         self.backups.note(batch.keys());
-        if let Some(first) = batch.first {
+        if let Some(last) = batch.last_cut {
             // Before the rows vanish, so that whoever misses one finds that the log was cut.
-            self.recent.cut(first);
+            self.recent.cut(last);
         }
         self.view.reveal();
         Ok(())

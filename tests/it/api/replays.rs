@@ -1,6 +1,7 @@
 //! Replays and resyncs as callers see them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use certhook::model::event::{Event, EventType};
@@ -8,7 +9,7 @@ use certhook::model::id::Position;
 use certhook::model::replay::Select;
 use certhook::model::time::Timestamp;
 use certhook::store::EventLog;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::door::{BEGIN, Door};
 use super::events::tell;
@@ -73,19 +74,93 @@ async fn what_retention_has_cut_cannot_be_replayed() {
     store.cut(Position(4));
     let named = |event: &Event| json!({ "event_ids": [event.id] }).to_string();
     let [cut, kept] = [&log[3], &log[4]].map(|event| named(event));
-    for body in [since(0), since(4), json!({ "until": second(5) }).to_string(), cut] {
+    let until = |number| json!({ "until": second(number) }).to_string();
+    for body in [since(0), since(4), until(4), cut.clone()] {
         for dry_run in ["", r#", "dry_run": true"#] {
             let answer = replay(&body.replace('}', &format!("{dry_run}}}"))).await;
             let refused = answer.json();
             assert_eq!((answer.status.as_u16(), &refused["type"]), (400, &json!("RANGE_EXPIRED")), "{body} {refused}");
-            assert_eq!(refused["earliest"], json!(second(5)));
-            assert!(refused["message"].as_str().unwrap().contains("1970-01-01T00:00:05.000Z"), "{refused}");
+            assert_eq!(refused["earliest"], "1970-01-01T00:00:04.001Z");
+            assert!(refused["message"].as_str().unwrap().contains("1970-01-01T00:00:04.001Z"), "{refused}");
         }
     }
-    for (body, after) in [(since(5), 4), (String::new(), 4), (since(6), 5), (kept, 4)] {
+    let earliest = json!({ "since": "1970-01-01T00:00:04.001Z" }).to_string();
+    for (body, after) in [(earliest, 4), (since(5), 4), (String::new(), 4), (since(6), 5), (kept, 4), (until(5), 4)] {
         assert_eq!(replay(&body).await.status, StatusCode::ACCEPTED, "{body}");
         assert_eq!(door.deliveries.ranges.lock().unwrap().last().unwrap().after, Position(after), "{body}");
     }
+}
+
+#[tokio::test]
+async fn what_was_quiet_was_not_cut() {
+    let store = Arc::new(Memory::new());
+    let door = Door::over(Arc::clone(&store) as _);
+    register(&door).await;
+    let day = |number: i64| Timestamp::from_millis(number * 24 * 60 * 60 * 1_000);
+    for number in [10, 48] {
+        tell(&door, &format!("c{number}"), day(number), &[EventType::CertificateCreated]).await;
+    }
+    let log = store.events_after(Position::START, 9).await.unwrap();
+    let asked = async |body: Value| {
+        let answer = door.call("POST /v1/endpoints/crm/replay", &body.to_string()).await;
+        (answer.status.as_u16(), answer.json())
+    };
+    store.cut(Position(1));
+    assert_eq!(asked(json!({ "since": day(47) })).await.0, 202, "nothing of these days was cut");
+    assert_eq!(asked(json!({ "since": day(10) })).await.1["type"], "RANGE_EXPIRED");
+    store.cut(Position(2));
+    let [first, last] = [&log[0], &log[1]].map(|event| event.id);
+    for body in [
+        json!({}),
+        json!({ "since": day(49) }),
+        json!({ "since": day(48).plus(Duration::from_millis(1)) }),
+        json!({ "until": day(49) }),
+    ] {
+        assert_eq!(asked(body.clone()).await.0, 202, "{body}");
+    }
+    for body in [
+        json!({ "since": day(1) }),
+        json!({ "since": day(48) }),
+        json!({ "since": day(10), "until": day(49) }),
+        json!({ "until": day(48) }),
+        json!({ "event_ids": [first] }),
+        json!({ "event_ids": [last] }),
+    ] {
+        let (status, refused) = asked(body.clone()).await;
+        assert_eq!((status, &refused["type"]), (400, &json!("RANGE_EXPIRED")), "nothing is kept: {body} {refused}");
+        assert_eq!(refused["earliest"], "1970-02-18T00:00:00.001Z");
+    }
+}
+
+#[tokio::test]
+async fn where_a_former_program_has_cut_what_is_kept_tells_what_is_not() {
+    let store = Arc::new(Memory::new());
+    let door = Door::over(Arc::clone(&store) as _);
+    register(&door).await;
+    let second = |number: i64| Timestamp::from_millis(1_000 * number);
+    for number in 1..=3 {
+        tell(&door, &format!("c{number}"), second(number), &[EventType::CertificateCreated]).await;
+    }
+    let log = store.events_after(Position::START, 9).await.unwrap();
+    let asked = async |body: Value| {
+        let answer = door.call("POST /v1/endpoints/crm/replay", &body.to_string()).await;
+        (answer.status.as_u16(), answer.json()["type"].clone(), answer.json()["earliest"].clone())
+    };
+    let expired = |earliest| (400, json!("RANGE_EXPIRED"), earliest);
+    let (since, ids) =
+        (|number| json!({ "since": second(number) }), |index: usize| json!({ "event_ids": [log[index].id] }));
+    store.cut_as_formerly(Position(2));
+    for body in [since(2), ids(1), json!({ "until": second(2) })] {
+        assert_eq!(asked(body.clone()).await, expired(json!(second(3))), "{body}");
+    }
+    for body in [since(3), ids(2), json!({})] {
+        assert_eq!(asked(body.clone()).await.0, 202, "{body}");
+    }
+    store.cut_as_formerly(Position(3));
+    for index in 0..3 {
+        assert_eq!(asked(ids(index)).await, expired(Value::Null));
+    }
+    assert_eq!(asked(since(1)).await.0, 202, "nothing tells when it was cut");
 }
 
 #[tokio::test]

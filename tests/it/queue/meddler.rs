@@ -9,22 +9,22 @@ use certhook::deliver::transport::{Request, Response, Transport};
 use certhook::model::criteria::ListPlace;
 use certhook::model::delivery::DeliveryRecord;
 use certhook::model::endpoint::Endpoint;
-use certhook::model::event::{Event, EventDraft, Sight};
+use certhook::model::event::Event;
 use certhook::model::health::HealthRecord;
-use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position, ReplayId, ReplayNumber};
-use certhook::model::replay::{Replay, ReplayStatus};
+use certhook::model::id::{DeliveryId, EndpointId, EndpointNumber, Position};
 use certhook::model::resource::{Absence, Kind, OpenList, ResourceId, Snapshot, SourceName};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
 use certhook::store::backup::Backup;
 use certhook::store::space::Space;
 use certhook::store::{
-    Deed, DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, ReplayStore,
-    Roomy, SightCommit, SightStore, SnapshotQuery, StateStore, Store, StoreError, Task, Updated, Waiting,
+    Deed, DeliveryCommit, DeliveryQuery, DeliveryStore, Due, EndpointStore, EventLog, Filtered, Positions, Roomy,
+    SightCommit, SightStore, SnapshotQuery, StateStore, Store, StoreError, Task, Updated, Waiting,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
 mod access;
+mod replays;
 mod retention;
 
 /// Something that is let through as often as the test says; from the beginning without end.
@@ -221,6 +221,10 @@ impl EventLog for Meddler {
         self.inner.first()
     }
 
+    fn last_cut(&self) -> Option<Timestamp> {
+        self.inner.last_cut()
+    }
+
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
         self.reads.lock().expect("no panic while it is held").push(after);
         let events = self.inner.events_after(after, limit).await?;
@@ -278,43 +282,6 @@ impl DeliveryStore for Meddler {
         let result = self.inner.commit_deliveries(commit).await;
         self.commits.note();
         result
-    }
-}
-
-#[async_trait]
-impl ReplayStore for Meddler {
-    async fn begin_replay(&self, replay: Replay) -> Result<Option<Replay>, StoreError> {
-        self.inner.begin_replay(replay).await
-    }
-
-    async fn replay(&self, id: ReplayId) -> Result<Option<Replay>, StoreError> {
-        self.inner.replay(id).await
-    }
-
-    async fn replays(
-        &self,
-        beyond: Option<ReplayNumber>,
-        ascending: bool,
-        limit: usize,
-    ) -> Result<Vec<Replay>, StoreError> {
-        self.inner.replays(beyond, ascending, limit).await
-    }
-
-    async fn outstanding(&self, id: ReplayId, limit: usize) -> Result<Vec<DeliveryId>, StoreError> {
-        self.inner.outstanding(id, limit).await
-    }
-
-    async fn tell_snapshots(
-        &self,
-        id: ReplayId,
-        told: Vec<(Sight, EventDraft)>,
-        now: Timestamp,
-    ) -> Result<Vec<DeliveryRecord>, StoreError> {
-        self.inner.tell_snapshots(id, told, now).await
-    }
-
-    async fn end_replay(&self, id: ReplayId, status: ReplayStatus, now: Timestamp) -> Result<bool, StoreError> {
-        self.inner.end_replay(id, status, now).await
     }
 }
 

@@ -10,7 +10,7 @@ use certhook::model::id::{EndpointId, EndpointNumber, Position};
 use certhook::model::resource::{Kind, OpenList, Removal, RemovalReason, Snapshot};
 use certhook::model::source::SourceProgress;
 use certhook::model::time::Timestamp;
-use certhook::store::{DeliveryQuery, Positions, Settings, Store, Trace, Waiting};
+use certhook::store::{DeliveryCommit, DeliveryQuery, Positions, Settings, Store, Trace, Waiting};
 use tempfile::TempDir;
 
 use super::samples::*;
@@ -56,6 +56,33 @@ async fn a_row_of_a_newer_version_is_an_error_and_never_a_guess() {
         error.to_string(),
         "cannot read an endpoint: it has version 3, this program knows up to 2; run the newer program"
     );
+}
+
+#[tokio::test]
+async fn what_was_noted_of_a_cut_counts_until_a_former_program_goes_on_cutting() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path());
+    fill_log(&store, 9).await;
+    let mark = DeliveryCommit { live_mark: Some(Position(9)), ..DeliveryCommit::default() };
+    store.commit_deliveries(mark).await.unwrap();
+    assert_eq!(store.cut_events(Position(4)).await.unwrap(), Position(5));
+    close(store).await;
+    let noted = rows(folder.path()).get(b"mlast_cut").unwrap().unwrap();
+    let store = open(folder.path());
+    assert_eq!(store.last_cut(), Some(at(4)));
+    assert_eq!(store.cut_events(Position(6)).await.unwrap(), Position(7));
+    assert_eq!(store.last_cut(), Some(at(6)));
+    close(store).await;
+    let ours = rows(folder.path()).insert(b"mlast_cut", noted).unwrap().unwrap();
+    let store = open(folder.path());
+    assert_eq!((store.first(), store.last_cut()), (Position(7), None), "another one was the last");
+    close(store).await;
+    rows(folder.path()).remove(b"mlast_cut").unwrap();
+    let store = open(folder.path());
+    assert_eq!((store.first(), store.last_cut()), (Position(7), None), "it noted none");
+    close(store).await;
+    rows(folder.path()).insert(b"mlast_cut", ours).unwrap();
+    assert_eq!(open(folder.path()).last_cut(), Some(at(6)));
 }
 
 /// A key that is a word, a source and the rest of it.

@@ -35,13 +35,14 @@ pub(super) async fn cut(store: &Arc<dyn Store>, until: u64) -> u64 {
 }
 
 pub(super) async fn a_log_that_was_cut_begins_later(store: Arc<dyn Store>, reopen: Reopen<'_>) {
-    assert_eq!(store.first(), Position(1), "a new log");
+    assert_eq!((store.first(), store.last_cut()), (Position(1), None), "a new log");
     fill_log(&store, 900).await;
     set(&store, 900, &[]).await;
     let before = bodies(&store.events_after(Position(600), 300).await.unwrap());
     assert_eq!(cut(&store, 600).await, 601);
+    assert_eq!(store.last_cut(), Some(at(600)));
     let store = reopen(store);
-    assert_eq!(store.first(), Position(601));
+    assert_eq!((store.first(), store.last_cut()), (Position(601), Some(at(600))));
     fill_log(&store, 20).await;
     for (after, limit) in [(0, 3), (599, 3), (600, 3), (601, 3), (0, 1_000), (915, 9), (920, 9)] {
         let wanted: Vec<u64> = (after.max(600) + 1..=920).take(limit).collect();
@@ -69,6 +70,7 @@ pub(super) async fn a_log_can_be_cut_to_nothing_and_goes_on(store: Arc<dyn Store
     assert_eq!(cut(&store, 99).await, 6);
     let store = reopen(store);
     assert_eq!((store.first(), *store.head().borrow()), (Position(6), Position(5)));
+    assert_eq!(store.last_cut(), Some(at(5)));
     assert!(store.events_after(Position::START, 9).await.unwrap().is_empty());
     assert!(store.events_before(Position(99), 9).await.unwrap().is_empty());
     assert_eq!(store.position_at(at(0)).await.unwrap(), Position(6));

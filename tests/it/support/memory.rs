@@ -67,6 +67,8 @@ pub(crate) struct Memory {
     head: watch::Sender<Position>,
     /// The last position that retention has passed.
     cut: AtomicU64,
+    /// The last position up to which a former program did that.
+    formerly: AtomicU64,
     changes: broadcast::Sender<EndpointNumber>,
     room: watch::Sender<Space>,
     disk: Disk,
@@ -77,8 +79,9 @@ impl Memory {
     pub(crate) fn new() -> Self {
         let (changes, _) = broadcast::channel(64);
         let head = watch::Sender::new(Position::START);
-        let (state, cut, disk) = (Mutex::default(), AtomicU64::default(), Disk::default());
-        Self { state, head, cut, changes, room: ample_room(), disk }
+        let (cut, formerly) = (AtomicU64::default(), AtomicU64::default());
+        let (state, disk) = (Mutex::default(), Disk::default());
+        Self { state, head, cut, formerly, changes, room: ample_room(), disk }
     }
 
     /// What it costs to write, and how the process ends.
@@ -94,6 +97,12 @@ impl Memory {
     /// Forgets the events up to a position, as retention does.
     pub(crate) fn cut(&self, last: Position) {
         self.cut.store(last.0, Ordering::SeqCst);
+    }
+
+    /// The same as a former program did it, which did not note what it cut last.
+    pub(crate) fn cut_as_formerly(&self, last: Position) {
+        self.cut(last);
+        self.formerly.store(last.0, Ordering::SeqCst);
     }
 
     /// From now on so many bytes of a GiB that should be free are.
@@ -239,6 +248,12 @@ impl EventLog for Memory {
 
     fn first(&self) -> Position {
         Position(self.cut.load(Ordering::SeqCst)).next()
+    }
+
+    fn last_cut(&self) -> Option<Timestamp> {
+        let last = self.first().previous().0;
+        let index = last.checked_sub(1).filter(|_| last > self.formerly.load(Ordering::SeqCst))? as usize;
+        self.state.lock().unwrap().events.get(index).map(|event| event.timestamp())
     }
 
     async fn events_after(&self, after: Position, limit: usize) -> Result<Vec<Arc<Event>>, StoreError> {
