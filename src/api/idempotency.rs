@@ -2,7 +2,7 @@
 //!
 //! As the draft of the IETF has it (draft-ietf-httpapi-idempotency-key-header): the same key with another request is
 //! 422, the same request while the first is under way 409. What is kept is what was answered, refusals included; but not
-//! 403, 404, 405, 429 and 5xx, after which the same call may do better.
+//! 403, 404, 405, 409, 429 and 5xx, after which the same call may do better.
 //!
 //! A process that is killed in between leaves no second thing behind, either. What changes rows of ours is committed
 //! together with its answer, so that where no answer is kept, nothing was done. What harms nobody if it is asked for again
@@ -46,8 +46,13 @@ const BODY_BYTES_MAX: usize = 128 * 1024;
 const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::CACHE_CONTROL];
 
 /// Besides failures: answers that say that nothing was done, and may be others the next time.
-const NOT_KEPT: [StatusCode; 4] =
-    [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::TOO_MANY_REQUESTS];
+const NOT_KEPT: [StatusCode; 5] = [
+    StatusCode::FORBIDDEN,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::CONFLICT,
+    StatusCode::TOO_MANY_REQUESTS,
+];
 
 /// Calls that may be carried out again where no answer to them is kept: their answer is committed together with what they
 /// do, or what they ask for is the same the second time.

@@ -132,6 +132,33 @@ async fn a_refusal_is_kept_and_a_failure_is_not() {
 }
 
 #[tokio::test]
+async fn what_stood_in_the_way_of_a_call_may_be_taken_away() {
+    let door = Door::open().await;
+    let named = r#"{"url":"https://crm.example/","uid":"crm"}"#;
+    post(&door, "POST /v1/endpoints", "first", named).await;
+    assert_eq!(word(&post(&door, "POST /v1/endpoints", "second", named).await), (409, json!("UID_TAKEN")));
+    door.call("DELETE /v1/endpoints/crm", "").await;
+    let made = post(&door, "POST /v1/endpoints", "second", named).await;
+    assert_eq!((made.status, made.header("idempotency-replayed")), (StatusCode::CREATED, ""));
+
+    door.json("POST /v1/endpoints/crm/disable", "").await;
+    let refused = post(&door, "POST /v1/endpoints/crm/replay", "replay", "").await;
+    assert_eq!(word(&refused), (409, json!("ENDPOINT_DISABLED")));
+    door.json("POST /v1/endpoints/crm/enable", "").await;
+    let begun = post(&door, "POST /v1/endpoints/crm/replay", "replay", "").await;
+    assert_eq!((begun.status, begun.header("idempotency-replayed")), (StatusCode::ACCEPTED, ""), "{}", begun.text);
+    let again = post(&door, "POST /v1/endpoints/crm/replay", "replay", "").await;
+    assert_eq!((&again.text, again.header("idempotency-replayed")), (&begun.text, "true"), "what was done is kept");
+
+    let open = CallError::Refused { status: 409, kind: "REQUEST_OPEN".into(), message: "one is open".into() };
+    let opened = super::upstream::request("req_1", "cust_1", "pending");
+    door.upstream.changes.lock().unwrap().extend([Err(open), Ok(opened)]);
+    let line = "POST /v1/customers/cust_1/certificate-requests?source=numeral";
+    assert_eq!(word(&post(&door, line, "trigger", "{}").await), (409, json!("REQUEST_OPEN")));
+    assert_eq!(post(&door, line, "trigger", "{}").await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_key_is_visible_ascii_and_given_once() {
     let door = Door::open().await;
     for wrong in ["", "two words", "schlüssel", &"k".repeat(256)] {
