@@ -87,15 +87,16 @@ struct Canceled {
     id: ResourceId,
     /// The source that holds it.
     source: SourceName,
-    /// `pending` (it was not asked for, or refused) or `canceled`.
-    #[schemars(extend("enum" = ["pending", "canceled"]))]
+    /// `pending` (it was not asked for, or refused), `canceled`, or `unknown` (upstream did not answer).
+    #[schemars(extend("enum" = ["pending", "canceled", "unknown"]))]
     status: &'static str,
-    /// Why it was refused, as an error of this API; null if it was not.
+    /// Why it was refused or is unknown, as an error of this API; null if it is neither.
     #[schemars(with = "Option<ErrorBody>")]
     error: Option<Value>,
 }
 
-/// `POST /v1/certificate-requests/cancel`: all that a customer is still asked for, as far as it was seen.
+/// `POST /v1/certificate-requests/cancel`: all that a customer is still asked for, as far as it was seen. The first call
+/// without an answer is the last one: each further one might take as long.
 pub(super) async fn cancel_all(
     State(api): State<Arc<Api>>,
     request_id: RequestId,
@@ -128,12 +129,21 @@ pub(super) async fn cancel_all(
         limit: CANCELED_MAX,
     };
     let pending = api.store.listed(query).await?;
-    let mut data = Vec::new();
+    let (mut data, mut is_silent) = (Vec::new(), false);
     for known in &pending.found {
         let (id, source) = (known.key.id.clone(), known.key.source.clone());
-        let refused = if dry_run { None } else { cancel_one(&api, &source, &id, &request_id).await.err() };
-        let status = if dry_run || refused.is_some() { "pending" } else { "canceled" };
-        data.push(Canceled { id, source, status, error: refused.map(|error| error.body()) });
+        let (status, error) = if dry_run || is_silent {
+            ("pending", None)
+        } else {
+            match cancel_one(&api, &source, &id, &request_id).await {
+                Ok(()) => ("canceled", None),
+                Err(error) => {
+                    is_silent = error.is(ErrorKind::UpstreamOutcomeUnknown);
+                    (if is_silent { "unknown" } else { "pending" }, Some(error.body()))
+                }
+            }
+        };
+        data.push(Canceled { id, source, status, error });
     }
     let has_more = pending.next.is_some();
     let did_nothing = data.iter().all(|one| one.status == "pending");

@@ -157,7 +157,10 @@ pub(in crate::api) fn decided() -> Value {
 /// What came of canceling.
 pub(in crate::api) fn cancellation() -> Value {
     let one = json!({"id": "cert_req_2hT", "source": "numeral", "status": "canceled", "error": null});
-    json!({"object": "cancellation", "dry_run": false, "matched": 1, "has_more": false, "data": [one]})
+    let why = "no whole answer within 60s";
+    let error = json!({"code": 504, "type": "UPSTREAM_OUTCOME_UNKNOWN", "message": why});
+    let last = json!({"id": "cert_req_3jU", "source": "numeral", "status": "unknown", "error": error});
+    json!({"object": "cancellation", "dry_run": false, "matched": 2, "has_more": false, "data": [one, last]})
 }
 
 /// Where a document is.

@@ -186,7 +186,8 @@ pub(in crate::api) fn cancel_all() -> Operation {
         }),
     );
     let description = "All that the customer is still asked for, as far as it was seen, and at most 100 in one call. \
-        Each is passed upstream by itself; what upstream refuses is told beside the others.";
+        Each is passed upstream by itself; what upstream refuses is told beside the others. The first one that upstream does not answer is \
+        `unknown`, and those after it are left `pending`.";
     Operation::new(UPSTREAM, "cancelCertificateRequests", "Cancel a customer's requests", description)
         .body(body, json!({"customer_id": "cus_5aQ", "dry_run": true}))
         .answers::<Cancellation>(200, "What came of each.")

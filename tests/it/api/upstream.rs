@@ -108,14 +108,45 @@ async fn all_that_a_customer_is_still_asked_for_is_canceled_at_once() {
     let wanted = r#"{"customer_id":"cust_1","certificate_type_id":"US-CA"}"#;
     let answer = door.json("POST /v1/certificate-requests/cancel", wanted).await;
     assert_eq!(ids(&answer), ["req_1", "req_2", "req_3"]);
+    assert_eq!(door.upstream.asked.lock().unwrap().len(), 3, "one that is refused spoils no other");
     assert_eq!(answer["data"][0], json!({"id": "req_1", "source": "numeral", "status": "canceled", "error": null}));
     let error = json!({"code": 409, "type": "REQUEST_ALREADY_FULFILLED", "message": "the vendor's text"});
     assert_eq!(answer["data"][1], json!({"id": "req_2", "source": "numeral", "status": "pending", "error": error}));
-    assert_eq!(answer["data"][2]["error"]["type"], "UPSTREAM_OUTCOME_UNKNOWN", "one that fails spoils no other");
     let bad = door.call("POST /v1/certificate-requests/cancel", r#"{"dry_run":"yes","all":true}"#).await;
     let fields: Vec<Value> =
         bad.json()["errors"].as_array().unwrap().iter().map(|error| error["field"].clone()).collect();
     assert_eq!(fields, ["customer_id", "dry_run", "all"]);
+}
+
+#[tokio::test]
+async fn the_first_request_that_upstream_does_not_answer_is_the_last_that_is_asked_for() {
+    let door = Door::open().await;
+    put(&door, (1..=4).map(|number| request(&format!("req_{number}"), "cust_1", "pending"))).await;
+    let silence = || CallError::NoAnswer("no whole answer within 60s".into());
+    let error = json!({"code": 504, "type": "UPSTREAM_OUTCOME_UNKNOWN", "message": "no whole answer within 60s"});
+    let wanted = r#"{"customer_id":"cust_1"}"#;
+    let told = |status: [&str; 4], error: [Value; 4]| -> Value {
+        (1..).zip(status.iter().zip(error)).map(|(number, (status, error))| {
+            json!({"id": format!("req_{number}"), "source": "numeral", "status": status, "error": error})
+        }).collect()
+    };
+    door.upstream.changes.lock().unwrap().push_back(Ok(request("req_1", "cust_1", "canceled")));
+    door.upstream.changes.lock().unwrap().push_back(Err(silence()));
+    let answer = door.json("POST /v1/certificate-requests/cancel", wanted).await;
+    let none = || Value::Null;
+    assert_eq!(
+        answer["data"],
+        told(["canceled", "unknown", "pending", "pending"], [none(), error.clone(), none(), none()])
+    );
+    assert_eq!(door.upstream.asked.lock().unwrap().len(), 2);
+    let entries = async || door.json("GET /v1/audit?order=asc", "").await["data"].as_array().unwrap().clone();
+    assert_eq!(entries().await.last().unwrap()["after"], answer);
+
+    let known = entries().await.len();
+    door.upstream.changes.lock().unwrap().push_back(Err(silence()));
+    let answer = door.json("POST /v1/certificate-requests/cancel", r#"{"customer_id":"cust_1"}"#).await;
+    assert_eq!(answer["data"][0]["status"], "unknown", "{answer}");
+    assert_eq!(entries().await.len(), known + 1, "it may have been done");
 }
 
 #[tokio::test]
