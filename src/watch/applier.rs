@@ -105,8 +105,8 @@ pub(super) struct Arrival<'a> {
     pub(super) request_id: Option<&'a str>,
     /// The open list that shows them, if it is one.
     pub(super) list: Option<OpenList>,
-    /// Whether being seen like this means that a resource is not absent. What was archived may answer to its id for
-    /// ever.
+    /// Whether being seen like this means that a resource that is known is not absent. What was archived may answer to
+    /// its id for ever.
     pub(super) is_a_sight: bool,
 }
 
@@ -312,6 +312,10 @@ impl Applier {
         for mut to_apply in sorted.to_apply {
             let swept_at = at.swept_at.filter(|_| !missed.contains(&to_apply.seen.key.id));
             let before = known.get(&to_apply.seen.key.id);
+            if before.is_none() {
+                // The sweep under way may have passed its place before it was there: what nobody knew is not missing.
+                self.recognised.see(arrival.kind, &to_apply.seen.key.id);
+            }
             if before.is_none() && findings.strays == Strays::Absorb && to_apply.first_sight != FirstSight::Live {
                 applied.absorbed += 1;
             }

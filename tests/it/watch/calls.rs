@@ -70,6 +70,28 @@ async fn what_is_new_is_told_as_created_and_what_was_gone_as_restored() {
 }
 
 #[tokio::test]
+async fn what_a_call_finds_behind_the_back_of_a_sweep_is_not_missing_from_it() {
+    let world = World::new();
+    ["cert_1", "cert_2"].iter().for_each(|id| world.put(CERTIFICATE, certificate(id, "active")));
+    let watcher = world.settled().await;
+    world.remove(CERTIFICATE, "cert_1");
+    let late = world.source.delay_page((CERTIFICATE, 1));
+    let meanwhile = async {
+        late.rendered.notified().await;
+        world.put(CERTIFICATE, certificate("cert_3", "active"));
+        assert!(look(&watcher, "cert_3").await.expect("an answer").is_some());
+        late.released.notify_one();
+    };
+    let (report, ()) = tokio::join!(run(&watcher, PassKind::Sweep), meanwhile);
+    assert_eq!((report.status, report.error), (PassStatus::Complete, None));
+    let told = world.told();
+    assert_eq!(
+        (told[0].as_str(), told.last()),
+        ("cert_3 certificate.created", Some(&"cert_1 certificate.removed".into()))
+    );
+}
+
+#[tokio::test]
 async fn what_no_list_shows_is_none_of_ours_although_it_answers_to_its_id() {
     let world = World::new();
     world.put(CERTIFICATE, certificate("cert_1", "active"));
