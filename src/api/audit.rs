@@ -1,7 +1,8 @@
 //! The audit log: every change that was made through this API, by whom, from where, before and after.
 //!
 //! An entry is durable before the caller hears that the change was made. What failed, what only would have been done
-//! (`dry_run`), and what changed nothing is not in it; a secret never is.
+//! (`dry_run`), and what changed nothing is not in it; a secret never is. What upstream was asked for and did not answer
+//! may have been done, and is.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(super) enum Audited {
     About(String, Option<String>),
     /// What it was before and what it is after, each as the API shows it.
     States(Option<Value>, Option<Value>),
+    /// Whether anything was changed is not known.
+    Unknown,
 }
 
 impl Audited {
@@ -133,7 +136,8 @@ impl Scene {
 /// # Errors
 /// If it cannot be written down: the change is made all the same, and the error says so.
 pub(super) async fn record(api: &Api, scene: &Scene, answer: Response) -> Result<Response, ApiError> {
-    if !answer.status().is_success() {
+    let is_unknown = matches!(answer.extensions().get(), Some(Audited::Unknown));
+    if !(answer.status().is_success() || is_unknown) {
         return Ok(answer);
     }
     let (mut parts, body) = answer.into_parts();
@@ -142,6 +146,10 @@ pub(super) async fn record(api: &Api, scene: &Scene, answer: Response) -> Result
         let (operation, request_id) = (entry.operation.clone(), entry.request_id.clone());
         if let Err(error) = api.store.audit(entry).await {
             tracing::error!(%error, operation, request_id, "api.change_not_recorded");
+            if is_unknown {
+                // Which says already that one must look.
+                return Ok(Response::from_parts(parts, Body::from(bytes)));
+            }
             let message = "it was done, but could not be written into the audit log; look before you do it again";
             return Err(ApiError::new(ErrorKind::ChangeNotRecorded, message));
         }
@@ -179,6 +187,7 @@ fn told(extensions: &mut Extensions, answered: &[u8]) -> Option<Told> {
     };
     match extensions.remove::<Audited>() {
         Some(Audited::Nothing) => None,
+        Some(Audited::Unknown) => Some(Told::default()),
         Some(Audited::Before(before)) => {
             let (before, after) = (Some(before), answered());
             (before != after).then_some(Told { before, after, ..Told::default() })
@@ -260,7 +269,7 @@ pub(super) struct EntryView {
     resource_uid: Option<String>,
     /// What it was, as the API shows it; null if there was nothing, or nothing that could be shown.
     before: Option<JsonText>,
-    /// What it is, as the API shows it; null if nothing is left.
+    /// What it is, as the API shows it; null if nothing is left. Both are null if it is not known whether it was changed.
     after: Option<JsonText>,
     /// The fields that were left out of both because they are too large.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::audit::Audited;
 use super::commands::CallError;
 use crate::store::StoreError;
 
@@ -226,6 +227,9 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, _) = self.status_and_word();
         let mut response = (status, Json(self.body())).into_response();
+        if self.is(ErrorKind::UpstreamOutcomeUnknown) {
+            response.extensions_mut().insert(Audited::Unknown);
+        }
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());

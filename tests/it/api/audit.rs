@@ -6,11 +6,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
+use certhook::api::commands::CallError;
 use certhook::store::StoreError;
 use serde_json::{Value, json};
 
 use super::deliveries::fill;
 use super::door::{BEGIN, Door, KEY};
+use super::resources::put;
+use super::upstream::request;
 use crate::support::memory::Memory;
 
 const URL: &str =
@@ -141,6 +144,35 @@ async fn every_kind_of_change_is_in_the_log_and_nothing_else() {
     door.json("POST /v1/endpoints/e1/enable", "").await;
     door.json("GET /v1/endpoints", "").await;
     assert_eq!(log(&door).await.len(), begun);
+}
+
+#[tokio::test]
+async fn what_upstream_was_asked_for_and_may_have_done_is_in_the_log() {
+    let door = Door::open().await;
+    put(&door, [request("req_1", "cust_1", "pending")]).await;
+    let silence = || Err(CallError::NoAnswer("no whole answer within 60s".into()));
+    let refused = Err(CallError::Refused { status: 409, kind: "REQUEST_OPEN".into(), message: "one is open".into() });
+    door.upstream.changes.lock().unwrap().extend([silence(), silence(), refused]);
+    let cancel = "DELETE /v1/certificate-requests/req_1";
+    let trigger = "POST /v1/customers/cust_1/certificate-requests?source=numeral";
+    let mut answers = Vec::new();
+    for line in [cancel, trigger, trigger] {
+        answers.push(door.call(line, "").await);
+    }
+    assert_eq!(answers.iter().map(|answer| answer.status.as_u16()).collect::<Vec<_>>(), [504, 504, 409]);
+    let all = log(&door).await;
+    let expected = json!([
+        ["DELETE /v1/certificate-requests/{id}", "req_1"],
+        ["POST /v1/customers/{customer_id}/certificate-requests", "cust_1"],
+    ]);
+    assert_eq!(json!(outlines(&all)), expected);
+    for (entry, answer) in all.iter().zip(&answers) {
+        assert_eq!((&entry["before"], &entry["after"]), (&Value::Null, &Value::Null), "neither is known");
+        assert_eq!(
+            (&entry["key"]["name"], &entry["request_id"]),
+            (&json!("root"), &json!(answer.header("x-request-id")))
+        );
+    }
 }
 
 #[tokio::test]
