@@ -93,9 +93,11 @@ pub(super) async fn passes(
     if page.order == Order::OldestFirst {
         all.reverse();
     }
+    // One that is forgotten is older than all that are there.
+    let beyond_forgotten = if page.order == Order::OldestFirst { 0 } else { all.len() };
     let begin = match &page.after {
         None => 0,
-        Some(last) => all.iter().position(|pass| pass.id == *last).map_or(all.len(), |place| place + 1),
+        Some(last) => all.iter().position(|pass| pass.id == *last).map_or(beyond_forgotten, |place| place + 1),
     };
     let rest = all.into_iter().skip(begin).take(page.limit + 1).collect();
     Ok(Json(page.answer_with_one_more(rest, |pass: &PassReport| pass.id.clone())))

@@ -1,6 +1,7 @@
 //! The API over a store and stand-ins for what it asks work of.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -165,6 +166,8 @@ impl Answer {
 #[derive(Default)]
 pub(super) struct Accounts {
     pub(super) polls: Mutex<Vec<(String, PassKind)>>,
+    /// So many of the oldest passes are forgotten.
+    pub(super) forgotten: AtomicUsize,
     pub(super) absences: Mutex<Vec<Absence>>,
     /// Those that are paused.
     pub(super) paused: Mutex<Vec<SourceName>>,
@@ -218,6 +221,7 @@ impl Sources for Accounts {
         let polls = self.polls.lock().unwrap().clone();
         let polled = polls.into_iter().filter(|(polled, _)| polled == name.as_str()).map(|(_, pass)| pass);
         let mut passes: Vec<PassReport> = (1..).zip(polled).map(|(number, pass)| report(number, pass)).collect();
+        passes.drain(..self.forgotten.load(Ordering::Relaxed));
         passes.reverse();
         Some(passes)
     }

@@ -1,5 +1,7 @@
 //! Sources.
 
+use std::sync::atomic::Ordering;
+
 use certhook::model::resource::{Absence, AbsenceState, Kind, ResourceKey};
 use certhook::model::source::PassKind;
 use certhook::model::time::Timestamp;
@@ -57,6 +59,26 @@ async fn the_last_passes_are_listed_page_by_page() {
     assert_eq!(kinds(&all), ["sweep", "open", "changes"]);
     let (sizes, all) = door.pages("/v1/sources/europe/passes?limit=2&order=asc").await;
     assert_eq!((sizes, kinds(&all)), (vec![2, 1], ["changes", "open", "sweep"].map(String::from).into()));
+}
+
+#[tokio::test]
+async fn who_reads_passes_on_after_one_that_is_forgotten_goes_on_with_the_oldest() {
+    let door = Door::open().await;
+    for _ in 1..=5 {
+        door.json("POST /v1/sources/europe/poll", "").await;
+    }
+    let first = door.json("GET /v1/sources/europe/passes?limit=2&order=asc", "").await;
+    door.sources.forgotten.store(3, Ordering::Relaxed);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let path = format!("GET /v1/sources/europe/passes?limit=2&cursor={cursor}");
+    let next = door.json(&format!("{path}&order=asc"), "").await;
+    let ids: Vec<_> = next["data"].as_array().unwrap().iter().map(|pass| pass["id"].clone()).collect();
+    assert_eq!((json!(ids), &next["has_more"]), (json!(["pass_4", "pass_5"]), &json!(false)));
+    let newest = door.json("GET /v1/sources/europe/passes?limit=1", "").await;
+    door.sources.forgotten.store(5, Ordering::Relaxed);
+    let cursor = newest["next_cursor"].as_str().unwrap();
+    let older = door.json(&format!("GET /v1/sources/europe/passes?cursor={cursor}"), "").await;
+    assert_eq!(older["data"], json!([]), "what is older is forgotten, too");
 }
 
 fn withheld(kind: Kind, id: &str) -> Absence {
