@@ -175,10 +175,18 @@ impl CallError {
     fn told(self, unanswered: ErrorKind) -> ApiError {
         match self {
             Self::Refused { status, kind, message } => {
-                // A 401 would tell our caller that our own key is wrong; it is the one that we have for upstream.
-                let status = StatusCode::from_u16(status).ok().filter(|status| *status != StatusCode::UNAUTHORIZED);
-                let upstream = Some(Box::new((status.unwrap_or(StatusCode::BAD_GATEWAY), kind)));
-                ApiError { upstream, ..ApiError::new(ErrorKind::UpstreamRefused, message) }
+                let error = ApiError::new(ErrorKind::UpstreamRefused, message);
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+                if status.is_redirection() {
+                    // Our caller must not take it for ours.
+                    return error;
+                }
+                // A 401 would tell our caller that our own key is wrong; it is the one that we have for upstream. And what
+                // is no error's status says nothing of an error.
+                let is_told =
+                    (status.is_client_error() || status.is_server_error()) && status != StatusCode::UNAUTHORIZED;
+                let status = if is_told { status } else { StatusCode::BAD_GATEWAY };
+                ApiError { upstream: Some(Box::new((status, kind))), ..error }
             }
             Self::Throttled(wait) => {
                 let message = format!("upstream asks to be left alone for {} s; try again then", wait.as_secs());

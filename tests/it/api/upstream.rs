@@ -38,6 +38,8 @@ async fn upstreams_errors_come_back_as_they_are_and_silence_is_an_unknown_outcom
         (refused(409, "REQUEST_ALREADY_FULFILLED"), 409, "REQUEST_ALREADY_FULFILLED"),
         (refused(404, "CERTIFICATE_REQUEST_NOT_FOUND"), 404, "CERTIFICATE_REQUEST_NOT_FOUND"),
         (refused(500, "INTERNAL_ERROR"), 500, "INTERNAL_ERROR"),
+        (refused(401, "INVALID_API_KEY"), 502, "INVALID_API_KEY"),
+        (refused(200, "TESTMODE_NOT_SUPPORTED"), 502, "TESTMODE_NOT_SUPPORTED"),
         (CallError::NoAnswer("no whole answer within 60s".into()), 504, "UPSTREAM_OUTCOME_UNKNOWN"),
         (CallError::Stopping, 504, "UPSTREAM_OUTCOME_UNKNOWN"),
     ] {
@@ -48,6 +50,31 @@ async fn upstreams_errors_come_back_as_they_are_and_silence_is_an_unknown_outcom
     }
     let answer = door.call("POST /v1/customers/cust_1/certificate-requests?source=numeral", "{}").await;
     assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (504, &json!("UPSTREAM_OUTCOME_UNKNOWN")));
+}
+
+#[tokio::test]
+async fn a_redirect_from_upstream_is_none_of_ours() {
+    let door = Door::open().await;
+    put(
+        &door,
+        [request("req_1", "cust_1", "pending"), snapshot("numeral", Kind::Certificate, &json!({"id": "cert_1"}))],
+    )
+    .await;
+    for (line, status) in [
+        ("DELETE /v1/certificate-requests/req_1", 301),
+        ("POST /v1/customers/cust_1/certificate-requests?source=numeral", 307),
+        ("GET /v1/certificate-requests/req_1?fresh=true", 302),
+        ("GET /v1/certificates/cert_1?fresh=true", 308),
+    ] {
+        let moved = || refused(status, "NO_TYPE");
+        door.upstream.changes.lock().unwrap().push_back(Err(moved()));
+        door.upstream.answers.lock().unwrap().push(("numeral".parse().unwrap(), Err(moved())));
+        let answer = door.call(line, "").await;
+        let expected = json!({"code": 502, "type": "UPSTREAM_REFUSED", "message": "the vendor's text"});
+        assert_eq!((answer.status.as_u16(), answer.json()), (502, expected), "{line}");
+        door.upstream.changes.lock().unwrap().clear();
+        door.upstream.answers.lock().unwrap().clear();
+    }
 }
 
 #[tokio::test]
