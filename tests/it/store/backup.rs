@@ -12,7 +12,7 @@ use certhook::model::id::Position;
 use certhook::model::time::Timestamp;
 use certhook::store::backup::{BadBackup, examine};
 use certhook::store::sled::{RestoreError, Restored, SledStore};
-use certhook::store::{Settings, Store, StoreError};
+use certhook::store::{DeliveryCommit, Settings, Store, StoreError};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -163,6 +163,9 @@ async fn filled(folder: &Path) -> Arc<dyn Store> {
     store.commit_sights(sights, None).await.unwrap();
     store.commit_sights(vec![told(sized_snapshot(300, 1, 23_000), at(2), 1)], None).await.unwrap();
     store.create(endpoint(Some("crm"))).await.unwrap();
+    let mark = DeliveryCommit { live_mark: Some(Position(601)), ..DeliveryCommit::default() };
+    store.commit_deliveries(mark).await.unwrap();
+    assert_eq!(store.cut_events(Position(2)).await.unwrap(), Position(3));
     store
 }
 
@@ -192,6 +195,7 @@ async fn a_restored_store_has_the_same_rows_and_a_later_epoch() {
     assert!(all_rows(elsewhere.path()) == rows, "the rows differ");
     let store = open(elsewhere.path());
     assert_eq!(store.endpoints(None, true, 10).await.unwrap(), endpoints, "secrets open");
+    assert_eq!((store.first(), store.last_cut()), (Position(3), Some(at(1))));
     store.commit_sights(vec![told(snapshot(7, 2), at(9), 1)], None).await.unwrap();
     let event = store.event(Position(602)).await.unwrap().unwrap();
     assert_eq!((event.id.epoch, event.sight.detection.object_version), (EPOCH + 1, 2));

@@ -11,8 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use certhook::clock::ManualClock;
 use certhook::model::endpoint::Endpoint;
+use certhook::model::id::Position;
 use certhook::store::sled::{RekeyError, Rekeyed, SledStore};
-use certhook::store::{Settings, StoreError};
+use certhook::store::{DeliveryCommit, Settings, StoreError};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::Instant;
@@ -77,6 +78,12 @@ async fn a_new_key_takes_the_place_of_the_key_file_and_seals_everything() {
     let folder = TempDir::new().unwrap();
     let settings = settings(folder.path());
     let created = fill(&settings, 3, 10).await;
+    let store = try_open(&settings).unwrap();
+    fill_log(&store, 3).await;
+    let mark = DeliveryCommit { live_mark: Some(Position(3)), ..DeliveryCommit::default() };
+    store.commit_deliveries(mark).await.unwrap();
+    assert_eq!(store.cut_events(Position(2)).await.unwrap(), Position(3));
+    close(store).await;
     let former = key_in(&folder.path().join("data.key")).unwrap();
     let before = sealing_keys(folder.path());
     assert_eq!(
@@ -102,6 +109,9 @@ async fn a_new_key_takes_the_place_of_the_key_file_and_seals_everything() {
     let after = sealing_keys(folder.path());
     assert_eq!(after.values().collect::<Vec<_>>(), [&(1 + 3 * 4)]);
     assert_ne!(after.keys().next(), before.keys().next());
+    let store = try_open(&settings).unwrap();
+    assert_eq!((store.first(), store.last_cut()), (Position(3), Some(at(2))), "where the log begins is as it was");
+    close(store).await;
     assert_eq!(endpoints(&settings).await.unwrap(), created);
     let refused = endpoints(&configured(folder.path(), &former)).await.unwrap_err();
     assert!(refused.to_string().contains("the encryption key is not the store's"), "{refused}");
