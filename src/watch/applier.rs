@@ -35,6 +35,7 @@ mod recall;
 mod sort;
 
 pub(super) use absent::{Absent, Gone};
+pub(super) use chores::DueFetch;
 
 /// More top-level fields than any upstream has; those beyond are watched without being told to be new.
 const FIELDS_MAX: usize = 1_000;

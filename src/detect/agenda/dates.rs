@@ -23,7 +23,7 @@ pub(super) struct Carried<'a> {
     pub(super) when: When,
     /// Whether one is reminded of it ahead.
     pub(super) is_reminded: bool,
-    /// Whether the resource is looked at once it is over, because no list would show what becomes of it.
+    /// Whether the resource is looked at once it is over, because lists may not show what becomes of it.
     pub(super) is_looked_after: bool,
 }
 
@@ -58,7 +58,6 @@ pub(super) fn carried<'a>(kind: Kind, fields: &'a Fields, zone: &TimeZone) -> Ve
     let is_open = OpenList::of(kind, status).is_some();
     let of = |jurisdiction_id, text: Option<&'a Value>, is_reminded, is_looked_after| {
         let text = text.and_then(Value::as_str)?;
-        let is_looked_after = is_looked_after && !is_open;
         Some(Carried { jurisdiction_id, text, when: When::read(text, zone)?, is_reminded, is_looked_after })
     };
     match kind {

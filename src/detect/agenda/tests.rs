@@ -224,7 +224,7 @@ fn looks(known: &Snapshot, now: &str, policy: &Policy) -> Vec<(String, Reason)> 
 }
 
 #[test]
-fn a_resource_that_no_list_shows_is_looked_at_after_its_dates() {
+fn a_resource_is_looked_at_after_the_dates_that_no_list_may_tell_of() {
     let policy = policy(&[], "09:00", "America/New_York");
     let check = |known: &Snapshot, expected: &[&str]| {
         let looks = looks(known, "2027-01-01T00:00:00Z", &policy);
@@ -243,7 +243,8 @@ fn a_resource_that_no_list_shows_is_looked_at_after_its_dates() {
     check(&certificate("invalid", "2027-03-31", &[("US-CA", "expiring", "2027-03-31")]), &FIVE);
     check(&certificate("active", "9999-12-31", &[("US-CA", "expired", "2027-03-31")]), &[]);
     for status in ["processing", "needs_info", "expiring"] {
-        check(&certificate(status, "2027-03-31", &[("US-CA", "active", "2027-03-31")]), &[]);
+        check(&certificate(status, "2027-03-31", &[]), &[]);
+        check(&certificate(status, "2027-01-31", &[("US-CA", "active", "2027-03-31")]), &FIVE);
     }
     for status in ["pending", "fulfilled", "canceled", "invalid"] {
         check(&request(status, "2027-03-31T12:00:00Z"), &[]);

@@ -14,7 +14,7 @@ use crate::store::{Due, SightCommit, StoreError, Task};
 const PAGE: usize = 100;
 
 /// Goes up when agendas are worked out in another way, so that those in the store are worked out again.
-const AGENDA_VERSION: u32 = 1;
+const AGENDA_VERSION: u32 = 2;
 
 /// What a policy is known by in the store.
 pub(super) fn name_of(policy: &Policy) -> String {
@@ -32,6 +32,8 @@ pub(in super::super) struct DueFetch {
     pub(in super::super) id: ResourceId,
     /// Why.
     pub(in super::super) reason: Reason,
+    /// Whether an open list shows all that it is due for, if rows carry statuses.
+    pub(in super::super) is_open: bool,
 }
 
 impl Applier {
@@ -62,7 +64,8 @@ impl Applier {
         let with_reason = snapshots.into_iter().map(|snapshot| {
             // One that is due for no reason any more is due for nothing once it has been looked at.
             let reason = reason(&snapshot, now, &self.dates).unwrap_or(Reason::Document);
-            DueFetch { kind: snapshot.key.kind, id: snapshot.key.id, reason }
+            let is_open = snapshot.open_list.is_some() && snapshot.agenda.document_missing_since.is_none();
+            DueFetch { kind: snapshot.key.kind, id: snapshot.key.id, reason, is_open }
         });
         Ok(with_reason.collect())
     }

@@ -1,6 +1,6 @@
 //! Looks by id whose time has come: a date has passed, a document is missing, somebody has decided on a removal.
 
-use super::super::applier::Fetch;
+use super::super::applier::{DueFetch, Fetch};
 use super::removal::Confirmation;
 use super::{Halt, Pass, halted};
 use crate::detect::agenda::Reason;
@@ -31,28 +31,7 @@ impl Pass<'_> {
         let is_open = has_decisions && self.remove_as_decided().await?;
         let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;
         let (deadlines, documents): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reason == Reason::Deadline);
-        let is_many = deadlines.len() > DEADLINES_MAX;
-        if is_many && self.lists_show_statuses().await? {
-            self.tally.wants_sweep = true;
-            for kind in Kind::ALL {
-                let ids = deadlines.iter().filter(|due| due.kind == kind).map(|due| due.id.clone());
-                self.applier.fetched(kind, &ids.collect::<Vec<_>>(), self.clock.now()).await?;
-            }
-        } else {
-            if is_many {
-                // A call for each of thousands must not take the place of changes, nor of a sweep for long. Those that
-                // are left stay due, and the next pass begins at once.
-                self.urgency = Urgency::Sweep;
-            }
-            // Those that are not answered about must not keep the others from being asked about.
-            let mut answered = 0;
-            for due in deadlines {
-                answered += usize::from(self.look(due.kind, due.id).await?);
-                if answered == DEADLINES_MAX {
-                    break;
-                }
-            }
-        }
+        self.look_after_dates(deadlines).await?;
         // Nobody waits for a document as for a date: it must not take the place of a change.
         self.urgency = Urgency::Sweep;
         for due in documents.into_iter().take(DOCUMENTS_MAX) {
@@ -61,8 +40,42 @@ impl Pass<'_> {
         Ok(is_open)
     }
 
-    /// Whether a sweep would show what became of certificates: one page tells, and is left to others otherwise. Where
-    /// rows lack a status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
+    /// Asks about dates that have passed, unless lists show what became of them.
+    async fn look_after_dates(&mut self, mut due: Vec<DueFetch>) -> Result<(), Halt> {
+        let may_be_shown = due.len() > DEADLINES_MAX || due.iter().any(|due| due.is_open);
+        if may_be_shown && self.lists_show_statuses().await? {
+            self.tally.wants_sweep = due.iter().filter(|due| !due.is_open).count() > DEADLINES_MAX;
+            let (shown, others) = due.into_iter().partition(|due| due.is_open || self.tally.wants_sweep);
+            self.left_to_lists(shown).await?;
+            due = others;
+        }
+        if due.len() > DEADLINES_MAX {
+            // A call for each of thousands must not take the place of changes, nor of a sweep for long. Those that are
+            // left stay due, and the next pass begins at once.
+            self.urgency = Urgency::Sweep;
+        }
+        // Those that are not answered about must not keep the others from being asked about.
+        let mut answered = 0;
+        for due in due {
+            answered += usize::from(self.look(due.kind, due.id).await?);
+            if answered == DEADLINES_MAX {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Is done with what an open pass or a sweep will show.
+    async fn left_to_lists(&self, shown: Vec<DueFetch>) -> Result<(), Halt> {
+        for kind in Kind::ALL {
+            let ids = shown.iter().filter(|due| due.kind == kind).map(|due| due.id.clone());
+            self.applier.fetched(kind, &ids.collect::<Vec<_>>(), self.clock.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether lists show what became of certificates: one page tells, and is left to others otherwise. Where rows lack
+    /// a status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
     async fn lists_show_statuses(&mut self) -> Result<bool, Halt> {
         let kind = Kind::Certificate;
         match self.upstream.page(kind, &Selection::Everything, None, self.urgency, self.stop).await {

@@ -113,8 +113,62 @@ async fn what_an_open_list_covers_is_left_to_the_open_passes() {
     let watcher = world.settled().await;
     for days in [45, 10, 1, 1] {
         world.tick(days * 24 * HOUR);
+        world.source.take_urgencies();
         assert_eq!(asked(&world, &watcher).await, [""; 0]);
+        assert!(world.source.take_urgencies().len() <= 1, "a page tells that lists show what moves");
+        assert_eq!(asked(&world, &watcher).await, [""; 0]);
+        assert_eq!(world.source.take_urgencies(), [], "until the next time");
     }
+}
+
+#[tokio::test]
+async fn what_an_open_list_covers_asks_for_no_sweep_and_stands_in_the_way_of_nothing_else() {
+    let world = World::new();
+    (100..260).for_each(|number| world.put(CERTIFICATE, certificate(&id(number), "expiring")));
+    let watcher = overdue(&world, 90).await;
+    assert_eq!(asked(&world, &watcher).await, (0..90).map(id).collect::<Vec<_>>());
+    assert!(!waits_for_a_sweep(&watcher), "the open lists show the others");
+    assert_eq!(asked(&world, &watcher).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_an_open_list_covers_and_does_not_tell_is_asked_about_by_id() {
+    for status in ["processing", "needs_info", "expiring"] {
+        let world = World::new();
+        world.source.drop_status_from_rows();
+        let mut object = certificate("cert_1", status);
+        object["expiration_date"] = json!("2027-06-30");
+        let texas = json!({"jurisdiction_id": "US-TX", "status": "active", "expiration_date": "2027-06-30"});
+        object["jurisdictions"].as_array_mut().expect("entries").push(texas);
+        world.put(CERTIFICATE, object);
+        let watcher = world.settled().await;
+        world.wait_until(over());
+        assert_eq!(asked(&world, &watcher).await, ["cert_1"], "{status}: at once");
+        world.tick(HOUR);
+        world.source.edit(|book| {
+            book.change(CERTIFICATE, "cert_1", |object| object["jurisdictions"][0]["status"] = json!("expired"));
+        });
+        for kind in [PassKind::Changes, PassKind::Open, PassKind::Sweep] {
+            assert_eq!(run(&watcher, kind).await.status, PassStatus::Complete);
+        }
+        assert_eq!(world.told(), [""; 0], "{status}: no list shows it");
+        world.tick(5 * HOUR);
+        assert_eq!(asked(&world, &watcher).await, ["cert_1"], "{status}: after six hours");
+        assert_eq!(world.told(), ["cert_1 certificate.jurisdiction.expired"], "{status}");
+        world.tick(48 * HOUR);
+        assert_eq!(asked(&world, &watcher).await, [""; 0], "{status}: until the date of Texas");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_document_is_looked_for_although_a_date_has_passed_that_an_open_list_tells_of() {
+    let world = World::new();
+    let mut object = certificate("cert_1", "processing");
+    object["download_url"] = Value::Null;
+    world.put(CERTIFICATE, object);
+    let watcher = world.settled().await;
+    world.wait_until(over());
+    assert_eq!(asked(&world, &watcher).await, ["cert_1"]);
 }
 
 #[tokio::test]

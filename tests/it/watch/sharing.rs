@@ -42,6 +42,7 @@ async fn nobody_waits_for_a_document_as_for_a_date() {
     let world = World::new();
     let mut undocumented = certificate("cert_1", "processing");
     undocumented["download_url"] = Value::Null;
+    undocumented["jurisdictions"] = json!([]);
     world.put(CERTIFICATE, undocumented);
     world.put(CERTIFICATE, certificate("cert_2", "active"));
     let watcher = world.settled().await;

@@ -74,12 +74,12 @@ impl<'a> Calendar<'a> {
     }
 }
 
-/// The dates after which a resource is looked at, because upstream's clock moves a status then and no list shows it:
-/// none where it is in an open list.
-pub(super) fn looked_after(kind: Kind, state: &Value) -> Vec<Dated> {
+/// The dates after which a resource is looked at, because upstream's clock moves a status then: of one in an open list,
+/// only where rows do not show it.
+pub(super) fn looked_after(kind: Kind, state: &Value, rows_lack_status: bool) -> Vec<Dated> {
     let status = state["status"].as_str();
     let is_open = matches!(status, Some("processing" | "needs_info" | "expiring"));
-    if kind == Kind::CertificateRequest || is_open {
+    if kind == Kind::CertificateRequest || is_open && !rows_lack_status {
         return Vec::new();
     }
     let text = |value: &Value| value["expiration_date"].as_str().map(str::to_owned);

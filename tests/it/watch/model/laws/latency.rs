@@ -98,7 +98,7 @@ pub(super) fn a_quiet_deadline_pass_has_looked_after_every_date(record: &Record)
         let now = look.clocks[0];
         for life in record.lives.values() {
             let Some(known) = life.known_at(look.ended).filter(|known| !known.is_removed()) else { continue };
-            for (_, date) in looked_after(life.kind, &known.state) {
+            for (_, date) in looked_after(life.kind, &known.state, record.played.world.rows_lack_status) {
                 let [_, end] = Calendar::of(&record.played.settings.dates, &date).ends;
                 let looks = LOOKS_AFTER_A_DATE.map(|hours| end.plus(Duration::from_secs(hours * 60 * 60)));
                 let Some(last) = looks.into_iter().filter(|at| *at <= now).max() else { continue };
