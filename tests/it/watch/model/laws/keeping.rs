@@ -65,12 +65,13 @@ pub(super) fn what_an_answer_showed_is_known(record: &Record, life: &Life) -> Ve
         };
         let Some(horizon) = must_be_known_by(record, life, answer) else { continue };
         let former = life.known_at(answer.arrived);
-        // What is gone comes back only by a list.
-        if !is_row && former.is_some_and(|former| former.is_removed()) {
+        let later = life.known.iter().filter(|known| answer.arrived < known.at && known.at <= horizon);
+        let mut known = former.into_iter().chain(later);
+        // What is gone comes back only by a list; also if another pass removed it while this answer waited for its turn.
+        if !is_row && known.clone().any(|known| known.is_removed()) {
             continue;
         }
-        let later = life.known.iter().filter(|known| answer.arrived < known.at && known.at <= horizon);
-        let is_known = former.into_iter().chain(later).any(|known| {
+        let is_known = known.any(|known| {
             let agrees = if is_row { record.row_of(&known.state) == *shown } else { known.state == *shown };
             agrees && !known.is_removed()
         });
