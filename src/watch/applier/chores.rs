@@ -23,6 +23,14 @@ pub(super) fn name_of(policy: &Policy) -> String {
     format!("{AGENDA_VERSION} {will_expire:?} {remind_at} {zone}")
 }
 
+/// Why agendas that were worked out for a policy of this name are worked out again. Where it is only the way that is
+/// another, what has come due meanwhile is told.
+fn occasion(former: Option<&str>, wanted: &str) -> Occasion {
+    let policy = |name: &str| name.split_once(' ').map(|(_, policy)| policy.to_owned());
+    let is_same = former.is_some_and(|former| policy(former) == policy(wanted));
+    if is_same { Occasion::Later } else { Occasion::NewPolicy }
+}
+
 /// A resource that is due to be asked for by id.
 #[derive(Debug)]
 pub(in super::super) struct DueFetch {
@@ -89,10 +97,12 @@ impl Applier {
     /// the fields that they have.
     pub(in super::super) async fn plan_all(&self, now: Timestamp) -> Result<(), StoreError> {
         let wanted = name_of(&self.dates);
-        match self.progress() {
-            Some(progress) if progress.agenda_for.as_ref() != Some(&wanted) => {}
+        let occasion = match self.progress() {
+            Some(progress) if progress.agenda_for.as_ref() != Some(&wanted) => {
+                occasion(progress.agenda_for.as_deref(), &wanted)
+            }
             Some(_) | None => return Ok(()),
-        }
+        };
         for kind in Kind::ALL {
             let mut after = None;
             loop {
@@ -103,7 +113,7 @@ impl Applier {
                 if let Some(known) = progress.as_mut() {
                     note_fields(&mut known.fields_since[kind as usize], &page);
                 }
-                self.replan(page, Occasion::NewPolicy, now).await?;
+                self.replan(page, occasion, now).await?;
             }
         }
         self.advance(|progress| {

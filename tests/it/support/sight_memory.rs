@@ -109,6 +109,14 @@ impl SightMemory {
         }
     }
 
+    /// Becomes what a version left that worked agendas out in another way, for the same policy.
+    pub(crate) fn was_planned_otherwise(&self) {
+        for progress in self.lock().book.progress.values_mut() {
+            let name = progress.agenda_for.as_mut().expect("it was planned");
+            *name = format!("0 {}", name.split_once(' ').expect("a version and a policy").1);
+        }
+    }
+
     /// Is closed after so many more commits.
     pub(crate) fn close_after(&self, commits: u64) {
         self.lock().closes_after = Some(commits);

@@ -315,6 +315,21 @@ async fn other_settings_hold_for_what_is_known_already() {
 }
 
 #[tokio::test]
+async fn another_version_that_plans_otherwise_tells_what_came_due_while_it_was_installed() {
+    let world = world(&[30]);
+    world.put(CERTIFICATE, valid_until("2027-01-01"));
+    world.settled().await;
+    world.store.was_planned_otherwise();
+    world.wait_until(at("2026-12-02T09:00:00Z"));
+    let watcher = world.watcher().await;
+    watcher.plan().await.expect("planned");
+    assert_eq!(reminded(&world), california("[30]", 30));
+    world.store.take_commits();
+    watcher.plan().await.expect("planned");
+    assert_eq!((reminded_now(&world, &watcher).await, world.store.take_commits()), (Vec::new(), 0), "once");
+}
+
+#[tokio::test]
 async fn another_time_zone_moves_what_is_still_to_come_and_repeats_nothing() {
     let mut world = world(&[30, 14]);
     world.put(CERTIFICATE, valid_until("2027-01-01"));
