@@ -60,8 +60,11 @@ pub(super) fn what_is_removed_was_gone(record: &Record, life: &Life) -> Verdict 
 pub(super) fn what_is_restored_was_listed_again(_: &Record, life: &Life) -> Verdict {
     for (before, after) in pairs(life).filter(|(before, after)| before.is_removed() && !after.is_removed()) {
         let is_row = |view: &View| matches!(view, View::Row(_));
+        // What is gone may be written down once more, when a sweep could not tell that it is.
+        let earlier = life.known.iter().rev().skip_while(|known| known.at > before.at);
+        let removed = earlier.take_while(|known| known.is_removed()).last().map_or(before.at, |known| known.at);
         let is_listed =
-            life.rows.iter().any(|row| is_row(&row.view) && row.arrived > before.at && row.arrived < after.at);
+            life.rows.iter().any(|row| is_row(&row.view) && row.arrived > removed && row.arrived < after.at);
         demand(is_listed, || format!("it was not listed when it was restored at {}", after.at))?;
     }
     Ok(())
