@@ -26,16 +26,24 @@ pub trait Clock: Send + Sync {
 /// later than it was told must not wait for hours, and no instant comes twice.
 #[derive(Debug, Default)]
 pub struct SystemClock {
-    given: Mutex<Option<Given>>,
+    latest: AtomicI64,
+    /// What was given last while the machine's clock was behind.
+    slowed: Mutex<Option<Given>>,
 }
 
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
     fn now(&self) -> Timestamp {
-        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let (shown, at) = (self.shown(), Instant::now());
-        let next = given.map_or(Given { now: shown, at }, |given| given.next(shown, at));
-        *given = Some(next);
+        let shown = self.shown();
+        let latest = Timestamp::from_millis(self.latest.fetch_max(shown.as_millis(), Ordering::Relaxed));
+        if shown >= latest {
+            return shown;
+        }
+        let (mut slowed, at) = (self.slowed.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
+        let given = slowed.filter(|given| given.now >= latest).unwrap_or(Given { now: latest, at });
+        let next = given.next(shown, at);
+        *slowed = Some(next);
+        self.latest.fetch_max(next.now.as_millis(), Ordering::Relaxed);
         next.now
     }
 
