@@ -56,7 +56,7 @@ const NOT_KEPT: [StatusCode; 5] = [
 
 /// Calls that may be carried out again where no answer to them is kept: their answer is committed together with what they
 /// do, or what they ask for is the same the second time.
-const MAY_BE_REPEATED: [&str; 13] = [
+const MAY_BE_REPEATED: [&str; 12] = [
     "/v1/endpoints",
     "/v1/endpoints/{name}/secret/rotate",
     "/v1/endpoints/{name}/enable",
@@ -64,7 +64,6 @@ const MAY_BE_REPEATED: [&str; 13] = [
     "/v1/endpoints/{name}/recover",
     "/v1/endpoints/{name}/test",
     "/v1/deliveries/{id}/cancel",
-    "/v1/certificate-requests/cancel",
     "/v1/sources/{name}/poll",
     "/v1/sources/{name}/pause",
     "/v1/sources/{name}/resume",

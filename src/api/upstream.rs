@@ -119,6 +119,7 @@ pub(super) async fn cancel_all(
         }
     };
     input.finish()?;
+    let whose = customer.as_ref().map_or_else(String::new, |customer| customer.as_str().to_owned());
     let query = SnapshotQuery {
         kind: REQUEST,
         sources: sources.into_iter().map(|source| source.name).collect(),
@@ -147,8 +148,9 @@ pub(super) async fn cancel_all(
     }
     let has_more = pending.next.is_some();
     let did_nothing = data.iter().all(|one| one.status == "pending");
+    let audited = if did_nothing { Audited::Nothing } else { Audited::About(whose, None) };
     let answer = Json(Cancellation { object: "cancellation", dry_run, matched: data.len(), has_more, data });
-    Ok(if did_nothing { (Audited::Nothing, answer).into_response() } else { answer.into_response() })
+    Ok((audited, answer).into_response())
 }
 
 /// `POST /v1/customers/{customer_id}/certificate-requests`: the body is passed on as it is.

@@ -21,6 +21,13 @@ pub enum CustomerId {
 }
 
 impl CustomerId {
+    /// The id itself.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Upstream(id) | Self::Reference(id) => id,
+        }
+    }
+
     /// Whether it names the customer that a resource shows.
     pub fn names(&self, customer: Option<&Value>) -> bool {
         let (field, id) = match self {

@@ -10,6 +10,7 @@ use certhook::store::StoreError;
 use serde_json::{Value, json};
 
 use super::door::{Answer, Door, KEY};
+use super::resources::put;
 use crate::support::memory::Memory;
 
 const URL: &str = r#"{"url":"https://crm.example/"}"#;
@@ -223,6 +224,7 @@ async fn killed_everywhere(line: &str, body: &str, is_right: impl Fn(&Made) -> b
         let store = Arc::new(Memory::new());
         let door = Door::over(Arc::clone(&store) as _);
         door.json("PUT /v1/endpoints/crm", URL).await;
+        put(&door, [super::upstream::request("req_0", "cust_1", "pending")]).await;
         door.clock.advance(Duration::from_secs(1));
         let opened = || Ok(super::upstream::request("req_1", "cust_1", "pending"));
         door.upstream.changes.lock().unwrap().extend([opened(), opened()]);
@@ -266,6 +268,7 @@ async fn a_kill_at_any_moment_leaves_no_second_thing_and_the_answer_of_the_first
     let elsewhere = [
         ("POST /v1/endpoints/crm/replay", ""),
         ("POST /v1/endpoints/crm/resync", ""),
+        ("POST /v1/certificate-requests/cancel", r#"{"customer_id":"cust_1"}"#),
         ("POST /v1/customers/cust_1/certificate-requests?source=numeral", r#"{"email":"a@b.example"}"#),
     ];
     for (line, body) in elsewhere {

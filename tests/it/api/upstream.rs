@@ -167,7 +167,8 @@ async fn the_first_request_that_upstream_does_not_answer_is_the_last_that_is_ask
     );
     assert_eq!(door.upstream.asked.lock().unwrap().len(), 2);
     let entries = async || door.json("GET /v1/audit?order=asc", "").await["data"].as_array().unwrap().clone();
-    assert_eq!(entries().await.last().unwrap()["after"], answer);
+    let entry = entries().await.pop().unwrap();
+    assert_eq!((&entry["resource_id"], &entry["after"]), (&json!("cust_1"), &answer), "whose requests they were");
 
     let known = entries().await.len();
     door.upstream.changes.lock().unwrap().push_back(Err(silence()));
