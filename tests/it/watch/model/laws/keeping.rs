@@ -1,11 +1,12 @@
 //! What an answer showed is known, and what is known is told: no transition between two sights is lost.
 
 use certhook::model::resource::Kind;
-use certhook::model::source::PassStatus;
+use certhook::model::source::{PassKind, PassStatus};
 use certhook::source::Urgency;
 
-use super::super::life::{Life, Sighting, View};
-use super::super::record::Record;
+use super::super::life::{Known, Life, Sighting, View};
+use super::super::record::{Record, urgency_of};
+use super::super::scene::Look;
 use super::{Verdict, demand};
 
 /// Until when what an answer showed must have been applied; none if it need not be. It need not if another answer
@@ -53,6 +54,16 @@ fn must_be_known_by(record: &Record, life: &Life, answer: &Sighting) -> Option<u
     Some(if is_certain { record.asked_after(look, answer.urgency, answer.arrived) } else { last })
 }
 
+/// Whether a resource was removed when the turn of an answer about it came: before the answer did, or by a pass that had
+/// the right to commit by then, and so asked for nothing more until it was removed.
+fn was_gone(record: &Record, known: &Known, answer: &Sighting) -> bool {
+    let removes = |look: &&Look| matches!(look.kind, PassKind::Sweep | PassKind::Deadline);
+    let during = |look: &&Look| look.began < known.at && known.at < look.ended;
+    let mut removing = record.looks().filter(removes).filter(during);
+    let committing = |look: &Look| known.at < record.asked_after(look, urgency_of(look.kind), answer.arrived);
+    known.is_removed() && (known.at <= answer.arrived || removing.any(committing))
+}
+
 /// What an answer showed, the store holds before the pass asks for anything else.
 pub(super) fn what_an_answer_showed_is_known(record: &Record, life: &Life) -> Verdict {
     for answer in life.sightings() {
@@ -67,8 +78,8 @@ pub(super) fn what_an_answer_showed_is_known(record: &Record, life: &Life) -> Ve
         let former = life.known_at(answer.arrived);
         let later = life.known.iter().filter(|known| answer.arrived < known.at && known.at <= horizon);
         let mut known = former.into_iter().chain(later);
-        // What is gone comes back only by a list; also if another pass removed it while this answer waited for its turn.
-        if !is_row && known.clone().any(|known| known.is_removed()) {
+        // What is gone comes back only by a list.
+        if !is_row && known.clone().any(|known| was_gone(record, known, answer)) {
             continue;
         }
         let is_known = known.any(|known| {
