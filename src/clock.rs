@@ -34,23 +34,31 @@ pub struct SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
     fn now(&self) -> Timestamp {
-        let shown = self.shown();
-        let latest = Timestamp::from_millis(self.latest.fetch_max(shown.as_millis(), Ordering::Relaxed));
-        if shown >= latest {
-            return shown;
-        }
-        let (mut slowed, at) = (self.slowed.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
-        let given = slowed.filter(|given| given.now >= latest).unwrap_or(Given { now: latest, at });
-        let next = given.next(shown, at);
-        *slowed = Some(next);
-        self.latest.fetch_max(next.now.as_millis(), Ordering::Relaxed);
-        next.now
+        self.following(self.shown(), Instant::now)
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clocks")]
     fn shown(&self) -> Timestamp {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl SystemClock {
+    /// What to give while the machine's clock shows `shown`; `passing` is asked for a clock that nobody sets, where it is
+    /// needed.
+    fn following(&self, shown: Timestamp, passing: impl FnOnce() -> Instant) -> Timestamp {
+        let latest = Timestamp::from_millis(self.latest.fetch_max(shown.as_millis(), Ordering::Relaxed));
+        if shown >= latest {
+            return shown;
+        }
+        let mut slowed = self.slowed.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = passing();
+        let given = slowed.filter(|given| given.now >= latest).unwrap_or(Given { now: latest, at });
+        let next = given.next(shown, at);
+        *slowed = Some(next);
+        self.latest.fetch_max(next.now.as_millis(), Ordering::Relaxed);
+        next.now
     }
 }
 
@@ -116,26 +124,56 @@ pub fn chance() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
+
+    /// What a clock gives after a while, in ms, when the machine's clock shows so much.
+    fn given(clock: &SystemClock, begun: Instant, passed: u64, shown: i64) -> i64 {
+        let passing = || begun + Duration::from_millis(passed);
+        clock.following(Timestamp::from_millis(shown), passing).as_millis()
+    }
 
     #[test]
     fn a_clock_that_is_set_back_is_followed_at_half_speed_and_caught_up_with() {
-        let millis = Timestamp::from_millis;
-        let begun = tokio::time::Instant::now().into_std();
-        let mut given = Given { now: millis(10_000), at: begun };
-        let mut seen = Vec::new();
-        // Set back by 100 ms, and looked at every 15 ms.
-        for passed in (0..=240).step_by(15) {
-            given = given.next(millis(9_900 + passed), begun + Duration::from_millis(passed as u64));
-            seen.push(given.now.as_millis() - 10_000);
+        let (clock, begun) = (SystemClock::default(), tokio::time::Instant::now().into_std());
+        let mut passed = 0;
+        // The second time it goes on from where it was, and not from where the first one ended.
+        for start in [10_000, 20_000] {
+            assert_eq!(given(&clock, begun, passed, start), start);
+            // Set back by 100 ms, and looked at every 15 ms.
+            let mut look = |since: u64| given(&clock, begun, passed + since, start - 100 + since as i64) - start;
+            let seen: Vec<i64> = (0..=240).step_by(15).map(&mut look).collect();
+            assert_eq!(seen, [0, 7, 15, 22, 30, 37, 45, 52, 60, 67, 75, 82, 90, 95, 110, 125, 140], "from {start}");
+            passed += 10_000;
         }
-        assert_eq!(seen, [0, 7, 15, 22, 30, 37, 45, 52, 60, 67, 75, 82, 90, 95, 110, 125, 140]);
     }
 
     #[test]
     fn a_clock_that_is_set_forward_is_followed_at_once() {
-        let at = tokio::time::Instant::now().into_std();
-        let given = Given { now: Timestamp::from_millis(1), at };
-        assert_eq!(given.next(Timestamp::from_millis(50_000), at).now, Timestamp::from_millis(50_000));
+        let (clock, begun) = (SystemClock::default(), tokio::time::Instant::now().into_std());
+        assert_eq!(given(&clock, begun, 0, 1), 1);
+        assert_eq!(given(&clock, begun, 0, 50_000), 50_000);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_gives_no_earlier_instant_to_any_thread() {
+        let (clock, begun) = (SystemClock::default(), tokio::time::Instant::now().into_std());
+        assert_eq!(given(&clock, begun, 0, 10_000), 10_000);
+        let (passed, latest) = (AtomicU64::new(0), AtomicI64::new(0));
+        let look = || {
+            let shown = 9_000 + passed.fetch_add(1, Ordering::SeqCst) as i64;
+            let passing = || begun + Duration::from_millis(passed.load(Ordering::SeqCst));
+            let before = latest.load(Ordering::SeqCst);
+            let now = clock.following(Timestamp::from_millis(shown), passing).as_millis();
+            assert!(now >= before, "{now} came after {before}");
+            latest.fetch_max(now, Ordering::SeqCst);
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..1_000).for_each(|_| look()));
+            }
+        });
+        assert!(latest.into_inner() >= 12_999, "it caught up");
     }
 }
