@@ -29,9 +29,14 @@ impl Pass<'_> {
     async fn look_at_what_is_due(&mut self, has_decisions: bool) -> Result<bool, Halt> {
         while self.applier.remind(self.clock.now()).await? {}
         let is_open = has_decisions && self.remove_as_decided().await?;
-        let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;
-        let (deadlines, documents): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.reason == Reason::Deadline);
-        self.look_after_dates(deadlines).await?;
+        let (mut dates, mut documents) = self.due().await?;
+        let may_be_shown = dates.len() > DEADLINES_MAX || dates.iter().any(|due| due.is_open);
+        let are_shown = may_be_shown && self.lists_show_statuses().await?;
+        if may_be_shown {
+            // What that page has told is due no more.
+            (dates, documents) = self.due().await?;
+        }
+        self.look_after_dates(dates, are_shown).await?;
         // Nobody waits for a document as for a date: it must not take the place of a change.
         self.urgency = Urgency::Sweep;
         for due in documents.into_iter().take(DOCUMENTS_MAX) {
@@ -40,10 +45,15 @@ impl Pass<'_> {
         Ok(is_open)
     }
 
+    /// The dates that have passed, and the documents that are to be looked for.
+    async fn due(&self) -> Result<(Vec<DueFetch>, Vec<DueFetch>), Halt> {
+        let due = self.applier.due_fetches(self.clock.now(), DUE_MAX).await?;
+        Ok(due.into_iter().partition(|due| due.reason == Reason::Deadline))
+    }
+
     /// Asks about dates that have passed, unless lists show what became of them.
-    async fn look_after_dates(&mut self, mut due: Vec<DueFetch>) -> Result<(), Halt> {
-        let may_be_shown = due.len() > DEADLINES_MAX || due.iter().any(|due| due.is_open);
-        if may_be_shown && self.lists_show_statuses().await? {
+    async fn look_after_dates(&mut self, mut due: Vec<DueFetch>, are_shown: bool) -> Result<(), Halt> {
+        if are_shown {
             self.tally.wants_sweep = due.iter().filter(|due| !due.is_open).count() > DEADLINES_MAX;
             let (shown, others) = due.into_iter().partition(|due| due.is_open || self.tally.wants_sweep);
             self.left_to_lists(shown).await?;
@@ -74,14 +84,15 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether lists show what became of certificates: one page tells, and is left to others otherwise. Where rows lack
-    /// a status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
+    /// Whether lists show what became of certificates: one page tells, and is applied as any other. Where rows lack a
+    /// status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
     async fn lists_show_statuses(&mut self) -> Result<bool, Halt> {
-        let kind = Kind::Certificate;
+        let (kind, ticket) = (Kind::Certificate, self.applier.depart());
         match self.upstream.page(kind, &Selection::Everything, None, self.urgency, self.stop).await {
             Ok(page) => {
-                self.tally.pages += 1;
-                Ok(self.applier.show_statuses(kind, &page.rows))
+                let show_statuses = self.applier.show_statuses(kind, &page.rows);
+                self.take(kind, None, page, &ticket).await?;
+                Ok(show_statuses)
             }
             Err(error) => halted(error).map(|_| false),
         }

@@ -122,6 +122,16 @@ async fn what_an_open_list_covers_is_left_to_the_open_passes() {
 }
 
 #[tokio::test]
+async fn what_the_page_shows_that_tells_of_lists_is_told() {
+    let world = World::new();
+    world.put(CERTIFICATE, certificate(&id(0), "expiring"));
+    let watcher = overdue(&world, 0).await;
+    world.put(CERTIFICATE, certificate(&id(1), "active"));
+    assert_eq!(asked(&world, &watcher).await, [""; 0]);
+    assert_eq!(world.told()[0], "cert_001 certificate.created");
+}
+
+#[tokio::test]
 async fn what_an_open_list_covers_asks_for_no_sweep_and_stands_in_the_way_of_nothing_else() {
     let world = World::new();
     (100..260).for_each(|number| world.put(CERTIFICATE, certificate(&id(number), "expiring")));
