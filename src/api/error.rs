@@ -139,7 +139,7 @@ impl From<StoreError> for ApiError {
         match error {
             StoreError::UidTaken(_) => Self::new(ErrorKind::UidTaken, error.to_string()),
             StoreError::Full => Self::new(ErrorKind::InsufficientStorage, error.to_string()),
-            StoreError::TooLarge { .. } => Self::new(ErrorKind::InvalidRequest, error.to_string()),
+            StoreError::TooLarge { .. } => Self::of_field("body", error),
             StoreError::NotListed => Self::new(ErrorKind::StoreUnavailable, format!("{error}; try again in a minute")),
             StoreError::BackupUnderWay => {
                 Self::new(ErrorKind::BackupUnderWay, format!("{error}; wait until it is read to its end"))

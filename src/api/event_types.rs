@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::error::{ApiError, ErrorKind};
 use super::openapi::examples;
-use super::page::Page;
-use super::request::{Named, NoQuery};
+use super::page::{List, Page, PageQuery};
+use super::request::{Named, NoQuery, Query};
 use super::state::Api;
 use crate::model::event::EventType;
 use crate::model::json::Json;
@@ -54,10 +54,18 @@ pub(super) struct DetailedView {
     example: Json,
 }
 
-/// `GET /v1/event-types`, all of them in the order of the catalogue.
-pub(super) async fn list(State(api): State<Arc<Api>>, _: NoQuery) -> JsonAnswer<Page<EventTypeView>> {
-    let views = EventType::ALL.iter().map(|&event_type| EventTypeView::new(&api, event_type));
-    JsonAnswer(Page::whole(views.collect()))
+/// `GET /v1/event-types`, in the order of the catalogue.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Query(mut input): Query,
+) -> Result<JsonAnswer<Page<EventTypeView>>, ApiError> {
+    let all = EventType::ALL;
+    let page = PageQuery::<EventType>::take_of_few(&mut input, List::EventTypes, all.len());
+    input.finish()?;
+    let rest = all.iter().skip_while(|&&of| page.after.is_some_and(|after| of != after));
+    let rest = rest.skip(usize::from(page.after.is_some())).take(page.limit + 1);
+    let views = rest.map(|&event_type| EventTypeView::new(&api, event_type));
+    Ok(JsonAnswer(page.answer_with_one_more(views.collect(), |view| view.r#type)))
 }
 
 /// `GET /v1/event-types/{type}`.

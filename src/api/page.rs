@@ -20,6 +20,7 @@ pub(super) const LIMIT_DEFAULT: usize = 10;
 pub(super) enum List {
     Endpoints,
     Events,
+    EventTypes,
     EventDeliveries,
     Deliveries,
     Sources,
@@ -37,6 +38,7 @@ impl List {
         match self {
             Self::Endpoints => "endpoints",
             Self::Events => "events",
+            Self::EventTypes => "event_types",
             Self::EventDeliveries => "event_deliveries",
             Self::Deliveries => "deliveries",
             Self::Sources => "sources",
@@ -92,6 +94,13 @@ impl<K: FromStr + Display> PageQuery<K> {
     /// Takes `limit` and `cursor`, for a list that has one order only.
     pub(super) fn take_unordered(input: &mut Input, list: List) -> Self {
         Self::take_in_order(input, list, Some(Order::OldestFirst))
+    }
+
+    /// Takes `limit` and `cursor`, for a list of so few entries that all are on one page unless a limit is given.
+    pub(super) fn take_of_few(input: &mut Input, list: List, few: usize) -> Self {
+        let is_limited = input.has("limit");
+        let page = Self::take_unordered(input, list);
+        if is_limited { page } else { Self { limit: few, ..page } }
     }
 
     fn take_in_order(input: &mut Input, list: List, asked: Option<Order>) -> Self {
@@ -209,11 +218,6 @@ pub(super) struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A list that is small enough, for good, to be one page.
-    pub(super) fn whole(data: Vec<T>) -> Self {
-        Self { object: "list", data, has_more: false, next_cursor: None }
-    }
-
     /// The same page of something else.
     pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Page<U> {
         let Self { object, data, has_more, next_cursor } = self;

@@ -1,5 +1,6 @@
 //! Requests, taken apart: the body, the query and the path, each with errors in our shape.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::body::HttpBody;
@@ -49,12 +50,17 @@ pub(super) async fn collect(body: axum::body::Body) -> Result<Bytes, ApiError> {
     match timeout(BODY_DEADLINE, Limited::new(body, BODY_BYTES_MAX).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(ApiError::new(ErrorKind::BodyIncomplete, "the body broke off")),
+        Ok(Err(_)) => Err(of_body(ErrorKind::BodyIncomplete, "broke off")),
         Err(_) => {
-            let message = format!("the body was not there within {} s", BODY_DEADLINE.as_secs());
-            Err(ApiError::new(ErrorKind::BodyIncomplete, message))
+            let message = format_args!("was not there within {} s", BODY_DEADLINE.as_secs());
+            Err(of_body(ErrorKind::BodyIncomplete, message))
         }
     }
+}
+
+/// An error that is about the body as a whole.
+fn of_body(kind: ErrorKind, message: impl Display) -> ApiError {
+    ApiError::of_field("body", message).of_kind(kind)
 }
 
 fn too_large() -> ApiError {
@@ -77,10 +83,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
 fn parse(bytes: &Bytes) -> Result<Fields, ApiError> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(other) => {
-            Err(ApiError::new(ErrorKind::InvalidRequest, format!("the body {}", must_be("a JSON object", &other))))
-        }
-        Err(error) => Err(ApiError::new(ErrorKind::InvalidJson, format!("the body is not JSON: {error}"))),
+        Ok(other) => Err(of_body(ErrorKind::InvalidRequest, must_be("a JSON object", &other))),
+        Err(error) => Err(of_body(ErrorKind::InvalidJson, format_args!("is not JSON: {error}"))),
     }
 }
 

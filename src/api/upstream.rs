@@ -167,8 +167,8 @@ pub(super) async fn trigger(
     let customer = customer.parse::<ResourceId>().map_err(|why| problems.report("customer_id", why)).ok();
     problems.finish()?;
     let (Some(customer), [source]) = (customer, sources.as_slice()) else {
-        let message = "there is more than one source; add source, the one that has the customer";
-        return Err(ApiError::new(ErrorKind::SourceAmbiguous, message));
+        let message = "must be given: there is more than one source, and one of them has the customer";
+        return Err(ApiError::of_field("source", message).of_kind(ErrorKind::SourceAmbiguous));
     };
     let opened = api.upstream.trigger(&source.name, &customer, fields, request_id.as_str()).await;
     let id = opened.ok_or_else(ApiError::internal)?.map_err(|error| error.of_a_change())?;

@@ -158,8 +158,9 @@ fn about(id: &'static str, summary: &'static str, description: &str) -> Operatio
 
 /// `GET /v1/event-types`.
 pub(in crate::api) fn types_listed() -> Operation {
-    Operation::new(GROUP, "listEventTypes", "List event types", "All of them on one page.")
-        .answers::<Page<EventTypeView>>(200, "All event types.")
+    Operation::new(GROUP, "listEventTypes", "List event types", "All of them, unless `limit` is given.")
+        .page_of_few()
+        .answers::<Page<EventTypeView>>(200, "Event types, in the order of the catalogue.")
 }
 
 /// `GET /v1/event-types/{name}`.

@@ -1,5 +1,6 @@
 //! Errors as the document shows them: for each call those that it can give, and a table of all.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::operation::{JSON, Mounted, Operation};
@@ -7,6 +8,14 @@ use crate::api::error::ErrorKind;
 use crate::model::json::Fields;
 
 const WAIT: &str = "How many seconds to wait.";
+
+/// What those 400s are about that are always about the same.
+const ABOUT: [(ErrorKind, &str); 4] = [
+    (ErrorKind::InvalidJson, "body"),
+    (ErrorKind::BodyIncomplete, "body"),
+    (ErrorKind::SourceAmbiguous, "source"),
+    (ErrorKind::RangeExpired, "since"),
+];
 
 /// What every error looks like.
 pub(super) fn schema() -> Value {
@@ -31,7 +40,7 @@ pub(super) fn schema() -> Value {
             "message": {"type": "string", "description": "What happened, and what to do."},
             "errors": {
                 "type": "array", "items": field_error,
-                "description": "Every field and parameter that is wrong, where it is about those.",
+                "description": "On a 400 of ours, every field and parameter that is wrong; `body` stands for all of it.",
             },
             "earliest": {"type": "string", "description": "The earliest cursor or instant that would do, with an expiry."},
         },
@@ -115,8 +124,11 @@ fn answer(kinds: impl Iterator<Item = ErrorKind>, passes_errors_on: bool) -> Val
         words.push(word);
         lines.push(format!("- `{word}`: {}", kind.meaning()));
         let mut value = json!({"code": status.as_u16(), "type": word, "message": kind.meaning()});
-        if matches!(kind, ErrorKind::InvalidRequest | ErrorKind::UnrecognizedField) {
-            value["errors"] = json!([{"field": "limit", "message": "must be a whole number from 1 to 100"}]);
+        if status == StatusCode::BAD_REQUEST {
+            let limit = ("limit", "must be a whole number from 1 to 100");
+            let known = ABOUT.iter().find(|(of, _)| *of == kind);
+            let (field, message) = known.map_or(limit, |(_, field)| (*field, kind.meaning()));
+            value["errors"] = json!([{"field": field, "message": message}]);
         }
         examples.insert(word.into(), json!({"value": value}));
         let told = [

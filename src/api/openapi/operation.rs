@@ -104,7 +104,15 @@ impl Operation {
 
     /// It answers page by page, in one order.
     pub(super) fn page(self) -> Self {
-        let limit = by_default(whole("How many entries at most.", 1..=LIMIT_MAX as u32), LIMIT_DEFAULT);
+        self.page_with(by_default(whole("How many entries at most.", 1..=LIMIT_MAX as u32), LIMIT_DEFAULT))
+    }
+
+    /// It answers all at once, or page by page if it is given a limit.
+    pub(super) fn page_of_few(self) -> Self {
+        self.page_with(whole("How many entries at most; all, unless it is given.", 1..=LIMIT_MAX as u32))
+    }
+
+    fn page_with(self, limit: Value) -> Self {
         self.query("limit", limit).query("cursor", text("`next_cursor` of the page before."))
     }
 

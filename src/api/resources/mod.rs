@@ -235,8 +235,8 @@ impl Wanted {
         match (holders.pop(), holders.is_empty()) {
             (Some(holder), true) => Ok(holder),
             (Some(_) | None, _) => {
-                let message = format!("no source is known to hold {}; add source, the one to be asked", self.id);
-                Err(ApiError::new(ErrorKind::SourceAmbiguous, message))
+                let message = format!("must be given: no source is known to hold {}", self.id);
+                Err(ApiError::of_field("source", message).of_kind(ErrorKind::SourceAmbiguous))
             }
         }
     }
@@ -271,8 +271,8 @@ fn only(mut snapshots: Vec<Snapshot>) -> Result<Option<Snapshot>, ApiError> {
         return Ok(last);
     }
     let names: Vec<&str> = snapshots.iter().chain(&last).map(|known| known.key.source.as_str()).collect();
-    let message = format!("more than one source holds this id; add source, one of: {}", names.join(", "));
-    Err(ApiError::new(ErrorKind::SourceAmbiguous, message))
+    let message = format!("must be given: more than one source holds this id: {}", names.join(", "));
+    Err(ApiError::of_field("source", message).of_kind(ErrorKind::SourceAmbiguous))
 }
 
 fn unknown(kind: Kind, id: &str) -> ApiError {

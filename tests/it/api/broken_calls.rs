@@ -62,6 +62,7 @@ async fn a_broken_call_gets_one_exact_answer() {
         let answer = door.send(broken.request()).await;
         assert_eq!(answer.json()["code"], answer.status.as_u16(), "{}", broken.why);
         assert_eq!(answer.header("content-type"), "application/json", "{}", broken.why);
+        assert_eq!(answer.json()["errors"][0].is_object(), answer.status == 400, "{}", broken.why);
         if answer.text != broken.answer {
             wrong += &format!("# {}\n{}\n   {}\n=> {}\n", broken.why, broken.line, broken.answer, answer.text);
         }

@@ -19,6 +19,8 @@ async fn event_types_are_listed_whole_in_the_order_of_the_catalogue() {
     });
     assert_eq!(all[0], first);
     assert!(all.last().unwrap()["about"].is_null());
+    let (sizes, by_limit) = door.pages("/v1/event-types?limit=25").await;
+    assert_eq!((sizes[0], by_limit), (25, all));
 }
 
 #[tokio::test]

@@ -237,6 +237,7 @@ async fn an_id_that_two_sources_hold_needs_the_source() {
     for query in ["", "?fresh=true"] {
         let answer = door.call(&format!("GET /v1/certificates/cert_1{query}"), "").await;
         assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (400, &json!("SOURCE_AMBIGUOUS")));
+        assert_eq!(answer.json()["errors"][0]["field"], "source");
         assert!(answer.text.contains("numeral, europe"), "{}", answer.text);
     }
     assert!(door.upstream.asked.lock().unwrap().is_empty());

@@ -83,6 +83,7 @@ async fn a_change_is_asked_of_one_source_only() {
     for line in ["DELETE /v1/certificate-requests/req_9", "POST /v1/customers/cust_1/certificate-requests"] {
         let answer = door.call(line, "").await;
         assert_eq!((answer.status.as_u16(), &answer.json()["type"]), (400, &json!("SOURCE_AMBIGUOUS")), "{line}");
+        assert_eq!(answer.json()["errors"][0]["field"], "source", "{line}");
     }
     let answer = door.call("POST /v1/customers/..%2Fcust/certificate-requests?source=europe", "").await;
     assert_eq!(answer.json()["errors"][0]["field"], "customer_id");
