@@ -55,7 +55,7 @@ impl SystemClock {
         let mut slowed = self.slowed.lock().unwrap_or_else(PoisonError::into_inner);
         let at = passing();
         let given = slowed.filter(|given| given.now >= latest).unwrap_or(Given { now: latest, at });
-        let next = given.next(shown, at);
+        let next = given.next(at);
         *slowed = Some(next);
         self.latest.fetch_max(next.now.as_millis(), Ordering::Relaxed);
         next.now
@@ -71,11 +71,8 @@ struct Given {
 }
 
 impl Given {
-    /// What to give next, while the machine's clock shows `shown`.
-    fn next(self, shown: Timestamp, at: Instant) -> Self {
-        if shown >= self.now {
-            return Self { now: shown, at };
-        }
+    /// What to give next, while the machine's clock shows something earlier.
+    fn next(self, at: Instant) -> Self {
         // Whole milliseconds; what is less counts the next time.
         let halves = at.duration_since(self.at).as_millis() / 2;
         let passed = Duration::from_millis(u64::try_from(halves).unwrap_or(u64::MAX));

@@ -9,7 +9,7 @@ use crate::model::json::Fields;
 
 const WAIT: &str = "How many seconds to wait.";
 
-/// What those 400s are about that are always about the same.
+/// What 400s are about, for example; others about a parameter.
 const ABOUT: [(ErrorKind, &str); 4] = [
     (ErrorKind::InvalidJson, "body"),
     (ErrorKind::BodyIncomplete, "body"),
