@@ -54,14 +54,19 @@ fn must_be_known_by(record: &Record, life: &Life, answer: &Sighting) -> Option<u
     Some(if is_certain { record.asked_after(look, answer.urgency, answer.arrived) } else { last })
 }
 
-/// Whether a resource was removed when the turn of an answer about it came: before the answer did, or by a pass that had
-/// the right to commit by then, and so asked for nothing more until it was removed.
-fn was_gone(record: &Record, known: &Known, answer: &Sighting) -> bool {
+/// Whether a resource was removed when the turn of an answer about it came: before the answer did; by a pass that had the
+/// right to commit by then, and so asked for nothing more until it was removed; or while the answer waited for the rest
+/// of its own pass.
+fn was_gone(record: &Record, known: &Known, answer: &Sighting, horizon: u64) -> bool {
+    let waits = record.look_of(answer.urgency, answer.arrived).is_some_and(|own| own.ended == horizon);
     let removes = |look: &&Look| matches!(look.kind, PassKind::Sweep | PassKind::Deadline);
     let during = |look: &&Look| look.began < known.at && known.at < look.ended;
-    let mut removing = record.looks().filter(removes).filter(during);
-    let committing = |look: &Look| known.at < record.asked_after(look, urgency_of(look.kind), answer.arrived);
-    known.is_removed() && (known.at <= answer.arrived || removing.any(committing))
+    let removing: Vec<&Look> = record.looks().filter(removes).filter(during).collect();
+    // Which of two asks is not told: a deadline pass looks for documents with the urgency of a sweep.
+    let is_unclear = removing.len() > 1;
+    let is_committing = |look: &&Look| known.at < record.asked_after(look, urgency_of(look.kind), answer.arrived);
+    let is_later = known.at > answer.arrived;
+    known.is_removed() && (!is_later || waits || is_unclear || removing.iter().any(is_committing))
 }
 
 /// What an answer showed, the store holds before the pass asks for anything else.
@@ -79,7 +84,7 @@ pub(super) fn what_an_answer_showed_is_known(record: &Record, life: &Life) -> Ve
         let later = life.known.iter().filter(|known| answer.arrived < known.at && known.at <= horizon);
         let mut known = former.into_iter().chain(later);
         // What is gone comes back only by a list.
-        if !is_row && known.clone().any(|known| was_gone(record, known, answer)) {
+        if !is_row && known.clone().any(|known| was_gone(record, known, answer, horizon)) {
             continue;
         }
         let is_known = known.any(|known| {
