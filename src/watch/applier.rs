@@ -38,7 +38,13 @@ pub(super) use absent::{Absent, Gone};
 pub(super) use chores::DueFetch;
 
 /// More top-level fields than any upstream has; those beyond are watched without being told to be new.
-const FIELDS_MAX: usize = 1_000;
+const FIELDS_MAX: usize = 300;
+
+/// Whether a field of this name is told to be new, and noted, as any reasonable one is: all that are noted go into one
+/// commit, and what upstream writes must not make that too large.
+fn is_noted(name: &str) -> bool {
+    name.len() <= 256 && !name.contains(|letter: char| letter.is_control() || matches!(letter, '"' | '\\'))
+}
 
 /// How somebody came to see a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +53,8 @@ pub(super) enum Way {
     Listed,
     /// A list showed it, and it was held back since.
     HeldBack,
+    /// An answer by id shows it, for which a row had called; with the version of what was known to be gone when that came.
+    Followed(Option<u64>),
     /// Only an answer by id shows it.
     ById,
 }
@@ -111,6 +119,14 @@ pub(super) struct Arrival<'a> {
     pub(super) is_a_sight: bool,
 }
 
+impl ShownRow {
+    /// A row of what is known like this.
+    fn new(before: Option<&Snapshot>, seen: Box<Seen>, fingerprint: u128) -> Self {
+        let gone = before.filter(|before| before.removed.is_some()).map(|before| before.object_version);
+        Self { seen, fingerprint, gone }
+    }
+}
+
 /// What becomes of first sights of resources that were created before the baseline began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Strays {
@@ -132,6 +148,17 @@ pub(super) struct Findings {
     pub(super) strays: Strays,
 }
 
+/// A row that told too little.
+#[derive(Debug)]
+pub(super) struct ShownRow {
+    /// What it showed.
+    pub(super) seen: Box<Seen>,
+    /// Its fingerprint, kept if the answer by id shows the same state.
+    pub(super) fingerprint: u128,
+    /// The version of its resource if that was gone when it came.
+    pub(super) gone: Option<u64>,
+}
+
 /// A resource that must be asked for by id.
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -139,8 +166,8 @@ pub(super) struct Fetch {
     pub(super) kind: Kind,
     /// Its id.
     pub(super) id: ResourceId,
-    /// The row that told too little, with its fingerprint: kept if the answer shows the same state.
-    pub(super) row: Option<(Box<Seen>, u128)>,
+    /// The row that called for it.
+    pub(super) row: Option<ShownRow>,
 }
 
 /// A fulfilled request that waits for its certificate.
@@ -322,7 +349,8 @@ impl Applier {
             }
             if before.is_some_and(|before| self.document_may_have_come(before, &to_apply.seen)) {
                 // Recognised is this row only once the answer is there, so that the next pass asks if this one cannot.
-                let row = to_apply.row_fingerprint.take().map(|shown| (to_apply.seen.clone(), shown));
+                let row = to_apply.row_fingerprint.take();
+                let row = row.map(|shown| ShownRow::new(before, to_apply.seen.clone(), shown));
                 applied.fetches.push(Fetch { kind: arrival.kind, id: to_apply.seen.key.id.clone(), row });
             }
             sorted.confirmed.push(to_apply.seen.key.id.clone());

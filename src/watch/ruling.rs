@@ -41,7 +41,7 @@ pub(super) fn rule(
         let is_partial = lacks_status(seen) || may_lack_document(seen) || is_sparse_answer(seen, way);
         return if is_row && is_partial { Ruling::AskById } else { Ruling::Apply };
     };
-    if before.removed.is_some() && way == Way::ById {
+    if before.removed.is_some() && !is_listed_since(before, way) {
         // What was archived may answer to its id for ever. Only a list brings it back.
         return Ruling::Ignore;
     }
@@ -62,6 +62,16 @@ pub(super) fn rule(
     // followed (see `is_settled`), or the row had moved on before it came.
     let is_open = has_news || before.row_fingerprint.is_none();
     if is_row && is_open && lacks_status(seen) { Ruling::AskById } else { Ruling::Apply }
+}
+
+/// Whether a list has shown what is gone since it went. A row may have waited meanwhile: for an answer by id, or until
+/// it was clear whether nobody had known it.
+fn is_listed_since(gone: &Snapshot, way: Way) -> bool {
+    match way {
+        Way::Listed => true,
+        Way::Followed(version) => version == Some(gone.object_version),
+        Way::HeldBack | Way::ById => false,
+    }
 }
 
 /// Whether a row shows a certificate that may have no document yet. Only an answer by id tells, and only what is known
@@ -237,6 +247,12 @@ mod tests {
         assert_eq!(rule(Some(&gone), &row, Way::Listed, false, &[]), Ruling::Apply);
         let whole = seen(Kind::Certificate, Coverage::Whole, &at(6, "active"));
         assert_eq!(rule(Some(&gone), &whole, Way::ById, false, &[]), Ruling::Ignore, "it may be archived");
+        gone.object_version = 3;
+        for (known, expected) in [(Some(3), Ruling::Apply), (Some(1), Ruling::Ignore), (None, Ruling::Ignore)] {
+            let ruling = rule(Some(&gone), &whole, Way::Followed(known), false, &[]);
+            assert_eq!(ruling, expected, "version {known:?} was gone when its row came");
+        }
+        assert_eq!(rule(Some(&gone), &row, Way::HeldBack, false, &[]), Ruling::Ignore, "nobody had known it");
     }
 
     #[test]

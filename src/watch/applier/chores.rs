@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Applier, FIELDS_MAX};
+use super::{Applier, FIELDS_MAX, is_noted};
 use crate::detect::agenda::{Occasion, Policy, Reason, plan, reason, reminder_sight};
 use crate::model::resource::{Kind, OpenList, ResourceId, Snapshot};
 use crate::model::time::Timestamp;
@@ -158,7 +158,7 @@ impl Applier {
 /// What snapshots carry was usual before anybody took note.
 fn note_fields(fields: &mut BTreeMap<String, Timestamp>, snapshots: &[Snapshot]) {
     for name in snapshots.iter().flat_map(|snapshot| snapshot.object.fields()).map(|(name, _)| name) {
-        if fields.len() < FIELDS_MAX {
+        if fields.len() < FIELDS_MAX && is_noted(&name) {
             fields.entry(name).or_insert(Timestamp::EPOCH);
         }
     }

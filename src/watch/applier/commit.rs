@@ -1,7 +1,7 @@
 //! What a commit is made of: what a sight leaves to be written, and the fields that are new upstream.
 
 use super::sort::ToApply;
-use super::{Applied, Applier, Arrival, FIELDS_MAX};
+use super::{Applied, Applier, Arrival, FIELDS_MAX, is_noted};
 use crate::detect::agenda::{Occasion, plan, reminder_sight};
 use crate::detect::diff::{Context, Verdict, carries_news, diff};
 use crate::detect::gateway;
@@ -60,7 +60,8 @@ impl Applier {
         let Some(known) = progress.as_ref() else { return Ok(()) };
         let documented = self.source.documented_fields(arrival.kind);
         let since = &known.fields_since[arrival.kind as usize];
-        let is_new = |name: &&String| !documented.contains(&name.as_str()) && !since.contains_key(*name);
+        let is_new =
+            |name: &&String| !documented.contains(&name.as_str()) && !since.contains_key(*name) && is_noted(name);
         let all = to_apply.iter().flat_map(|to_apply| to_apply.seen.fields.keys());
         let mut new: Vec<String> = all.filter(is_new).cloned().collect();
         new.sort_unstable();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::super::ruling::{Ruling, fulfilling_certificate, is_stray, rule};
-use super::{Applied, Applier, Arrival, Fetch, Findings, Held, Item, Strays, Way};
+use super::{Applied, Applier, Arrival, Fetch, Findings, Held, Item, ShownRow, Strays, Way};
 use crate::detect::diff::{FirstSight, has_entries, lacks_status};
 use crate::model::resource::{Kind, OpenList, ResourceId, Seen, Snapshot};
 use crate::model::source::SourceProgress;
@@ -70,11 +70,16 @@ impl Applier {
         rest
     }
 
-    /// Whether rows carry all that moves with time: each its own status, and those of its jurisdictions' entries, of
-    /// which there is one at least.
-    pub(in super::super) fn show_statuses(&self, kind: Kind, rows: &[Row]) -> bool {
-        let seen: Vec<Seen> = rows.iter().filter_map(|row| self.source.open_row(kind, row).ok()).collect();
-        seen.iter().any(has_entries) && !seen.iter().any(lacks_status)
+    /// Leaves out the rows that lack a status, their own or that of a jurisdiction's entry. Tells whether rows carry all
+    /// that moves with time: none was left out, and there is an entry at least.
+    pub(in super::super) fn retain_with_status(&self, kind: Kind, rows: &mut Vec<Row>) -> bool {
+        let (all, mut is_entry) = (rows.len(), false);
+        rows.retain(|row| {
+            let seen = self.source.open_row(kind, row).ok();
+            is_entry |= seen.as_ref().is_some_and(has_entries);
+            !seen.is_some_and(|seen| lacks_status(&seen))
+        });
+        is_entry && rows.len() == all
     }
 
     /// Recognises rows by their bytes, looks into the others, and rules on each.
@@ -144,7 +149,7 @@ impl Applier {
         let (kind, id) = (seen.key.kind, seen.key.id.clone());
         let is_stray = known.before.is_none() && is_stray(&seen, known.progress);
         match known.strays {
-            Strays::HoldBack if is_stray && way == Way::Listed => {
+            Strays::HoldBack if is_stray && matches!(way, Way::Listed | Way::Followed(_)) => {
                 applied.strays.push(Item::Seen { seen, row_fingerprint, way: Way::HeldBack });
                 return;
             }
@@ -153,7 +158,8 @@ impl Applier {
         let tells_by_list = seen.status().is_none() && known.has_moved_list();
         match rule(known.before, &seen, way, known.crossed, &self.ignored_fields) {
             Ruling::Ignore | Ruling::Apply if tells_by_list => {
-                applied.fetches.push(Fetch { kind, id, row: row_fingerprint.map(|shown| (seen, shown)) });
+                let row = row_fingerprint.map(|shown| ShownRow::new(known.before, seen, shown));
+                applied.fetches.push(Fetch { kind, id, row });
             }
             Ruling::Ignore => {}
             Ruling::Apply => {
@@ -162,7 +168,7 @@ impl Applier {
                 sorted.to_apply.push(ToApply { seen, row_fingerprint, first_sight, way });
             }
             Ruling::AskById => {
-                let row = row_fingerprint.map(|row_fingerprint| (seen, row_fingerprint));
+                let row = row_fingerprint.map(|shown| ShownRow::new(known.before, seen, shown));
                 applied.fetches.push(Fetch { kind, id, row });
             }
             Ruling::Drop { ask_by_id } => {

@@ -84,13 +84,15 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Whether lists show what became of certificates: one page tells, and is applied as any other. Where rows lack a
-    /// status, what only the clock moves leaves no trace in them. Without a page, only asking by id helps.
+    /// Whether lists show what became of certificates: one page tells. Where rows lack a status, what only the clock
+    /// moves leaves no trace in them. Without a page, only asking by id helps.
+    ///
+    /// What that page shows is applied; but rows without a status call for answers by id, and are left to others.
     async fn lists_show_statuses(&mut self) -> Result<bool, Halt> {
         let (kind, ticket) = (Kind::Certificate, self.applier.depart());
         match self.upstream.page(kind, &Selection::Everything, None, self.urgency, self.stop).await {
-            Ok(page) => {
-                let show_statuses = self.applier.show_statuses(kind, &page.rows);
+            Ok(mut page) => {
+                let show_statuses = self.applier.retain_with_status(kind, &mut page.rows);
                 self.take(kind, None, page, &ticket).await?;
                 Ok(show_statuses)
             }

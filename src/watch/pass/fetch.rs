@@ -1,7 +1,7 @@
 //! Answers by id that a listing calls for. One that goes wrong for itself, while the lists are answered, does not hold up
 //! the rest: it is put aside, and asked for once more when everything else is done.
 
-use super::super::applier::{Arrival, Fetch, Held, Item, Way};
+use super::super::applier::{Arrival, Fetch, Held, Item, ShownRow, Way};
 use super::super::ruling::is_settled;
 use super::{DEPTH_MAX, Halt, Pass, halted};
 use crate::detect::diff::{lacks_status, row_agrees};
@@ -76,11 +76,12 @@ impl Pass<'_> {
         let ticket = self.applier.depart();
         match self.upstream.get(kind, &id, self.urgency, self.stop).await {
             Ok(Fetched::Found(seen, exchange)) => {
-                let way = if row.is_some() { Way::Listed } else { Way::ById };
+                let way = row.as_ref().map_or(Way::ById, |row| Way::Followed(row.gone));
                 // Only a row that shows this very state, and can show no other, may be recognised as it later.
                 let is_settled = is_settled(seen.updated_at(), exchange);
-                let row = row.filter(|(row, _)| (is_settled || !lacks_status(row)) && row_agrees(row, &seen));
-                let row_fingerprint = row.map(|(_, fingerprint)| fingerprint);
+                let row = row
+                    .filter(|ShownRow { seen: row, .. }| (is_settled || !lacks_status(row)) && row_agrees(row, &seen));
+                let row_fingerprint = row.map(|row| row.fingerprint);
                 let arrival = self.arrival(kind, exchange, &ticket, is_a_sight);
                 Box::pin(self.settle(vec![Item::Seen { seen, row_fingerprint, way }], arrival, depth)).await?;
             }

@@ -143,6 +143,9 @@ pub(super) async fn progress_is_committed_with_sights(store: Arc<dyn Store>, reo
     let store = reopen(store);
     assert_eq!(store.progress(&source()).await.unwrap(), Some(progress.clone()));
     progress.swept_at = Some(at(3));
+    // As many names of fields, and as long ones, as are ever noted.
+    let names = (0..300).map(|number| (format!("{number:0>256}"), at(1)));
+    progress.fields_since.iter_mut().for_each(|fields| fields.extend(names.clone()));
     store.commit_sights(Vec::new(), Some(progress.clone())).await.unwrap();
     assert_eq!(store.progress(&source()).await.unwrap(), Some(progress));
 }

@@ -228,6 +228,22 @@ async fn a_field_that_was_never_seen_is_told_once_and_absorbed() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_reasonable_one_is_not_noted_and_spoils_nothing() {
+    let world = World::new();
+    let watcher = stocked(&world).await;
+    for name in ["x".repeat(257), "a\nb".to_owned(), "a\"b".to_owned()] {
+        world.tick(30);
+        give(&world, CERTIFICATE, &["cert_1"], &name, json!(1));
+        succeed(&world, &watcher, PassKind::Changes).await;
+        assert_eq!(world.told(), ["cert_1 certificate.updated"], "{name:?}");
+    }
+    world.tick(30);
+    give(&world, CERTIFICATE, &["cert_2"], &"x".repeat(256), json!(1));
+    succeed(&world, &watcher, PassKind::Changes).await;
+    assert_eq!(world.told(), ["numeral gateway.schema_changed"]);
+}
+
+#[tokio::test]
 async fn a_field_that_was_absorbed_is_watched_like_any_other() {
     let world = World::new();
     let watcher = stocked(&world).await;
