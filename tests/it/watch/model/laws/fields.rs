@@ -13,14 +13,18 @@ pub(super) fn a_field_that_is_new_upstream_is_absorbed(record: &Record, life: &L
     for (before, after) in life.known.iter().zip(life.known.iter().skip(1)) {
         for name in NEW_FIELDS.into_iter().chain([MEMO]) {
             let came = before.object.get(name).is_none() && after.state.get(name).is_some();
-            // What no row shows is unknown until an answer by id has shown it.
-            let was_unknown = name == MEMO && record.played.world.rows_lack_memo[0] && !before.snapshot.is_whole;
-            if !came || was_unknown {
+            if !came {
                 continue;
             }
             let is_told =
                 after.observed().is_some_and(|(sight, _)| sight.previous_attributes.fields().contains_key(name));
             let Some(answer) = life.sightings().into_iter().rfind(|answer| answer.arrived < after.at) else { continue };
+            // What rows leave out is unknown until an answer by id has shown it.
+            let no_row_shows_it = name == MEMO && record.played.world.rows_lack_memo[0];
+            let is_whole = matches!(answer.view, View::Whole(..));
+            if !before.snapshot.is_whole && (no_row_shows_it || is_whole) {
+                continue;
+            }
             let Some(first) = record.first_shown(life.kind, name) else { continue };
             // Where a clock was set back, or stood still, instants do not tell what came first.
             let swept_at = record.progress_at(first.arrived).and_then(|progress| progress.swept_at);
