@@ -70,14 +70,18 @@ impl Applier {
         rest
     }
 
-    /// Leaves out the rows that lack a status, their own or that of a jurisdiction's entry. Tells whether rows carry all
-    /// that moves with time: none was left out, and there is an entry at least.
+    /// Leaves out the rows that lack a status, their own or that of a jurisdiction's entry, but for that they were seen.
+    /// Tells whether rows carry all that moves with time: none was left out, and there is an entry at least.
     pub(in super::super) fn retain_with_status(&self, kind: Kind, rows: &mut Vec<Row>) -> bool {
         let (all, mut is_entry) = (rows.len(), false);
         rows.retain(|row| {
             let seen = self.source.open_row(kind, row).ok();
             is_entry |= seen.as_ref().is_some_and(has_entries);
-            !seen.is_some_and(|seen| lacks_status(&seen))
+            let is_partial = seen.is_some_and(|seen| lacks_status(&seen));
+            if is_partial {
+                self.recognised.see(kind, &row.id);
+            }
+            !is_partial
         });
         is_entry && rows.len() == all
     }

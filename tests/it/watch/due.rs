@@ -132,6 +132,24 @@ async fn what_the_page_shows_that_tells_of_lists_is_told() {
 }
 
 #[tokio::test]
+async fn what_the_page_shows_without_a_status_is_not_removed_by_a_sweep_under_way() {
+    let world = World::new();
+    world.source.drop_status_from_rows();
+    world.put(CERTIFICATE, certificate(&id(900), "expiring"));
+    let watcher = overdue(&world, 30).await;
+    [1, 2].iter().for_each(|number| world.remove(CERTIFICATE, &id(*number)));
+    let late = world.source.delay_get(&id(2));
+    let meanwhile = async {
+        late.rendered.notified().await;
+        world.put(CERTIFICATE, certificate(&id(1), "active"));
+        asked(&world, &watcher).await;
+        late.released.notify_one();
+    };
+    let (report, ()) = tokio::join!(run(&watcher, PassKind::Sweep), meanwhile);
+    assert_eq!((report.status, world.told()), (PassStatus::Complete, vec!["cert_002 certificate.removed".to_owned()]));
+}
+
+#[tokio::test]
 async fn what_an_open_list_covers_asks_for_no_sweep_and_stands_in_the_way_of_nothing_else() {
     let world = World::new();
     (100..260).for_each(|number| world.put(CERTIFICATE, certificate(&id(number), "expiring")));
