@@ -119,14 +119,6 @@ pub(super) struct Arrival<'a> {
     pub(super) is_a_sight: bool,
 }
 
-impl ShownRow {
-    /// A row of what is known like this.
-    fn new(before: Option<&Snapshot>, seen: Box<Seen>, fingerprint: u128) -> Self {
-        let gone = before.filter(|before| before.removed.is_some()).map(|before| before.object_version);
-        Self { seen, fingerprint, gone }
-    }
-}
-
 /// What becomes of first sights of resources that were created before the baseline began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Strays {
@@ -157,6 +149,14 @@ pub(super) struct ShownRow {
     pub(super) fingerprint: u128,
     /// The version of its resource if that was gone when it came.
     pub(super) gone: Option<u64>,
+}
+
+impl ShownRow {
+    /// A row of what is known like this.
+    fn new(before: Option<&Snapshot>, seen: Box<Seen>, fingerprint: u128) -> Self {
+        let gone = before.filter(|before| before.removed.is_some()).map(|before| before.object_version);
+        Self { seen, fingerprint, gone }
+    }
 }
 
 /// A resource that must be asked for by id.
